@@ -1,1 +1,40 @@
-//! Phalanx.
+//! What Phalanx peers say to each other.
+//!
+//! This crate is data and its encoding, nothing else: no sockets, no clocks, no state.
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | [`ids`] | names of clients, tasks, attempts, engines, generations |
+//! | [`role`] | who a peer is, by its certificate |
+//! | [`task`] | a task as it travels: spec, target, dependencies, options |
+//! | [`outcome`] | how a task or an attempt ended |
+//! | [`payload`] | opaque bytes: inline, or a ticket for a payload stream |
+//! | [`peer`] | what peers tell of themselves: engine profile, inventory, status |
+//! | [`room`] | what the hub and its scheduling rooms tell each other |
+//! | [`client`], [`engine`], [`host`], [`scheduling`], [`handshake`] | the conversations, one enum per direction |
+//! | [`codec`] | frames and the [`codec::Message`] trait |
+//! | [`error`] | stable error codes |
+//! | [`limits`] | every limit, with its reason |
+//! | [`value`] | MessagePack value rules for calls between languages |
+//!
+//! `PROTOCOL.md` at the root of the repository describes the same for people; a test keeps the
+//! numbers of both equal.
+#![warn(missing_docs)]
+
+pub mod client;
+pub mod codec;
+pub mod engine;
+pub mod error;
+pub mod handshake;
+pub mod host;
+pub mod ids;
+pub mod limits;
+mod macros;
+pub mod outcome;
+pub mod payload;
+pub mod peer;
+pub mod role;
+pub mod room;
+pub mod scheduling;
+pub mod task;
+pub mod value;

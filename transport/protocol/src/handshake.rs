@@ -1,0 +1,108 @@
+//! The first words of every session, on its control stream, before anything else.
+//!
+//! ```text
+//! peer                                     hub
+//!   | -- Hello (version range) ---------->  |
+//!   | <------- Welcome (version) ---------- |   or
+//!   | <------- Refusal (code, ranges) ----- |   and the session closes
+//! ```
+//!
+//! Who the peer is was settled before, by its certificate. The framing is fixed by ALPN.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::ErrorCode;
+use crate::macros::{map_encoded, messages};
+
+/// The oldest and the newest message version this build speaks.
+pub const VERSIONS: VersionRange = VersionRange { min: 1, max: 1 };
+
+/// Message versions, both ends included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct VersionRange {
+    /// The oldest.
+    pub min: u16,
+    /// The newest.
+    pub max: u16,
+}
+
+impl VersionRange {
+    /// The newest version in both ranges.
+    pub fn common(self, other: Self) -> Option<u16> {
+        let newest = self.max.min(other.max);
+        (newest >= self.min.max(other.min)).then_some(newest)
+    }
+}
+
+impl fmt::Display for VersionRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.min, self.max)
+    }
+}
+
+messages! {
+    /// What a peer says first.
+    pub enum PeerGreeting {
+        /// Its versions.
+        1 => Hello(Hello), named, Control, [Host, Scheduler, Engine, Client, Monitor, Admin];
+    }
+}
+
+messages! {
+    /// What the hub says first.
+    pub enum HubGreeting {
+        /// The session may go on.
+        1 => Welcome(Welcome), named, Control, [Hub];
+        /// It may not.
+        2 => Refusal(Refusal), named, Control, [Hub];
+    }
+}
+
+map_encoded! {
+    /// What a peer speaks.
+    pub struct Hello {
+        /// Message versions.
+        pub versions: VersionRange,
+        /// The release, for people.
+        pub release: String,
+        /// What it calls itself, for people.
+        pub name: String,
+    }
+}
+
+map_encoded! {
+    /// What both ends speak from now on.
+    pub struct Welcome {
+        /// The message version.
+        pub version: u16,
+        /// The hub's release, for people.
+        pub release: String,
+    }
+}
+
+map_encoded! {
+    /// Why the session ends here.
+    pub struct Refusal {
+        /// As a number.
+        pub code: Option<ErrorCode>,
+        /// What the hub speaks.
+        pub versions: VersionRange,
+        /// In words.
+        pub detail: String,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_common_version_is_chosen() {
+        let range = |min, max| VersionRange { min, max };
+        assert_eq!(range(1, 3).common(range(2, 5)), Some(3));
+        assert_eq!(range(4, 6).common(range(2, 5)), Some(5));
+        assert_eq!(range(1, 1).common(range(2, 5)), None);
+    }
+}

@@ -1,0 +1,133 @@
+//! What the hub and its scheduling rooms tell each other, as data. The rooms may run in the hub
+//! process or in one of their own; [`crate::scheduling`] is this on the wire.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{EngineId, TaskId};
+use crate::macros::map_encoded;
+use crate::outcome::DependencyFailure;
+use crate::task::{Accept, MethodName, Quorum};
+
+/// A room that can be re-created from the hub's ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum RoomName {
+    /// Holds tasks until their dependencies are met.
+    Dag,
+    /// Holds tasks until an engine is free.
+    Scheduler,
+}
+
+impl RoomName {
+    /// Both rooms.
+    pub const ALL: [Self; 2] = [Self::Dag, Self::Scheduler];
+
+    /// Its name in status and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Dag => "dag",
+            Self::Scheduler => "scheduler",
+        }
+    }
+}
+
+impl fmt::Display for RoomName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// How a task ended, as far as dependents care.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Ending {
+    /// Whether it is done.
+    pub success: bool,
+    /// Where it ran last, if it ran.
+    pub engine: Option<EngineId>,
+}
+
+/// What the hub knows of a task that another depends on, at the time it says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Known {
+    /// It has not ended; its ending will be told.
+    Open,
+    /// It has ended.
+    Ended(Ending),
+}
+
+map_encoded! {
+    /// A dependency together with what is known of its tasks.
+    pub struct Condition {
+        /// The tasks, each with its state. No task twice.
+        pub tasks: Vec<(TaskId, Known)>,
+        /// How many must be met.
+        pub quorum: Quorum,
+        /// What meets them.
+        pub accept: Accept,
+    }
+}
+
+map_encoded! {
+    /// A task for the dag to hold.
+    pub struct WaitingTask {
+        /// Which task.
+        pub task: TaskId,
+        /// Order.
+        pub after: Option<Condition>,
+        /// Place.
+        pub follow: Option<Condition>,
+        /// Time left, in milliseconds.
+        pub timeout_ms: Option<u64>,
+    }
+}
+
+/// What the dag answers about a task that it holds no longer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DagVerdict {
+    /// Its dependencies are met. The engines where the tasks ran that met its `follow`, ascending;
+    /// `None` if it follows nothing.
+    Ready(Option<Vec<EngineId>>),
+    /// They can never be met.
+    Impossible(DependencyFailure),
+    /// They were not met in time.
+    TimedOut,
+}
+
+map_encoded! {
+    /// A task for the scheduler to place.
+    pub struct ReadyTask {
+        /// Which task.
+        pub task: TaskId,
+        /// What it calls: only engines that offer this may have it.
+        pub method: Option<MethodName>,
+        /// The only engines that may have it, ascending; `None` = any.
+        pub engines: Option<Vec<EngineId>>,
+        /// Whether it fails when all of `engines` are gone (it follows) or waits for one to come
+        /// back (it was targeted).
+        pub follows: bool,
+    }
+}
+
+map_encoded! {
+    /// An engine as the scheduler needs it.
+    pub struct EngineCapacity {
+        /// Which engine.
+        pub engine: EngineId,
+        /// How many tasks it runs at once.
+        pub slots: u32,
+        /// What it offers.
+        pub methods: Vec<MethodName>,
+        /// Tasks that it has already, e.g. when the scheduler was re-created.
+        pub assigned: Vec<TaskId>,
+    }
+}
+
+/// What the scheduler answers about a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SchedulerVerdict {
+    /// This engine shall have it.
+    Assign(EngineId),
+    /// It follows, and none of the engines it may run on is there.
+    Unplaceable,
+}

@@ -1,0 +1,203 @@
+//! A task as it travels: what to call, where, after what.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{AttemptId, EngineId, TaskId};
+use crate::limits::METHOD_LEN_MAX;
+use crate::macros::map_encoded;
+use crate::payload::Payload;
+
+/// The wire name of a typed handler. At most [`METHOD_LEN_MAX`] bytes, not empty.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "Arc<str>", into = "Arc<str>")]
+pub struct MethodName(Arc<str>);
+
+impl MethodName {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for MethodName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A method name that is empty or too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a method name has 1 to {METHOD_LEN_MAX} bytes, not {len}")]
+pub struct MethodNameError {
+    len: usize,
+}
+
+impl TryFrom<Arc<str>> for MethodName {
+    type Error = MethodNameError;
+
+    fn try_from(name: Arc<str>) -> Result<Self, MethodNameError> {
+        match name.len() {
+            1..=METHOD_LEN_MAX => Ok(Self(name)),
+            len => Err(MethodNameError { len }),
+        }
+    }
+}
+
+impl TryFrom<&str> for MethodName {
+    type Error = MethodNameError;
+
+    fn try_from(name: &str) -> Result<Self, MethodNameError> {
+        Self::try_from(Arc::<str>::from(name))
+    }
+}
+
+impl From<MethodName> for Arc<str> {
+    fn from(name: MethodName) -> Self {
+        name.0
+    }
+}
+
+/// The engines a task is addressed to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Target {
+    /// Balanced: any engine that offers the method.
+    Any,
+    /// Balanced: one of these.
+    Subset(Vec<EngineId>),
+    /// Direct: this engine, in the order sent, at most once.
+    Engine(EngineId),
+    /// Direct, to each of these: stands for as many tasks as there are engines, with consecutive
+    /// ids from the spec's id in the order listed. The payload travels to the hub once.
+    Engines(Vec<EngineId>),
+}
+
+impl Target {
+    /// Whether the task is bound to its engine: never moved, never run again.
+    pub const fn is_direct(&self) -> bool {
+        matches!(self, Self::Engine(_) | Self::Engines(_))
+    }
+
+    /// How many task ids a spec with this target takes.
+    pub const fn ids_len(&self) -> u64 {
+        match self {
+            Self::Engines(engines) => engines.len() as u64,
+            _ => 1,
+        }
+    }
+}
+
+/// How many of a dependency's tasks must be met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Quorum {
+    /// Every one.
+    #[default]
+    All,
+    /// At least one.
+    Any,
+}
+
+/// Which way of ending meets a dependency.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Accept {
+    /// Only [`crate::outcome::Outcome::Done`].
+    #[default]
+    Success,
+    /// Any outcome but done.
+    Failure,
+    /// Any outcome.
+    Either,
+}
+
+impl Accept {
+    /// Whether a task that ended so meets the dependency.
+    pub const fn is_met_by(self, success: bool) -> bool {
+        match self {
+            Self::Success => success,
+            Self::Failure => !success,
+            Self::Either => true,
+        }
+    }
+}
+
+map_encoded! {
+    /// Tasks that must have ended before another may start.
+    pub struct Dependency {
+        /// Which tasks; each must have been submitted before, by any client.
+        pub tasks: Vec<TaskId>,
+        /// How many of them.
+        pub quorum: Quorum,
+        /// In which way ended.
+        pub accept: Accept,
+    }
+}
+
+impl Dependency {
+    /// Met when all of `tasks` are done.
+    pub fn all(tasks: impl IntoIterator<Item = TaskId>) -> Self {
+        Self {
+            tasks: tasks.into_iter().collect(),
+            ..Self::default()
+        }
+    }
+
+    /// Met when one of `tasks` is done.
+    pub fn any(tasks: impl IntoIterator<Item = TaskId>) -> Self {
+        Self {
+            quorum: Quorum::Any,
+            ..Self::all(tasks)
+        }
+    }
+
+    /// The same tasks, but met by these ways of ending.
+    #[must_use]
+    pub fn accepting(self, accept: Accept) -> Self {
+        Self { accept, ..self }
+    }
+}
+
+map_encoded! {
+    /// What most tasks do without. Only balanced tasks may have dependencies or a timeout.
+    pub struct TaskOptions {
+        /// Order only: start after these.
+        pub after: Option<Dependency>,
+        /// Place too: start after these, on an engine where one of those that met it ran (with
+        /// [`Quorum::All`]: where all of them ran).
+        pub follow: Option<Dependency>,
+        /// How long dependencies may stay unmet, in milliseconds; then the task ends as
+        /// dependency timeout. Without it they may stay so for ever.
+        pub timeout_ms: Option<u64>,
+    }
+}
+
+/// A task as a client submits it. Travels array-encoded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskSpec {
+    /// Its name, made by the client.
+    pub id: TaskId,
+    /// The engines it is for.
+    pub target: Target,
+    /// What to call.
+    pub method: MethodName,
+    /// The arguments.
+    pub payload: Payload,
+    /// Dependencies and other rare wishes.
+    pub options: Option<Box<TaskOptions>>,
+}
+
+/// One attempt as the hub sends it to an engine. Travels array-encoded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Assignment {
+    /// Which attempt at which task.
+    pub attempt: AttemptId,
+    /// Whether the task is direct: ordered by client, at most once.
+    pub direct: bool,
+    /// What to call.
+    pub method: MethodName,
+    /// The arguments.
+    pub payload: Payload,
+    /// Attempts on this engine that must end first. Empty today: room for sending dependents ahead.
+    pub gates: Vec<TaskId>,
+}

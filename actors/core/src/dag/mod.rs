@@ -1,0 +1,28 @@
+//! The dag room: holds tasks until their dependencies are met, or never can be, or time is up.
+//!
+//! Its fact: which dependencies of which held task are unmet. It knows nothing of payloads,
+//! clients or engines' health; what it must know of other tasks comes in the event that needs it.
+
+use phalanx_protocol::ids::TaskId;
+use phalanx_protocol::room::{DagVerdict, Ending, WaitingTask};
+
+/// What the hub tells the dag.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DagEvent {
+    /// Hold this task and answer with one [`DagVerdict`], perhaps at once. A task that is held
+    /// already is left as it is.
+    Hold(WaitingTask),
+    /// A task ended. Told once, and only of tasks that some held task was told to be open.
+    Ended(TaskId, Ending),
+    /// Forget a held task without a verdict: it was aborted.
+    Release(TaskId),
+}
+
+/// The dag's word on a task; after it the task is no longer held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DagEffect {
+    /// Which task.
+    pub task: TaskId,
+    /// What became of it.
+    pub verdict: DagVerdict,
+}

@@ -1,0 +1,76 @@
+//! The engine room: one engine's slots, queue and unconfirmed reports.
+//!
+//! Its fact: which attempts it holds and in which state. It runs inside the engine process; an
+//! executor runs what it starts. It knows nothing of other engines or of dependencies.
+
+use bytes::Bytes;
+use phalanx_protocol::ids::{AttemptId, Ticket};
+use phalanx_protocol::outcome::{AttemptOutcome, Report, RunTimes};
+use phalanx_protocol::payload::Payload;
+use phalanx_protocol::peer::{EngineProfile, Inventory, Registration};
+use phalanx_protocol::task::{Assignment, MethodName};
+
+/// What can happen to an engine. There is one session at a time: what a session brought ends with
+/// [`EngineEvent::SessionClosed`].
+#[derive(Debug, Clone, PartialEq)]
+pub enum EngineEvent {
+    /// There is a session with the hub.
+    SessionOpened,
+    /// It is gone; payloads that were on their way with it will not come.
+    SessionClosed,
+    /// The hub took the engine in.
+    Registered {
+        /// As whom.
+        registration: Registration,
+        /// Attempts that are no longer wanted.
+        drop: Vec<AttemptId>,
+    },
+    /// The hub wants this run. Again, perhaps: one that is known is left as it is.
+    Assigned(Assignment),
+    /// A payload that an assignment named by its ticket; may come before the assignment.
+    PayloadArrived(Ticket, Bytes),
+    /// The hub has recorded all reports below this number.
+    Confirmed(u64),
+    /// The hub wants these ended.
+    AbortRequested(Vec<AttemptId>),
+    /// The hub, or the process's owner, wants the engine to end.
+    EndRequested(String),
+    /// The executor is through with an attempt.
+    Ran {
+        /// Which one.
+        attempt: AttemptId,
+        /// How it ended.
+        outcome: AttemptOutcome,
+        /// When it ran.
+        times: RunTimes,
+        /// What it returned, inline; the session decides whether it takes a stream of its own.
+        payload: Payload,
+    },
+}
+
+/// What an engine wants done.
+#[derive(Debug, Clone, PartialEq)]
+pub enum EngineEffect {
+    /// Tell the hub who this is and what it has.
+    Register(Box<EngineProfile>, Box<Inventory>),
+    /// Run this attempt; answer with [`EngineEvent::Ran`].
+    Start {
+        /// Which one.
+        attempt: AttemptId,
+        /// What to call.
+        method: MethodName,
+        /// With what; inline.
+        payload: Payload,
+    },
+    /// Interrupt this running attempt if it still runs; it still answers with
+    /// [`EngineEvent::Ran`].
+    Interrupt(AttemptId),
+    /// Tell the hub that this attempt has been running for [`phalanx_protocol::limits::STARTED_AFTER`].
+    Started(AttemptId),
+    /// Tell the hub how an attempt ended.
+    Report(Report),
+    /// Close the session and connect anew: the hub broke the rules.
+    Reconnect,
+    /// Say goodbye and end the engine.
+    End(String),
+}

@@ -103,6 +103,7 @@ map_encoded! {
         /// How far it may submit.
         pub grant: Grant,
         /// The engines that take tasks now, by id.
+        #[serde(deserialize_with = "crate::list::bounded")]
         pub engines: Vec<EngineInfo>,
     }
 }
@@ -214,7 +215,8 @@ map_encoded! {
     pub struct Refused {
         /// Which request.
         pub request: RequestId,
-        /// Why, as a number.
+        /// Why, as a number. A number of a newer hub reads as none.
+        #[serde(deserialize_with = "crate::error::known")]
         pub code: Option<ErrorCode>,
         /// Why, in words.
         pub detail: String,

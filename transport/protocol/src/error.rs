@@ -1,6 +1,6 @@
 //! Error codes with stable numbers: in refusals, in closed sessions, in rejected tasks.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 macro_rules! error_codes {
     ($($(#[$meta:meta])* $number:literal => $name:ident, $retryable:literal, $text:literal;)+) => {
@@ -103,6 +103,15 @@ impl From<ErrorCode> for u16 {
     fn from(code: ErrorCode) -> Self {
         code.number()
     }
+}
+
+/// Reads a code that a newer peer may have added: a number that is no code of ours reads as none,
+/// so that the words beside it still arrive.
+pub(crate) fn known<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<ErrorCode>, D::Error> {
+    let number = Option::<u16>::deserialize(deserializer)?;
+    Ok(number.and_then(ErrorCode::from_number))
 }
 
 #[cfg(test)]

@@ -85,7 +85,8 @@ map_encoded! {
 map_encoded! {
     /// Why the session ends here.
     pub struct Refusal {
-        /// As a number.
+        /// As a number. A number of a newer hub reads as none.
+        #[serde(deserialize_with = "crate::error::known")]
         pub code: Option<ErrorCode>,
         /// What the hub speaks.
         pub versions: VersionRange,

@@ -29,6 +29,7 @@ pub mod handshake;
 pub mod host;
 pub mod ids;
 pub mod limits;
+mod list;
 mod macros;
 pub mod outcome;
 pub mod payload;

@@ -7,9 +7,13 @@ use std::time::Duration;
 /// Length of a frame's prefix.
 pub const FRAME_PREFIX_LEN: usize = 12;
 
-/// Longest header of one message. Room for a task with 20,000 dependencies of each kind; a longer one is an
-/// error at the sender and closes the session at the receiver.
+/// Longest header of one message. Room for a task with 20,000 dependencies of each kind; a longer
+/// one is an error at the sender and closes the session at the receiver.
 pub const HEADER_LEN_MAX: usize = 1 << 20;
+
+/// Most items of a list of structs or texts in a header. No honest header reaches it: a struct with
+/// its field names takes 64 bytes and more. A longer list is malformed.
+pub const LIST_ITEMS_MAX: usize = 16_384;
 
 /// Deepest nesting in a header. Our types need 9; deeper input is malformed.
 pub const HEADER_DEPTH_MAX: usize = 32;
@@ -138,4 +142,7 @@ const _: () = {
     assert!(3 * KEEP_ALIVE.as_secs() <= LOST_AFTER.as_secs());
     assert!(HANDSHAKE_DEADLINE.as_secs() < LOST_AFTER.as_secs());
     assert!(2 * ERROR_TEXT_LEN_MAX < HEADER_LEN_MAX);
+    assert!(LIST_ITEMS_MAX * 64 <= HEADER_LEN_MAX);
+    assert!(ENGINES_MAX <= LIST_ITEMS_MAX);
+    assert!(METHODS_PER_ENGINE_MAX <= LIST_ITEMS_MAX);
 };

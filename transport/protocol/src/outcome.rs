@@ -104,7 +104,8 @@ impl fmt::Display for DependencyFailure {
 map_encoded! {
     /// A task that the hub recorded only to say no.
     pub struct Rejection {
-        /// Why, as a number.
+        /// Why, as a number. A number of a newer hub reads as none.
+        #[serde(deserialize_with = "crate::error::known")]
         pub code: Option<ErrorCode>,
         /// Why, in words.
         pub detail: String,
@@ -123,7 +124,7 @@ pub enum Outcome {
     /// Its engine died, and it was direct.
     EngineLost(Box<Loss>),
     /// Engines died under it until its crash budget was used up.
-    Poison(Vec<Loss>),
+    Poison(#[serde(deserialize_with = "crate::list::bounded")] Vec<Loss>),
     /// Its dependencies can never be met.
     DependencyFailed(Box<DependencyFailure>),
     /// Its dependencies were not met in time.

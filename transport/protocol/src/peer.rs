@@ -23,8 +23,10 @@ map_encoded! {
         /// How many tasks it runs at once.
         pub slots: u32,
         /// The methods it offers.
+        #[serde(deserialize_with = "crate::list::bounded")]
         pub methods: Vec<MethodName>,
         /// Words to choose it by.
+        #[serde(deserialize_with = "crate::list::bounded")]
         pub labels: Vec<String>,
     }
 }
@@ -86,8 +88,10 @@ map_encoded! {
         /// How many tasks it runs at once.
         pub slots: u32,
         /// The methods it offers.
+        #[serde(deserialize_with = "crate::list::bounded")]
         pub methods: Vec<MethodName>,
         /// Words to choose it by.
+        #[serde(deserialize_with = "crate::list::bounded")]
         pub labels: Vec<String>,
         /// Whether it takes tasks.
         pub state: EngineState,
@@ -166,12 +170,15 @@ map_encoded! {
         /// How long the hub has been up, in milliseconds.
         pub uptime_ms: u64,
         /// Every engine it knows, by id.
+        #[serde(deserialize_with = "crate::list::bounded")]
         pub engines: Vec<EngineStatus>,
         /// Every client it knows, by id.
+        #[serde(deserialize_with = "crate::list::bounded")]
         pub clients: Vec<ClientStatus>,
         /// Tasks by state, since the ledger began.
         pub tasks: TaskCounts,
         /// The rooms that can be re-created.
+        #[serde(deserialize_with = "crate::list::bounded")]
         pub rooms: Vec<RoomStatus>,
         /// Outcomes kept.
         pub results: u64,

@@ -117,6 +117,7 @@ map_encoded! {
         /// How many tasks it runs at once.
         pub slots: u32,
         /// What it offers.
+        #[serde(deserialize_with = "crate::list::bounded")]
         pub methods: Vec<MethodName>,
         /// Tasks that it has already, e.g. when the scheduler was re-created.
         pub assigned: Vec<TaskId>,

@@ -22,6 +22,7 @@
 //! Ext types from -128 to -2 and 2 to 63 are reserved; 64 to 127 are for applications.
 
 use bytes::Bytes;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Ext type of [`ArrayBuffer`].
@@ -45,14 +46,21 @@ pub fn to_bytes<T: Serialize + ?Sized>(value: &T) -> Result<Bytes, rmp_serde::en
 pub fn from_bytes<'de, T: Deserialize<'de>>(
     bytes: &'de [u8],
 ) -> Result<T, rmp_serde::decode::Error> {
+    check_shape(bytes)?;
+    T::deserialize(&mut rmp_serde::Deserializer::from_read_ref(bytes))
+}
+
+/// Checks that `bytes` are one value, not too deep. A pass of its own, because the deserializer's
+/// depth limit does not count the variants of a recursive enum, only arrays and maps.
+fn check_shape(bytes: &[u8]) -> Result<(), rmp_serde::decode::Error> {
     let mut deserializer = rmp_serde::Deserializer::from_read_ref(bytes);
     deserializer.set_max_depth(VALUE_DEPTH_MAX);
-    let value = T::deserialize(&mut deserializer)?;
-    match serde::de::IgnoredAny::deserialize(&mut deserializer) {
+    IgnoredAny::deserialize(&mut deserializer)?;
+    match IgnoredAny::deserialize(&mut deserializer) {
         Err(rmp_serde::decode::Error::InvalidMarkerRead(error))
             if error.kind() == std::io::ErrorKind::UnexpectedEof =>
         {
-            Ok(value)
+            Ok(())
         }
         _ => Err(serde::de::Error::custom("bytes trail the value")),
     }

@@ -43,6 +43,11 @@ pub trait Room {
     /// Time has come to, or past, [`Room::next_deadline`].
     fn on_deadline(&mut self, now: Time, effects: &mut Vec<Self::Effect>);
 
+    /// Called after a burst of events, and after [`Room::on_deadline`]: says what one message may
+    /// say for the whole burst, such as cumulative confirmations. Calling it after every event is
+    /// right too, only dearer.
+    fn settle(&mut self, _now: Time, _effects: &mut Vec<Self::Effect>) {}
+
     /// Panics if a fact contradicts another. For tests and the simulator: may cost O(state).
     fn check_invariants(&self);
 }

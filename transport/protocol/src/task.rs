@@ -80,10 +80,11 @@ impl Target {
         matches!(self, Self::Engine(_) | Self::Engines(_))
     }
 
-    /// How many task ids a spec with this target takes.
+    /// How many task ids a spec with this target takes: at least one, also for an empty list,
+    /// which is recorded as rejected.
     pub const fn ids_len(&self) -> u64 {
         match self {
-            Self::Engines(engines) => engines.len() as u64,
+            Self::Engines(engines) if !engines.is_empty() => engines.len() as u64,
             _ => 1,
         }
     }

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`ids`] | names of clients, tasks, attempts, engines, generations |
 //! | [`role`] | who a peer is, by its certificate |
+//! | [`method`] | a typed handler's wire name, shared by who calls and who answers |
 //! | [`task`] | a task as it travels: spec, target, dependencies, options |
 //! | [`outcome`] | how a task or an attempt ended |
 //! | [`payload`] | opaque bytes: inline, or a ticket for a payload stream |

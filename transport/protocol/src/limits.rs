@@ -59,11 +59,19 @@ pub const OPEN_TASKS_PER_CLIENT_MAX: u64 = 1_000_000;
 /// Payload bytes of open tasks one client may have: the other window of its grant.
 pub const OPEN_BYTES_PER_CLIENT_MAX: u64 = 2 << 30;
 
-/// Ended tasks whose outcome the hub keeps. Beyond it delivered outcomes are evicted, oldest
-/// first; if there are none, grants are no longer raised.
-pub const RESULTS_MAX: usize = 1_000_000;
+/// Ended tasks whose outcome its owner has not fetched. At this many grants are no longer raised.
+pub const UNDELIVERED_RESULTS_MAX: usize = 2_000_000;
 
-/// Result bytes the hub keeps in memory; same behaviour at the limit as [`RESULTS_MAX`].
+/// Ended tasks kept whole after their owner has the outcome. Beyond it the oldest are cut down to
+/// how they ended.
+pub const DELIVERED_RESULTS_MAX: usize = 16_384;
+
+/// Ended tasks of which only the way they ended is kept, for tasks that depend on them: about
+/// 70 bytes each. Beyond it the oldest are forgotten; depending on them is then refused as purged.
+pub const ENDINGS_MAX: usize = 1_000_000;
+
+/// Result bytes the hub keeps in memory. Beyond it delivered results are cut down, oldest first;
+/// if there are none, grants are no longer raised.
 pub const RESULT_BYTES_MAX: u64 = 4 << 30;
 
 /// Outcomes on their way to one client that it has not confirmed. More wait in the hub.
@@ -104,6 +112,9 @@ pub const KEEP_ALIVE: Duration = Duration::from_secs(3);
 /// How long a handshake may take, from the first packet to the welcome.
 pub const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(5);
 
+/// How long a session may stay silent about who it is after its handshake.
+pub const OPEN_DEADLINE: Duration = Duration::from_secs(10);
+
 /// How long a closing session may take to flush what is queued.
 pub const CLOSE_DEADLINE: Duration = Duration::from_secs(1);
 
@@ -129,6 +140,40 @@ pub const PAYLOAD_STREAMS_MAX: u32 = 64;
 /// Tasks an engine may hold per slot beyond the running one: the ceiling of the adaptive window.
 pub const PREFETCH_PER_SLOT_MAX: u32 = 1_024;
 
+/// Submits a client has sent and the hub has not accepted. More wait at the client: the session's
+/// send queue then always has room for control beside them.
+pub const SUBMITS_UNACCEPTED_MAX: usize = 65_536;
+
+/// Payload bytes of submits sent and not accepted; same behaviour as [`SUBMITS_UNACCEPTED_MAX`].
+/// Room for one payload of the greatest length.
+pub const SUBMIT_BYTES_UNACCEPTED_MAX: u64 = 1 << 30;
+
+/// Submits waiting at the client for the hub's grant. Beyond it a submit is refused with an error
+/// at the caller, who can wait for room first.
+pub const CLIENT_QUEUE_TASKS_MAX: usize = 1_000_000;
+
+/// Payload bytes waiting at the client; same behaviour as [`CLIENT_QUEUE_TASKS_MAX`].
+pub const CLIENT_QUEUE_BYTES_MAX: u64 = 2 << 30;
+
+/// Deliveries after which a client confirms them at the latest: a sixteenth of what the hub lets
+/// be under way, so that confirming never holds it up.
+pub const RECEIVED_DELIVERIES_MAX: u64 = 1_024;
+
+/// Bytes of deliveries after which a client confirms them at the latest.
+pub const RECEIVED_BYTES_MAX: u64 = 16 << 20;
+
+/// How long a client waits for a submit that the confirmation of a delivery can travel with.
+pub const RECEIVED_DELAY: Duration = Duration::from_millis(10);
+
+/// Payload streams that may arrive before the message that names them. More break the protocol.
+pub const EARLY_PAYLOADS_MAX: usize = DELIVERIES_IN_FLIGHT_MAX;
+
+/// Questions (status, ping, shutdown) a client has open at once. More are refused at the caller.
+pub const REQUESTS_OPEN_MAX: usize = 1_024;
+
+/// Tasks named by one abort message; more go into further messages.
+pub const ABORTS_PER_MESSAGE_MAX: usize = 20_000;
+
 const _: () = {
     assert!(INLINE_LEN_MAX + HEADER_LEN_MAX < u32::MAX as usize);
     assert!((INLINE_LEN_MAX as u64) < TASK_PAYLOAD_LEN_MAX);
@@ -142,6 +187,14 @@ const _: () = {
     assert!(3 * KEEP_ALIVE.as_secs() <= LOST_AFTER.as_secs());
     assert!(HANDSHAKE_DEADLINE.as_secs() < LOST_AFTER.as_secs());
     assert!(2 * ERROR_TEXT_LEN_MAX < HEADER_LEN_MAX);
+    assert!(2 * SUBMITS_UNACCEPTED_MAX < SEND_QUEUE_FRAMES_MAX);
+    assert!(TASK_PAYLOAD_LEN_MAX <= SUBMIT_BYTES_UNACCEPTED_MAX);
+    assert!(2 * SUBMIT_BYTES_UNACCEPTED_MAX <= SEND_QUEUE_BYTES_MAX);
+    assert!(TASK_PAYLOAD_LEN_MAX <= CLIENT_QUEUE_BYTES_MAX);
+    assert!(8 * RECEIVED_DELIVERIES_MAX <= DELIVERIES_IN_FLIGHT_MAX as u64);
+    assert!(8 * RECEIVED_BYTES_MAX <= DELIVERY_BYTES_IN_FLIGHT_MAX);
+    // A task id in an abort takes at most 15 bytes.
+    assert!(ABORTS_PER_MESSAGE_MAX * 15 < HEADER_LEN_MAX);
     assert!(LIST_ITEMS_MAX * 64 <= HEADER_LEN_MAX);
     assert!(ENGINES_MAX <= LIST_ITEMS_MAX);
     assert!(METHODS_PER_ENGINE_MAX <= LIST_ITEMS_MAX);

@@ -1,0 +1,135 @@
+//! At least one sample of every message of every direction: every field set, and each told apart.
+
+mod client;
+mod engine;
+mod scheduling;
+
+use std::fmt::Debug;
+
+use bytes::Bytes;
+use phalanx_protocol::codec::Message;
+use phalanx_protocol::error::ErrorCode;
+use phalanx_protocol::handshake::{
+    Hello, HubGreeting, PeerGreeting, Refusal, VersionRange, Welcome,
+};
+use phalanx_protocol::host::{
+    Attach, EngineExited, HostToHub, HubToHost, RetireEngine, StopCluster,
+};
+use phalanx_protocol::ids::{AttemptId, ClientId, EngineId, TaskId, Ticket};
+use phalanx_protocol::outcome::RemoteError;
+use phalanx_protocol::payload::{Body, Format, Payload};
+use phalanx_protocol::task::MethodName;
+
+/// A direction with samples of its messages.
+pub(crate) trait Samples: Message + Clone + PartialEq + Debug {
+    /// Messages, each with the name of what it shows; empty for a message's first sample.
+    fn samples() -> Vec<(&'static str, Self)>;
+
+    /// The first sample of the message called `name`.
+    fn sample(name: &str) -> Self {
+        Self::samples()
+            .into_iter()
+            .find(|(case, message)| case.is_empty() && message.info().name == name)
+            .map(|(_, message)| message)
+            .unwrap_or_else(|| panic!("{} has no sample of {name}", Self::CONVERSATION))
+    }
+}
+
+/// `Direction Message` or `Direction Message/case`: what golden lines and failures call a sample.
+pub(crate) fn label<M: Samples>(case: &str, message: &M) -> String {
+    let slash = if case.is_empty() { "" } else { "/" };
+    format!("{} {}{slash}{case}", M::CONVERSATION, message.info().name)
+}
+
+pub(crate) fn task(seq: u64) -> TaskId {
+    TaskId::new(ClientId(7), seq)
+}
+
+pub(crate) fn attempt(seq: u64, number: u32) -> AttemptId {
+    task(seq).attempt(number)
+}
+
+pub(crate) fn engines(numbers: &[u32]) -> Vec<EngineId> {
+    numbers.iter().copied().map(EngineId).collect()
+}
+
+pub(crate) fn method(name: &str) -> MethodName {
+    MethodName::try_from(name).expect("a short name")
+}
+
+pub(crate) fn inline(format: Format, bytes: &'static [u8]) -> Payload {
+    Payload::inline(format, Bytes::from_static(bytes))
+}
+
+pub(crate) fn by_stream(format: Format, ticket: u64, len: u64) -> Payload {
+    Payload {
+        format,
+        body: Body::Ticket {
+            ticket: Ticket(ticket),
+            len,
+        },
+    }
+}
+
+pub(crate) fn remote_error() -> RemoteError {
+    RemoteError {
+        kind: "ValueError".into(),
+        message: "no such column: größe".into(),
+        traceback: "line 1\nline 2".into(),
+        engine: Some(EngineId(3)),
+        method: "table.sum".into(),
+    }
+}
+
+impl Samples for PeerGreeting {
+    fn samples() -> Vec<(&'static str, Self)> {
+        let hello = Hello {
+            versions: VersionRange { min: 1, max: 1 },
+            release: "0.1.0".into(),
+            name: "laptop/2".into(),
+        };
+        vec![("", hello.into())]
+    }
+}
+
+impl Samples for HubGreeting {
+    fn samples() -> Vec<(&'static str, Self)> {
+        let welcome = Welcome {
+            version: 1,
+            release: "0.1.0".into(),
+        };
+        let refusal = Refusal {
+            code: Some(ErrorCode::Version),
+            versions: VersionRange { min: 2, max: 3 },
+            detail: "you speak 1-1, this hub speaks 2-3".into(),
+        };
+        vec![("", welcome.into()), ("", refusal.into())]
+    }
+}
+
+impl Samples for HostToHub {
+    fn samples() -> Vec<(&'static str, Self)> {
+        let attach = Attach {
+            host: "laptop".into(),
+            pid: 4711,
+        };
+        let exited = EngineExited {
+            name: "laptop/2".into(),
+            pid: 4713,
+            cause: "killed by signal 9 (SIGKILL)".into(),
+        };
+        vec![("", attach.into()), ("", exited.into())]
+    }
+}
+
+impl Samples for HubToHost {
+    fn samples() -> Vec<(&'static str, Self)> {
+        let stop = StopCluster {
+            reason: "asked for by c7".into(),
+        };
+        let retire = RetireEngine {
+            name: "laptop/2".into(),
+        };
+        vec![("", stop.into()), ("", retire.into())]
+    }
+}

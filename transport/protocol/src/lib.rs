@@ -32,6 +32,7 @@ pub mod ids;
 pub mod limits;
 mod list;
 mod macros;
+pub mod method;
 pub mod outcome;
 pub mod payload;
 pub mod peer;

@@ -100,6 +100,9 @@ mod tests {
             MethodName::try_from(MEASURE).unwrap().as_str(),
             "text.measure"
         );
-        assert_eq!(format!("{MEASURE} {MEASURE:?}"), "text.measure Method(\"text.measure\")");
+        assert_eq!(
+            format!("{MEASURE} {MEASURE:?}"),
+            "text.measure Method(\"text.measure\")"
+        );
     }
 }

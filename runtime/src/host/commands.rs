@@ -1,0 +1,114 @@
+//! The command line and environment of each process of a cluster.
+//!
+//! Called by the shell. No secret passes here: a child is told where its connection file is.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use crate::cluster_dir::ClusterDir;
+use crate::cluster_state::machine_name;
+use crate::config::ListenAddress;
+use crate::host::process::Process;
+use crate::host::spawn::{
+    CONNECTION_ENV, ENGINE_INDEX_ENV, ENGINE_NAME_ENV, Input, Launch, RUN_ENV, Tie,
+};
+use crate::host::{HostOptions, Program};
+
+/// What all processes of a run have in common.
+#[derive(Debug)]
+pub(super) struct Commands {
+    phalanx: PathBuf,
+    dir: ClusterDir,
+    run: String,
+    machine: String,
+    program: Option<Program>,
+}
+
+impl Commands {
+    pub(super) fn new(
+        phalanx: PathBuf,
+        dir: ClusterDir,
+        run: String,
+        options: &HostOptions,
+    ) -> Self {
+        let program = options.program.clone();
+        Self {
+            phalanx,
+            dir,
+            run,
+            machine: machine_name(),
+            program,
+        }
+    }
+
+    /// The stable name of an engine of this machine.
+    pub(super) fn engine_name(&self, index: u32) -> String {
+        format!("{}/{index}", self.machine)
+    }
+
+    /// The index of the engine of this machine that has a name.
+    pub(super) fn engine_index(&self, name: &str) -> Option<u32> {
+        name.strip_prefix(&self.machine)?
+            .strip_prefix('/')?
+            .parse()
+            .ok()
+    }
+
+    /// How to start a process; the hub listens where it is told.
+    pub(super) fn launch(&self, process: Process, listen: ListenAddress) -> Launch {
+        match process {
+            Process::Keeper => self.keeper(),
+            Process::Hub => {
+                let args = ["hub".into(), "--listen".into(), listen.to_string().into()];
+                self.phalanx(process, args.to_vec(), "hub")
+            }
+            Process::Scheduler => self.phalanx(process, vec!["scheduler".into()], "scheduler"),
+            Process::Engine(index) => self.engine(index),
+        }
+    }
+
+    /// The keeper carries no mark of the run: it sweeps by that mark.
+    fn keeper(&self) -> Launch {
+        Launch {
+            program: self.phalanx.clone(),
+            args: vec!["keeper".into(), "--run-id".into(), self.run.clone().into()],
+            env: Vec::new(),
+            log: self.dir.log_file("keeper"),
+            tie: Tie::OutlivesHost,
+            stdin: Input::EndsWithHost,
+        }
+    }
+
+    fn engine(&self, index: u32) -> Launch {
+        let process = Process::Engine(index);
+        let mut launch = match &self.program {
+            None => self.phalanx(process, vec!["engine".into()], "engine"),
+            Some(program) => Launch {
+                program: program.path.clone(),
+                args: program.args.clone(),
+                ..self.phalanx(process, Vec::new(), "engine")
+            },
+        };
+        launch
+            .env
+            .push((ENGINE_NAME_ENV, self.engine_name(index).into()));
+        launch
+            .env
+            .push((ENGINE_INDEX_ENV, index.to_string().into()));
+        launch
+    }
+
+    fn phalanx(&self, process: Process, args: Vec<OsString>, role: &str) -> Launch {
+        Launch {
+            program: self.phalanx.clone(),
+            args,
+            env: vec![
+                (RUN_ENV, self.run.clone().into()),
+                (CONNECTION_ENV, self.dir.connection_file(role).into()),
+            ],
+            log: self.dir.log_file(&process.to_string()),
+            tie: Tie::DiesWithHost,
+            stdin: Input::Nothing,
+        }
+    }
+}

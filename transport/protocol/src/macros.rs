@@ -40,7 +40,6 @@ macro_rules! messages {
     ) => {
         $(#[$meta])*
         #[derive(Debug, Clone, PartialEq)]
-        #[non_exhaustive]
         pub enum $name { $($(#[$variant_meta])* $variant($type)),+ }
 
         impl $crate::codec::Message for $name {

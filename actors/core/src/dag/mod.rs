@@ -2,9 +2,20 @@
 //!
 //! Its fact: which dependencies of which held task are unmet. It knows nothing of payloads,
 //! clients or engines' health; what it must know of other tasks comes in the event that needs it.
+//! A verdict does not end the task: when others wait for it, the hub tells its ending like any
+//! other. Callers: the hub's shells and the simulator, through [`crate::supervise::Guarded`].
+
+mod condition;
+mod held;
+mod room;
+mod slab;
+#[cfg(test)]
+mod tests;
 
 use phalanx_protocol::ids::TaskId;
 use phalanx_protocol::room::{DagVerdict, Ending, WaitingTask};
+
+pub use self::room::Dag;
 
 /// What the hub tells the dag.
 #[derive(Debug, Clone, PartialEq, Eq)]

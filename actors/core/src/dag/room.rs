@@ -1,0 +1,300 @@
+//! [`Dag`]: who waits for whom. Verdicts on a single task are made in `held`; here are the lists
+//! that bring each ending to those who wait for it.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use phalanx_protocol::ids::TaskId;
+use phalanx_protocol::room::{DagVerdict, Ending, WaitingTask};
+use rustc_hash::FxHashMap;
+
+#[cfg(test)]
+use super::held::Edge;
+use super::held::{EdgeAt, Heard, Held, Judged, edge_position};
+use super::slab::Slab;
+use super::{DagEffect, DagEvent};
+use crate::{Room, Time};
+
+/// Places kept allocated when nothing is held; above it memory goes back.
+const IDLE_CAPACITY: usize = 1_024;
+
+/// The dag room. See the [module](super).
+///
+/// Costs O(1) per edge from hold to verdict, whatever the order of endings; a held task with one
+/// edge takes at most 400 bytes. How many tasks are held is bounded by the hub's admission.
+#[derive(Debug, Default)]
+pub struct Dag {
+    held: Slab<Held>,
+    held_by_task: FxHashMap<TaskId, u32>,
+    awaited: Slab<Awaited>,
+    awaited_by_task: FxHashMap<TaskId, u32>,
+    deadlines: BTreeSet<(Time, TaskId)>,
+}
+
+/// An open task that held ones wait for, and the list of their edges in the order of holding.
+#[derive(Debug)]
+struct Awaited {
+    task: TaskId,
+    first: EdgeAt,
+    last: EdgeAt,
+}
+
+impl Dag {
+    /// How many tasks are held.
+    pub const fn held_len(&self) -> usize {
+        self.held.len()
+    }
+
+    /// How many records each table has.
+    #[cfg(test)]
+    pub(super) fn tables_len(&self) -> [usize; 5] {
+        [
+            self.held.len(),
+            self.held_by_task.len(),
+            self.awaited.len(),
+            self.awaited_by_task.len(),
+            self.deadlines.len(),
+        ]
+    }
+
+    /// Places allocated for held tasks.
+    #[cfg(test)]
+    pub(super) const fn held_capacity(&self) -> usize {
+        self.held.capacity()
+    }
+
+    /// What a held task with one edge and no timeout may take: vectors just doubled, tables just
+    /// grown (7/16 full), an allocator that rounds up to 16 and adds 8.
+    #[cfg(test)]
+    pub(super) const fn waiting_bytes_max() -> usize {
+        let vectors = 2 * (size_of::<Option<Held>>() + size_of::<Option<Awaited>>());
+        let tables = 2 * (size_of::<(TaskId, u32)>() + 1) * 16 / 7;
+        vectors + tables + size_of::<Edge>().next_multiple_of(16) + 8
+    }
+
+    fn hold(&mut self, now: Time, waiting: &WaitingTask, effects: &mut Vec<DagEffect>) {
+        let task = waiting.task;
+        if self.held_by_task.contains_key(&task) {
+            return;
+        }
+        let deadline = waiting.timeout_ms.map(|ms| now + Duration::from_millis(ms));
+        let (held, open) = match Held::judge(waiting, deadline) {
+            Judged::Decided(verdict) => return effects.push(DagEffect { task, verdict }),
+            Judged::Open(held, open) => (held, open),
+        };
+        if let Some(deadline) = deadline {
+            self.deadlines.insert((deadline, task));
+        }
+        let holder = self.held.insert(held);
+        self.held_by_task.insert(task, holder);
+        for (position, awaited) in open.into_iter().enumerate() {
+            self.link(
+                awaited,
+                EdgeAt {
+                    holder,
+                    position: edge_position(position),
+                },
+            );
+        }
+    }
+
+    fn ended(&mut self, task: TaskId, ending: Ending, effects: &mut Vec<DagEffect>) {
+        let Some(&awaited) = self.awaited_by_task.get(&task) else {
+            return;
+        };
+        // The list shrinks from its front, and at once by all edges of a holder that is decided;
+        // with its last edge it goes.
+        while let Some(at) = self.awaited.get(awaited).map(|awaited| awaited.first) {
+            self.unlink(at);
+            match self.held[at.holder].hear(at.position, task, ending) {
+                Heard::Open => {}
+                Heard::Ready => {
+                    let held = self.forget(at.holder);
+                    effects.push(DagEffect {
+                        task: held.task,
+                        verdict: held.into_ready(),
+                    });
+                }
+                Heard::Never(verdict) => {
+                    let held = self.forget(at.holder);
+                    effects.push(DagEffect {
+                        task: held.task,
+                        verdict,
+                    });
+                }
+            }
+        }
+    }
+
+    fn release(&mut self, task: TaskId) {
+        if let Some(&holder) = self.held_by_task.get(&task) {
+            self.forget(holder);
+        }
+    }
+
+    /// Takes a held task out of every table.
+    fn forget(&mut self, holder: u32) -> Held {
+        for position in 0..self.held[holder].edges.len() {
+            self.unlink(EdgeAt {
+                holder,
+                position: edge_position(position),
+            });
+        }
+        let held = self.held.remove(holder);
+        self.held_by_task.remove(&held.task);
+        if let Some(deadline) = held.deadline {
+            self.deadlines.remove(&(deadline, held.task));
+        }
+        if self.held.is_empty() && self.held.capacity() > IDLE_CAPACITY {
+            // Nothing held means nothing awaited either.
+            *self = Self::default();
+        }
+        held
+    }
+
+    /// Appends an edge to the list of the task it waits for.
+    fn link(&mut self, task: TaskId, at: EdgeAt) {
+        let known = self.awaited_by_task.get(&task).copied();
+        let awaited = known.unwrap_or_else(|| {
+            let awaited = self.awaited.insert(Awaited {
+                task,
+                first: at,
+                last: at,
+            });
+            self.awaited_by_task.insert(task, awaited);
+            awaited
+        });
+        let edge = &mut self.held[at.holder].edges[at.position as usize];
+        edge.awaited = Some(awaited);
+        if known.is_some() {
+            let last = std::mem::replace(&mut self.awaited[awaited].last, at);
+            edge.prev = Some(last);
+            self.held[last.holder].edges[last.position as usize].next = Some(at);
+        }
+    }
+
+    /// Takes an edge out of its list, if it still is in one.
+    fn unlink(&mut self, at: EdgeAt) {
+        let edge = std::mem::take(&mut self.held[at.holder].edges[at.position as usize]);
+        let Some(awaited) = edge.awaited else { return };
+        if let Some(prev) = edge.prev {
+            self.held[prev.holder].edges[prev.position as usize].next = edge.next;
+        }
+        if let Some(next) = edge.next {
+            self.held[next.holder].edges[next.position as usize].prev = edge.prev;
+        }
+        match (edge.prev, edge.next) {
+            (None, None) => {
+                let awaited = self.awaited.remove(awaited);
+                self.awaited_by_task.remove(&awaited.task);
+            }
+            (None, Some(next)) => self.awaited[awaited].first = next,
+            (Some(prev), None) => self.awaited[awaited].last = prev,
+            (Some(_), Some(_)) => {}
+        }
+    }
+
+    /// Panics unless the list of `awaited` is sound; says how long it is.
+    fn check_list(&self, index: u32, awaited: &Awaited) -> usize {
+        assert_eq!(
+            self.awaited_by_task.get(&awaited.task),
+            Some(&index),
+            "{}",
+            awaited.task
+        );
+        let mut prev = None;
+        let mut at = Some(awaited.first);
+        let mut len = 0;
+        while let Some(here) = at {
+            let edge = &self.held[here.holder].edges[here.position as usize];
+            assert_eq!(
+                edge.awaited,
+                Some(index),
+                "an edge in the list of {}",
+                awaited.task
+            );
+            assert_eq!(edge.prev, prev, "the list of {}", awaited.task);
+            prev = at;
+            at = edge.next;
+            len += 1;
+        }
+        assert_eq!(
+            prev,
+            Some(awaited.last),
+            "the end of the list of {}",
+            awaited.task
+        );
+        len
+    }
+}
+
+impl Room for Dag {
+    type Event = DagEvent;
+    type Effect = DagEffect;
+
+    fn handle(&mut self, now: Time, event: DagEvent, effects: &mut Vec<DagEffect>) {
+        match event {
+            DagEvent::Hold(waiting) => self.hold(now, &waiting, effects),
+            DagEvent::Ended(task, ending) => self.ended(task, ending, effects),
+            DagEvent::Release(task) => self.release(task),
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Time> {
+        self.deadlines.first().map(|(deadline, _)| *deadline)
+    }
+
+    /// Times out what is due, earliest deadline first.
+    fn on_deadline(&mut self, now: Time, effects: &mut Vec<DagEffect>) {
+        while let Some(&(deadline, task)) = self.deadlines.first() {
+            if deadline > now {
+                return;
+            }
+            self.release(task);
+            effects.push(DagEffect {
+                task,
+                verdict: DagVerdict::TimedOut,
+            });
+        }
+    }
+
+    fn check_invariants(&self) {
+        assert_eq!(self.held.len(), self.held_by_task.len());
+        assert_eq!(self.awaited.len(), self.awaited_by_task.len());
+        let mut edges_len = 0;
+        let mut deadlines_len = 0;
+        for (index, held) in self.held.iter() {
+            assert_eq!(
+                self.held_by_task.get(&held.task),
+                Some(&index),
+                "{}",
+                held.task
+            );
+            held.check_invariants();
+            edges_len += held
+                .edges
+                .iter()
+                .filter(|edge| edge.awaited.is_some())
+                .count();
+            if let Some(deadline) = held.deadline {
+                assert!(
+                    self.deadlines.contains(&(deadline, held.task)),
+                    "{}",
+                    held.task
+                );
+                deadlines_len += 1;
+            }
+        }
+        assert_eq!(
+            self.deadlines.len(),
+            deadlines_len,
+            "deadlines of tasks not held"
+        );
+        let listed_len: usize = self
+            .awaited
+            .iter()
+            .map(|(index, awaited)| self.check_list(index, awaited))
+            .sum();
+        assert_eq!(listed_len, edges_len, "edges that no list leads to");
+    }
+}

@@ -1,0 +1,5 @@
+//! Tests of the dag: tables here, random graphs against a naive model in `properties`.
+
+mod properties;
+mod tables;
+mod text;

@@ -43,6 +43,14 @@ pub enum CensusError {
         /// What the operating system said.
         source: io::Error,
     },
+    /// A measure could not be written.
+    #[error("cannot write {path}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
     /// The thread that parses could not be started.
     #[error("cannot start the parser's thread; free some memory or threads and try again")]
     ParserThread(#[source] io::Error),

@@ -14,12 +14,15 @@ mod error;
 mod find;
 mod functions;
 mod measure;
+#[cfg(test)]
+mod measure_tests;
 mod nesting;
 mod reduce;
 mod report;
 mod scan;
 mod serial;
 mod table;
+pub mod tasks;
 #[cfg(test)]
 mod tests;
 

@@ -54,7 +54,7 @@ pub struct CrateMeasure {
     pub tokens: u64,
     /// Their functions and methods with a body.
     pub functions: u64,
-    /// The longest functions, longest first, at most [`REPORT_ROWS`](super::REPORT_ROWS).
+    /// The longest functions, longest first, at most [`REPORT_ROWS`](super::REPORT_ROWS) and one of a name.
     pub longest: Vec<FunctionSize>,
     /// What is marked `unsafe`.
     pub unsafety: UnsafeCount,

@@ -26,7 +26,7 @@ pub struct Report {
     pub totals: Totals,
     /// The crates with the most lines of code.
     pub largest: Vec<CrateRow>,
-    /// The longest functions.
+    /// The longest functions, one of a name and crate.
     pub longest: Vec<FunctionRow>,
     /// The crates that are imported most often.
     pub imported: Vec<ImportRow>,

@@ -12,7 +12,8 @@ fn write(root: &Path, path: &str, text: &[u8]) {
     fs::write(path, text).expect("write");
 }
 
-fn registry() -> tempfile::TempDir {
+/// A registry of four small crates.
+pub(super) fn registry() -> tempfile::TempDir {
     let root = tempfile::tempdir().expect("tempdir");
     let at = root.path();
     write(

@@ -50,11 +50,7 @@ impl FaultPoint {
 impl<R: Room + Default> Guarded<R> {
     /// No room yet: everything said to it is dropped until [`Guarded::recreate`].
     pub const fn vacant() -> Self {
-        Self {
-            generation: Generation(0),
-            room: None,
-            faults: FaultPoint { after_events: None },
-        }
+        Self { generation: Generation(0), room: None, faults: FaultPoint { after_events: None } }
     }
 
     /// Begins a new life with an empty room.
@@ -92,7 +88,10 @@ impl<R: Room + Default> Guarded<R> {
         if generation != self.generation {
             return Ok(());
         }
-        self.guard(effects, |room, effects| room.handle(now, event, effects))
+        self.guard(effects, |room, faults, effects| {
+            room.handle(now, event, effects);
+            faults.pass();
+        })
     }
 
     /// When the room wants to be woken.
@@ -105,21 +104,33 @@ impl<R: Room + Default> Guarded<R> {
     /// # Errors
     /// As [`Guarded::handle`].
     pub fn on_deadline(&mut self, now: Time, effects: &mut Vec<R::Effect>) -> Result<(), Panicked> {
-        self.guard(effects, |room, effects| room.on_deadline(now, effects))
+        self.guard(effects, |room, faults, effects| {
+            room.on_deadline(now, effects);
+            faults.pass();
+        })
+    }
+
+    /// Ends a burst: see [`Room::settle`]. No event for a [`FaultPoint`].
+    ///
+    /// # Errors
+    /// As [`Guarded::handle`].
+    pub fn settle(&mut self, now: Time, effects: &mut Vec<R::Effect>) -> Result<(), Panicked> {
+        self.guard(effects, |room, _, effects| room.settle(now, effects))
     }
 
     fn guard(
         &mut self,
         effects: &mut Vec<R::Effect>,
-        work: impl FnOnce(&mut R, &mut Vec<R::Effect>),
+        work: impl FnOnce(&mut R, &mut FaultPoint, &mut Vec<R::Effect>),
     ) -> Result<(), Panicked> {
-        let Some(room) = &mut self.room else { return Ok(()) };
+        let Some(room) = &mut self.room else {
+            return Ok(());
+        };
         let faults = &mut self.faults;
         let before = effects.len();
         // A room that panicked is dropped, so nobody sees what it was in the middle of.
         catch_unwind(AssertUnwindSafe(|| {
-            work(room, effects);
-            faults.pass();
+            work(room, faults, effects);
         }))
         .map_err(|panic| {
             effects.truncate(before);

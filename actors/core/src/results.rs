@@ -1,1 +1,228 @@
-//! (being written)
+//! The result store: outcomes and bytes kept for clients, bounded by count and bytes.
+//!
+//! The hub owns it. A task that ended is kept whole until its owner has its outcome (or is gone),
+//! and after that while there is room; then only how it ended is kept, for tasks that depend on
+//! it; then nothing.
+
+use std::collections::VecDeque;
+
+use phalanx_protocol::ids::{EngineId, TaskId};
+use phalanx_protocol::outcome::{Outcome, RunTimes};
+use phalanx_protocol::payload::Payload;
+use phalanx_protocol::room::Ending;
+use rustc_hash::FxHashMap;
+
+/// How a task ended, with what it returned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// How.
+    pub outcome: Outcome,
+    /// Which engine had it last.
+    pub engine: Option<EngineId>,
+    /// How many attempts there were.
+    pub attempts: u32,
+    /// When the last one ran.
+    pub times: RunTimes,
+    /// What it returned; inline.
+    pub payload: Payload,
+}
+
+impl Ended {
+    /// How it ended, as far as dependents care.
+    pub const fn ending(&self) -> Ending {
+        Ending { success: self.outcome.is_done(), engine: self.engine }
+    }
+}
+
+/// How much is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// Outcomes that their owner has: more are cut down to how they ended.
+    pub delivered: usize,
+    /// Outcomes cut down to how they ended: more are forgotten, oldest first.
+    pub endings: usize,
+    /// Outcomes that their owner has not: at this many the store is full.
+    pub undelivered: usize,
+    /// Bytes of payloads: at this many delivered ones are cut down, and if there are none the
+    /// store is full.
+    pub bytes: u64,
+}
+
+#[derive(Debug)]
+struct Kept {
+    ended: Ended,
+    delivered: bool,
+}
+
+/// The store.
+#[derive(Debug)]
+pub struct Results {
+    bounds: Bounds,
+    kept: FxHashMap<TaskId, Kept>,
+    delivered: VecDeque<TaskId>,
+    endings: FxHashMap<TaskId, Ending>,
+    endings_order: VecDeque<TaskId>,
+    bytes: u64,
+}
+
+impl Results {
+    /// An empty store.
+    pub fn new(bounds: Bounds) -> Self {
+        Self {
+            bounds,
+            kept: FxHashMap::default(),
+            delivered: VecDeque::new(),
+            endings: FxHashMap::default(),
+            endings_order: VecDeque::new(),
+            bytes: 0,
+        }
+    }
+
+    /// Keeps how a task ended. A task ends once; a second time changes nothing and answers false.
+    pub fn insert(&mut self, task: TaskId, ended: Ended) -> bool {
+        if self.ending(task).is_some() {
+            return false;
+        }
+        self.bytes += ended.payload.len();
+        self.kept.insert(task, Kept { ended, delivered: false });
+        self.make_room();
+        true
+    }
+
+    /// The whole outcome, if it is still kept.
+    pub fn get(&self, task: TaskId) -> Option<&Ended> {
+        self.kept.get(&task).map(|kept| &kept.ended)
+    }
+
+    /// How a task ended, if that is still known.
+    pub fn ending(&self, task: TaskId) -> Option<Ending> {
+        self.get(task).map(Ended::ending).or_else(|| self.endings.get(&task).copied())
+    }
+
+    /// Its owner has it, or is gone: from now on it may be evicted.
+    pub fn mark_delivered(&mut self, task: TaskId) {
+        if let Some(kept) = self.kept.get_mut(&task)
+            && !kept.delivered
+        {
+            kept.delivered = true;
+            self.delivered.push_back(task);
+            self.make_room();
+        }
+    }
+
+    /// Whether no more work should be taken in until clients fetch what they have.
+    pub fn is_full(&self) -> bool {
+        self.undelivered_len() >= self.bounds.undelivered
+            || (self.bytes >= self.bounds.bytes && self.delivered.is_empty())
+    }
+
+    /// How many outcomes are kept whole.
+    pub fn len(&self) -> usize {
+        self.kept.len()
+    }
+
+    /// Whether no outcome is kept whole.
+    pub fn is_empty(&self) -> bool {
+        self.kept.is_empty()
+    }
+
+    /// How many bytes of payloads are kept.
+    pub const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    fn undelivered_len(&self) -> usize {
+        self.kept.len() - self.delivered.len()
+    }
+
+    fn make_room(&mut self) {
+        while self.delivered.len() > self.bounds.delivered || self.bytes > self.bounds.bytes {
+            let Some(task) = self.delivered.pop_front() else {
+                break;
+            };
+            let Some(kept) = self.kept.remove(&task) else {
+                continue;
+            };
+            self.bytes -= kept.ended.payload.len();
+            self.endings.insert(task, kept.ended.ending());
+            self.endings_order.push_back(task);
+        }
+        while self.endings_order.len() > self.bounds.endings {
+            if let Some(task) = self.endings_order.pop_front() {
+                self.endings.remove(&task);
+            }
+        }
+    }
+
+    /// Panics if a fact contradicts another.
+    pub fn check_invariants(&self) {
+        let bytes: u64 = self.kept.values().map(|kept| kept.ended.payload.len()).sum();
+        assert_eq!(bytes, self.bytes, "bytes kept");
+        let delivered = self.kept.values().filter(|kept| kept.delivered).count();
+        assert_eq!(delivered, self.delivered.len(), "delivered outcomes");
+        assert_eq!(self.endings.len(), self.endings_order.len(), "endings");
+        assert!(self.delivered.len() <= self.bounds.delivered, "delivered outcomes over bound");
+        assert!(self.endings.len() <= self.bounds.endings, "endings over bound");
+        assert!(self.kept.values().all(|kept| kept.ended.payload.ticket().is_none()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use phalanx_protocol::ids::ClientId;
+    use phalanx_protocol::payload::Format;
+
+    use super::*;
+
+    const BOUNDS: Bounds = Bounds { delivered: 2, endings: 2, undelivered: 3, bytes: 100 };
+
+    fn id(seq: u64) -> TaskId {
+        TaskId::new(ClientId(1), seq)
+    }
+
+    fn done(len: usize) -> Ended {
+        Ended {
+            outcome: Outcome::Done,
+            engine: Some(EngineId(1)),
+            attempts: 1,
+            times: RunTimes::default(),
+            payload: Payload::inline(Format::Raw, Bytes::from(vec![0; len])),
+        }
+    }
+
+    #[test]
+    fn a_task_ends_once() {
+        let mut results = Results::new(BOUNDS);
+        assert!(results.insert(id(1), done(1)));
+        assert!(!results.insert(id(1), done(2)));
+        assert_eq!(results.bytes(), 1);
+    }
+
+    #[test]
+    fn delivered_outcomes_are_cut_down_and_then_forgotten_oldest_first() {
+        let mut results = Results::new(BOUNDS);
+        for seq in 0..5 {
+            results.insert(id(seq), done(1));
+            results.mark_delivered(id(seq));
+            results.check_invariants();
+        }
+        assert_eq!(results.ending(id(0)), None);
+        assert!(results.get(id(1)).is_none() && results.ending(id(1)).is_some());
+        assert!(results.get(id(4)).is_some());
+    }
+
+    #[test]
+    fn what_nobody_has_fetched_is_never_evicted_but_fills_the_store() {
+        let mut results = Results::new(BOUNDS);
+        results.insert(id(1), done(60));
+        assert!(!results.is_full());
+        results.insert(id(2), done(60));
+        assert!(results.is_full());
+        assert!(results.get(id(1)).is_some());
+        results.mark_delivered(id(1));
+        assert!(results.get(id(1)).is_none());
+        assert!(!results.is_full());
+        results.check_invariants();
+    }
+}

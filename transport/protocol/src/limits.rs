@@ -15,7 +15,7 @@ pub const HEADER_LEN_MAX: usize = 1 << 20;
 /// its field names takes 64 bytes and more. A longer list is malformed.
 pub const LIST_ITEMS_MAX: usize = 16_384;
 
-/// Deepest nesting in a header. Our types need 9; deeper input is malformed.
+/// Deepest nesting in a header. Our types need 7; deeper input is malformed.
 pub const HEADER_DEPTH_MAX: usize = 32;
 
 /// Longest payload that travels in its message's frame. Longer ones take a stream of their own:
@@ -91,6 +91,13 @@ pub const DIRECT_MARKS_MAX: usize = 4_096;
 /// Attempts assigned to one engine and not ended, in all. Also the most that its inventory lists.
 pub const ATTEMPTS_PER_ENGINE_MAX: usize = 20_000;
 
+/// Direct tasks sent to one engine and not ended. More wait in the hub.
+pub const DIRECT_WINDOW_MAX: usize = 8_192;
+
+/// Balanced tasks assigned to one engine and not ended, whatever its slots. More wait in the
+/// scheduler.
+pub const BALANCED_WINDOW_MAX: usize = 8_192;
+
 /// Engine deaths while a task ran, after which it ends as poison.
 pub const CRASHES_PER_TASK_MAX: u32 = 3;
 
@@ -134,8 +141,9 @@ pub const SEND_QUEUE_FRAMES_MAX: usize = 262_144;
 /// Bytes waiting in a session's send queue, payload streams included.
 pub const SEND_QUEUE_BYTES_MAX: u64 = 4 << 30;
 
-/// Payload streams of one session and direction under way at once. More wait their turn.
-pub const PAYLOAD_STREAMS_MAX: u32 = 64;
+/// Payload streams of one session and direction under way at once: enough to fill any link, few
+/// enough that a receiver can hold the window of each. More wait their turn.
+pub const PAYLOAD_STREAMS_MAX: u32 = 16;
 
 /// Tasks an engine may hold per slot beyond the running one: the ceiling of the adaptive window.
 pub const PREFETCH_PER_SLOT_MAX: u32 = 1_024;
@@ -184,6 +192,7 @@ const _: () = {
     assert!(2 * DEPENDENCIES_PER_TASK_MAX * 15 < HEADER_LEN_MAX);
     // An inventory entry takes at most 22 bytes.
     assert!(2 * ATTEMPTS_PER_ENGINE_MAX * 22 < HEADER_LEN_MAX);
+    assert!(DIRECT_WINDOW_MAX + BALANCED_WINDOW_MAX <= ATTEMPTS_PER_ENGINE_MAX);
     assert!(3 * KEEP_ALIVE.as_secs() <= LOST_AFTER.as_secs());
     assert!(HANDSHAKE_DEADLINE.as_secs() < LOST_AFTER.as_secs());
     assert!(2 * ERROR_TEXT_LEN_MAX < HEADER_LEN_MAX);

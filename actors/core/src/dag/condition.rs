@@ -61,10 +61,7 @@ pub(super) struct Follow {
 impl Follow {
     /// As [`Gate::new`].
     pub(super) fn new(condition: &Condition) -> Self {
-        Self {
-            gate: Gate::new(condition),
-            engines: Vec::new(),
-        }
+        Self { gate: Gate::new(condition), engines: Vec::new() }
     }
 
     /// Its counts.

@@ -60,10 +60,7 @@ impl Held {
             edges: Box::default(),
             follow_edges_len: 0,
             after: waiting.after.as_ref().map(Gate::new),
-            follow: waiting
-                .follow
-                .as_ref()
-                .map(|follow| Box::new(Follow::new(follow))),
+            follow: waiting.follow.as_ref().map(|follow| Box::new(Follow::new(follow))),
         };
         let mut open = Vec::new();
         // Places before order, also when a task ends later: a task that is in both counts as
@@ -84,11 +81,7 @@ impl Held {
 
     /// The task behind the edge at `position` ended: the verdict, if that decides.
     pub(super) fn hear(&mut self, position: u32, task: TaskId, ending: Ending) -> Heard {
-        let part = if position < self.follow_edges_len {
-            Part::Follow
-        } else {
-            Part::After
-        };
+        let part = if position < self.follow_edges_len { Part::Follow } else { Part::After };
         match self.hear_part(part, task, ending) {
             Err(verdict) => Heard::Never(verdict),
             Ok(()) if self.is_ready() => Heard::Ready,
@@ -104,10 +97,7 @@ impl Held {
     /// Whether nothing is unmet.
     fn is_ready(&self) -> bool {
         self.after.as_ref().is_none_or(Gate::is_met)
-            && self
-                .follow
-                .as_ref()
-                .is_none_or(|follow| follow.gate().is_met())
+            && self.follow.as_ref().is_none_or(|follow| follow.gate().is_met())
     }
 
     /// Hears of the tasks that have ended and lists the others.
@@ -131,9 +121,7 @@ impl Held {
             Part::After => self.after.as_mut().map(|gate| gate.hear(ending.success)),
             Part::Follow => self.follow.as_mut().map(|follow| follow.hear(ending)),
         };
-        heard
-            .unwrap_or(Ok(()))
-            .map_err(|reason| impossible(reason, task, ending))
+        heard.unwrap_or(Ok(())).map_err(|reason| impossible(reason, task, ending))
     }
 
     /// Panics if counts and edges contradict each other. For `Dag::check_invariants`.
@@ -141,18 +129,10 @@ impl Held {
         assert!(!self.is_ready(), "{} is ready and still held", self.task);
         let open = |edges: &[Edge]| edges.iter().filter(|edge| edge.awaited.is_some()).count();
         let (follow, after) = self.edges.split_at(self.follow_edges_len as usize);
-        let follow_open = self
-            .follow
-            .as_ref()
-            .map_or(0, |follow| follow.gate().open());
+        let follow_open = self.follow.as_ref().map_or(0, |follow| follow.gate().open());
         assert_eq!(open(follow), follow_open as usize, "{} follows", self.task);
         let after_open = self.after.as_ref().map_or(0, Gate::open);
-        assert_eq!(
-            open(after),
-            after_open as usize,
-            "{} comes after",
-            self.task
-        );
+        assert_eq!(open(after), after_open as usize, "{} comes after", self.task);
     }
 }
 

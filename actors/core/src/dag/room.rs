@@ -88,13 +88,7 @@ impl Dag {
         let holder = self.held.insert(held);
         self.held_by_task.insert(task, holder);
         for (position, awaited) in open.into_iter().enumerate() {
-            self.link(
-                awaited,
-                EdgeAt {
-                    holder,
-                    position: edge_position(position),
-                },
-            );
+            self.link(awaited, EdgeAt { holder, position: edge_position(position) });
         }
     }
 
@@ -110,17 +104,11 @@ impl Dag {
                 Heard::Open => {}
                 Heard::Ready => {
                     let held = self.forget(at.holder);
-                    effects.push(DagEffect {
-                        task: held.task,
-                        verdict: held.into_ready(),
-                    });
+                    effects.push(DagEffect { task: held.task, verdict: held.into_ready() });
                 }
                 Heard::Never(verdict) => {
                     let held = self.forget(at.holder);
-                    effects.push(DagEffect {
-                        task: held.task,
-                        verdict,
-                    });
+                    effects.push(DagEffect { task: held.task, verdict });
                 }
             }
         }
@@ -135,10 +123,7 @@ impl Dag {
     /// Takes a held task out of every table.
     fn forget(&mut self, holder: u32) -> Held {
         for position in 0..self.held[holder].edges.len() {
-            self.unlink(EdgeAt {
-                holder,
-                position: edge_position(position),
-            });
+            self.unlink(EdgeAt { holder, position: edge_position(position) });
         }
         let held = self.held.remove(holder);
         self.held_by_task.remove(&held.task);
@@ -156,11 +141,7 @@ impl Dag {
     fn link(&mut self, task: TaskId, at: EdgeAt) {
         let known = self.awaited_by_task.get(&task).copied();
         let awaited = known.unwrap_or_else(|| {
-            let awaited = self.awaited.insert(Awaited {
-                task,
-                first: at,
-                last: at,
-            });
+            let awaited = self.awaited.insert(Awaited { task, first: at, last: at });
             self.awaited_by_task.insert(task, awaited);
             awaited
         });
@@ -196,34 +177,19 @@ impl Dag {
 
     /// Panics unless the list of `awaited` is sound; says how long it is.
     fn check_list(&self, index: u32, awaited: &Awaited) -> usize {
-        assert_eq!(
-            self.awaited_by_task.get(&awaited.task),
-            Some(&index),
-            "{}",
-            awaited.task
-        );
+        assert_eq!(self.awaited_by_task.get(&awaited.task), Some(&index), "{}", awaited.task);
         let mut prev = None;
         let mut at = Some(awaited.first);
         let mut len = 0;
         while let Some(here) = at {
             let edge = &self.held[here.holder].edges[here.position as usize];
-            assert_eq!(
-                edge.awaited,
-                Some(index),
-                "an edge in the list of {}",
-                awaited.task
-            );
+            assert_eq!(edge.awaited, Some(index), "an edge in the list of {}", awaited.task);
             assert_eq!(edge.prev, prev, "the list of {}", awaited.task);
             prev = at;
             at = edge.next;
             len += 1;
         }
-        assert_eq!(
-            prev,
-            Some(awaited.last),
-            "the end of the list of {}",
-            awaited.task
-        );
+        assert_eq!(prev, Some(awaited.last), "the end of the list of {}", awaited.task);
         len
     }
 }
@@ -251,10 +217,7 @@ impl Room for Dag {
                 return;
             }
             self.release(task);
-            effects.push(DagEffect {
-                task,
-                verdict: DagVerdict::TimedOut,
-            });
+            effects.push(DagEffect { task, verdict: DagVerdict::TimedOut });
         }
     }
 
@@ -264,37 +227,17 @@ impl Room for Dag {
         let mut edges_len = 0;
         let mut deadlines_len = 0;
         for (index, held) in self.held.iter() {
-            assert_eq!(
-                self.held_by_task.get(&held.task),
-                Some(&index),
-                "{}",
-                held.task
-            );
+            assert_eq!(self.held_by_task.get(&held.task), Some(&index), "{}", held.task);
             held.check_invariants();
-            edges_len += held
-                .edges
-                .iter()
-                .filter(|edge| edge.awaited.is_some())
-                .count();
+            edges_len += held.edges.iter().filter(|edge| edge.awaited.is_some()).count();
             if let Some(deadline) = held.deadline {
-                assert!(
-                    self.deadlines.contains(&(deadline, held.task)),
-                    "{}",
-                    held.task
-                );
+                assert!(self.deadlines.contains(&(deadline, held.task)), "{}", held.task);
                 deadlines_len += 1;
             }
         }
-        assert_eq!(
-            self.deadlines.len(),
-            deadlines_len,
-            "deadlines of tasks not held"
-        );
-        let listed_len: usize = self
-            .awaited
-            .iter()
-            .map(|(index, awaited)| self.check_list(index, awaited))
-            .sum();
+        assert_eq!(self.deadlines.len(), deadlines_len, "deadlines of tasks not held");
+        let listed_len: usize =
+            self.awaited.iter().map(|(index, awaited)| self.check_list(index, awaited)).sum();
         assert_eq!(listed_len, edges_len, "edges that no list leads to");
     }
 }

@@ -26,9 +26,7 @@ impl<T> Slab<T> {
 
     /// Takes a record out.
     pub(super) fn remove(&mut self, index: u32) -> T {
-        let record = self.places[index as usize]
-            .take()
-            .expect("the index names a record");
+        let record = self.places[index as usize].take().expect("the index names a record");
         self.free.push(index);
         record
     }
@@ -55,18 +53,13 @@ impl<T> Slab<T> {
 
     /// All records, by index.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
-        (0..)
-            .zip(&self.places)
-            .filter_map(|(index, place)| Some((index, place.as_ref()?)))
+        (0..).zip(&self.places).filter_map(|(index, place)| Some((index, place.as_ref()?)))
     }
 }
 
 impl<T> Default for Slab<T> {
     fn default() -> Self {
-        Self {
-            places: Vec::new(),
-            free: Vec::new(),
-        }
+        Self { places: Vec::new(), free: Vec::new() }
     }
 }
 
@@ -74,16 +67,12 @@ impl<T> Index<u32> for Slab<T> {
     type Output = T;
 
     fn index(&self, index: u32) -> &T {
-        self.places[index as usize]
-            .as_ref()
-            .expect("the index names a record")
+        self.places[index as usize].as_ref().expect("the index names a record")
     }
 }
 
 impl<T> IndexMut<u32> for Slab<T> {
     fn index_mut(&mut self, index: u32) -> &mut T {
-        self.places[index as usize]
-            .as_mut()
-            .expect("the index names a record")
+        self.places[index as usize].as_mut().expect("the index names a record")
     }
 }

@@ -1,7 +1,282 @@
 //! The hub room: the life of each task, and who waits for it.
+//!
+//! It owns the ledger, the clients, the [`crate::registry`] and the [`crate::results`], and is the
+//! only writer of each. Dag and scheduler are rooms beside it: it tells them what they need, and
+//! when one is lost it re-creates it from the ledger ([`rooms`]).
+//!
+//! | file | what it decides |
+//! |---|---|
+//! | `submit` | what a new task is, whether it is taken, where it goes first |
+//! | `attempts` | assigning, fencing, ending, aborting |
+//! | `engines` | who registers as what, and what a death means |
+//! | `rooms` | verdicts, panics, rebuilding |
+//! | `status` | figures for people |
 
+mod attempts;
+mod clients;
+mod engines;
 mod event;
+mod ledger;
+mod rooms;
+mod sessions;
+mod status;
+mod submit;
 
-pub use event::{
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use bytes::Bytes;
+use phalanx_protocol::ids::{ClientId, EngineId, Epoch, SessionId, TaskId, Ticket};
+use phalanx_protocol::limits;
+use phalanx_protocol::outcome::Report;
+use rustc_hash::FxHashMap;
+
+pub use self::event::{
     ClientReply, ClientRequest, EngineNews, EngineOrder, HostNews, HostOrder, HubEffect, HubEvent,
 };
+
+use self::clients::{Clients, Window};
+use self::ledger::Ledger;
+use self::rooms::Rooms;
+use self::sessions::Session;
+use crate::registry::Registry;
+use crate::results::{Bounds, Results};
+use crate::{Room, Time};
+
+/// What a hub may be told at its start. The defaults are the limits of
+/// [`phalanx_protocol::limits`]; tests and the simulator use smaller ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HubSettings {
+    /// Names this ledger: another one than any earlier hub's of the cluster.
+    pub epoch: Epoch,
+    /// Silence after which an engine is lost.
+    pub lost_after: Duration,
+    /// How long a client without a session is kept.
+    pub client_gone_ttl: Duration,
+    /// Tasks a client may have open or unfetched.
+    pub client_tasks: u64,
+    /// Payload bytes of open tasks a client may have.
+    pub client_bytes: u64,
+    /// How much is kept of ended tasks.
+    pub results: Bounds,
+}
+
+impl HubSettings {
+    /// The defaults, for this ledger.
+    pub const fn new(epoch: Epoch) -> Self {
+        Self {
+            epoch,
+            lost_after: limits::LOST_AFTER,
+            client_gone_ttl: limits::CLIENT_GONE_TTL,
+            client_tasks: limits::OPEN_TASKS_PER_CLIENT_MAX,
+            client_bytes: limits::OPEN_BYTES_PER_CLIENT_MAX,
+            results: Bounds {
+                delivered: limits::DELIVERED_RESULTS_MAX,
+                endings: limits::ENDINGS_MAX,
+                undelivered: limits::UNDELIVERED_RESULTS_MAX,
+                bytes: limits::RESULT_BYTES_MAX,
+            },
+        }
+    }
+
+    const fn window(&self) -> Window {
+        Window { tasks: self.client_tasks, bytes: self.client_bytes }
+    }
+}
+
+/// A payload stream that has come, or that something waits for.
+#[derive(Debug)]
+enum Arriving {
+    /// The bytes came first.
+    Early(Bytes),
+    /// So many tasks from this one on wait for it.
+    Submit(TaskId, u64),
+    /// A report waits for it.
+    Report(Box<Report>),
+}
+
+/// The hub.
+#[derive(Debug)]
+pub struct Hub {
+    settings: HubSettings,
+    started: Option<Time>,
+    sessions: BTreeMap<SessionId, Session>,
+    /// Sessions that have not said who they are, by when they must have.
+    nameless: BTreeSet<(Time, SessionId)>,
+    arriving: BTreeMap<(SessionId, Ticket), Arriving>,
+    ledger: Ledger,
+    clients: Clients,
+    /// Clients without a session, by when they are forgotten.
+    gone: BTreeSet<(Time, ClientId)>,
+    registry: Registry,
+    results: Results,
+    rooms: Rooms,
+    /// Panics of rooms at the event of this task.
+    panics: FxHashMap<TaskId, u32>,
+    done: u64,
+    failed: u64,
+    fenced_reports: u64,
+    /// Whether the result store was full at the end of the last burst: nobody's grant is raised.
+    store_full: bool,
+    /// Clients and engines that may have to be told, at the end of the burst, how far we are.
+    clients_due: Vec<ClientId>,
+    engines_due: Vec<EngineId>,
+}
+
+impl Hub {
+    /// A hub with an empty ledger.
+    pub fn new(settings: HubSettings) -> Self {
+        Self {
+            settings,
+            started: None,
+            sessions: BTreeMap::new(),
+            nameless: BTreeSet::new(),
+            arriving: BTreeMap::new(),
+            ledger: Ledger::default(),
+            clients: Clients::default(),
+            gone: BTreeSet::new(),
+            registry: Registry::new(settings.epoch, settings.lost_after),
+            results: Results::new(settings.results),
+            rooms: Rooms::default(),
+            panics: FxHashMap::default(),
+            done: 0,
+            failed: 0,
+            fenced_reports: 0,
+            store_full: false,
+            clients_due: Vec::new(),
+            engines_due: Vec::new(),
+        }
+    }
+
+    /// How many tasks have not ended.
+    pub fn open_len(&self) -> usize {
+        self.ledger.len()
+    }
+
+    /// The engines, by id.
+    pub const fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// The ended tasks.
+    pub const fn results(&self) -> &Results {
+        &self.results
+    }
+
+    /// How many reports came of attempts that were no longer wanted.
+    pub const fn fenced_reports(&self) -> u64 {
+        self.fenced_reports
+    }
+}
+
+impl Room for Hub {
+    type Event = HubEvent;
+    type Effect = HubEffect;
+
+    fn handle(&mut self, now: Time, event: HubEvent, effects: &mut Vec<HubEffect>) {
+        self.started.get_or_insert(now);
+        match event {
+            HubEvent::SessionOpened { session, role, secret } => {
+                self.on_session_opened(now, session, role, secret);
+            }
+            HubEvent::SessionClosed { session } => self.on_session_closed(now, session),
+            HubEvent::PayloadArrived { session, ticket, bytes } => {
+                self.on_payload(now, session, ticket, bytes, effects);
+            }
+            HubEvent::FromClient(session, request) => {
+                self.on_client_request(now, session, request, effects);
+            }
+            HubEvent::FromEngine(session, news) => {
+                self.on_engine_news(now, session, news, effects);
+            }
+            HubEvent::FromHost(session, news) => self.on_host_news(now, session, news, effects),
+            HubEvent::RoomsOffered(session) => self.on_rooms_offered(now, session, effects),
+            HubEvent::FromDag(generation, task, verdict) => {
+                self.on_dag_verdict(now, generation, task, verdict, effects);
+            }
+            HubEvent::FromScheduler(generation, task, verdict) => {
+                self.on_scheduler_verdict(now, generation, task, verdict, effects);
+            }
+            HubEvent::RoomDown { room, generation, culprit, message } => {
+                self.on_room_down(now, room, generation, culprit, &message, effects);
+            }
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Time> {
+        [
+            self.registry.next_deadline(),
+            self.nameless.first().map(|(end, _)| *end),
+            self.gone.first().map(|(end, _)| *end),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    fn on_deadline(&mut self, now: Time, effects: &mut Vec<HubEffect>) {
+        for engine in self.registry.overdue(now) {
+            let cause = format!("silent for {} s", self.settings.lost_after.as_secs());
+            self.lose_engine(now, engine, &cause, effects);
+        }
+        self.end_overdue_sessions(now, effects);
+        self.forget_gone_clients(now, effects);
+    }
+
+    fn settle(&mut self, _now: Time, effects: &mut Vec<HubEffect>) {
+        let was_full = std::mem::replace(&mut self.store_full, self.results.is_full());
+        if was_full && !self.store_full {
+            self.clients_due = self.clients.ids();
+        }
+        for client in std::mem::take(&mut self.clients_due) {
+            self.confirm_submits(client, effects);
+        }
+        for engine in std::mem::take(&mut self.engines_due) {
+            self.confirm_reports(engine, effects);
+        }
+    }
+
+    fn check_invariants(&self) {
+        self.ledger.check_invariants();
+        self.clients.check_invariants();
+        self.registry.check_invariants();
+        self.results.check_invariants();
+        self.check_tasks();
+        self.check_sessions();
+    }
+}
+
+impl Hub {
+    /// Tasks against engines, clients and results.
+    fn check_tasks(&self) {
+        let mut held = 0;
+        for (id, task) in self.ledger.iter() {
+            assert!(self.results.ending(id).is_none(), "{id} is open and has ended");
+            assert!(
+                self.clients.submitted(id.client).is_some_and(|end| id.seq < end),
+                "{id} is open and was never submitted"
+            );
+            if let Some(engine) = task.state().engine() {
+                let engine = self.registry.get(engine).expect("tasks are on engines that exist");
+                assert!(engine.assigned.contains(&id), "{id} is not on its engine");
+            }
+            held += usize::from(task.state() == ledger::TaskState::Held);
+        }
+        for (id, engine) in self.registry.iter() {
+            for task in &engine.assigned {
+                let state = self.ledger.get(*task).map(ledger::Task::state);
+                assert_eq!(state.and_then(ledger::TaskState::engine), Some(id), "{task} on {id}");
+            }
+        }
+        let queued: usize = self
+            .clients
+            .ids()
+            .into_iter()
+            .filter_map(|id| self.clients.get(id))
+            .flat_map(|client| client.held.values())
+            .map(VecDeque::len)
+            .sum();
+        let backlog: usize = self.registry.iter().map(|(_, engine)| engine.backlog.len()).sum();
+        assert!(queued + backlog >= held, "held tasks are in a queue");
+    }
+}

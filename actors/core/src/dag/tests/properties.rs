@@ -46,11 +46,7 @@ impl Model {
             return Vec::new();
         }
         let deadline = waiting.timeout_ms.map(|ms| now + Duration::from_millis(ms));
-        let entry = Entry {
-            waiting,
-            deadline,
-            heard: Vec::new(),
-        };
+        let entry = Entry { waiting, deadline, heard: Vec::new() };
         match judge(&entry) {
             Some(verdict) => vec![DagEffect { task, verdict }],
             None => {
@@ -70,10 +66,7 @@ impl Model {
         let mut effects = Vec::new();
         self.held.retain(|entry| match judge(entry) {
             Some(verdict) => {
-                effects.push(DagEffect {
-                    task: entry.waiting.task,
-                    verdict,
-                });
+                effects.push(DagEffect { task: entry.waiting.task, verdict });
                 false
             }
             None => true,
@@ -83,18 +76,12 @@ impl Model {
 
     fn pass(&mut self, now: Time) -> Vec<DagEffect> {
         let due = |entry: &Entry| entry.deadline.filter(|deadline| *deadline <= now);
-        let mut late: Vec<_> = self
-            .held
-            .iter()
-            .filter_map(|entry| Some((due(entry)?, entry.waiting.task)))
-            .collect();
+        let mut late: Vec<_> =
+            self.held.iter().filter_map(|entry| Some((due(entry)?, entry.waiting.task))).collect();
         late.sort();
         self.held.retain(|entry| due(entry).is_none());
         late.into_iter()
-            .map(|(_, task)| DagEffect {
-                task,
-                verdict: DagVerdict::TimedOut,
-            })
+            .map(|(_, task)| DagEffect { task, verdict: DagVerdict::TimedOut })
             .collect()
     }
 }
@@ -102,25 +89,16 @@ impl Model {
 /// The endings that a condition has heard of: those known when it came, then the others in the
 /// order they came.
 fn endings(condition: &Condition, heard: &[(TaskId, Ending)]) -> Vec<(TaskId, Ending)> {
-    let known = condition
-        .tasks
-        .iter()
-        .filter_map(|(task, known)| match known {
-            Known::Open => None,
-            Known::Ended(ending) => Some((*task, *ending)),
-        });
-    let later = heard
-        .iter()
-        .filter(|(task, _)| condition.tasks.contains(&(*task, Known::Open)));
+    let known = condition.tasks.iter().filter_map(|(task, known)| match known {
+        Known::Open => None,
+        Known::Ended(ending) => Some((*task, *ending)),
+    });
+    let later = heard.iter().filter(|(task, _)| condition.tasks.contains(&(*task, Known::Open)));
     known.chain(later.copied()).collect()
 }
 
 fn impossible(reason: Impossible, (task, ending): (TaskId, Ending)) -> DependencyFailure {
-    DependencyFailure {
-        reason,
-        culprit: Some(task),
-        engine: ending.engine,
-    }
+    DependencyFailure { reason, culprit: Some(task), engine: ending.engine }
 }
 
 /// `Ok(true)`: met; `Ok(false)`: may be met.
@@ -199,17 +177,9 @@ fn condition() -> impl Strategy<Value = Condition> {
     // Listed in any order.
     (tasks, quorum, accept)
         .prop_flat_map(|(tasks, quorum, accept)| {
-            (
-                Just(tasks.into_iter().collect::<Vec<_>>()).prop_shuffle(),
-                Just(quorum),
-                Just(accept),
-            )
+            (Just(tasks.into_iter().collect::<Vec<_>>()).prop_shuffle(), Just(quorum), Just(accept))
         })
-        .prop_map(|(tasks, quorum, accept)| Condition {
-            tasks,
-            quorum,
-            accept,
-        })
+        .prop_map(|(tasks, quorum, accept)| Condition { tasks, quorum, accept })
 }
 
 fn waiting() -> impl Strategy<Value = WaitingTask> {

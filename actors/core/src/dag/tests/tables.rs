@@ -27,21 +27,13 @@ fn all_waits_for_the_last() {
 fn all_fails_with_the_first_that_ended_unaccepted() {
     check(&[("c after a b", ""), ("b-1", "c unmet b 1"), ("a-", "")]);
     check(&[("c after a b-2 d-3", "c unmet b 2")]);
-    check(&[
-        ("c after failure a b", ""),
-        ("a-", ""),
-        ("b+7", "c unmet b 7"),
-    ]);
+    check(&[("c after failure a b", ""), ("a-", ""), ("b+7", "c unmet b 7")]);
 }
 
 #[test]
 fn any_is_met_by_the_first_accepted() {
     check(&[("c after any a b", ""), ("b-", ""), ("a+", "c ready")]);
-    check(&[
-        ("c after any failure a b", ""),
-        ("b-", "c ready"),
-        ("a+", ""),
-    ]);
+    check(&[("c after any failure a b", ""), ("b-", "c ready"), ("a+", "")]);
 }
 
 #[test]
@@ -68,20 +60,12 @@ fn followers_go_where_all_of_them_ran() {
 fn following_tasks_that_ran_apart_is_impossible_as_soon_as_two_differ() {
     check(&[("d follow a b c", ""), ("a+1", ""), ("c+2", "d apart c 2")]);
     check(&[("d follow a+1 b c+2", "d apart c 2")]);
-    check(&[
-        ("d follow either a b", ""),
-        ("a-1", ""),
-        ("b+2", "d apart b 2"),
-    ]);
+    check(&[("d follow either a b", ""), ("a-1", ""), ("b+2", "d apart b 2")]);
 }
 
 #[test]
 fn followed_tasks_that_never_ran_place_nothing() {
-    check(&[
-        ("c follow failure a b", ""),
-        ("a-", ""),
-        ("b-2", "c ready on 2"),
-    ]);
+    check(&[("c follow failure a b", ""), ("a-", ""), ("b-2", "c ready on 2")]);
     check(&[("c follow failure a b", ""), ("a-", ""), ("b-", "c ready")]);
     check(&[("c follow any failure a-", "c ready")]);
 }
@@ -97,12 +81,7 @@ fn following_any_offers_the_engines_of_those_met_by_then() {
         ("b+2", ""),
         ("d+9", "e ready on 2 7"),
     ]);
-    check(&[
-        ("e follow any a b after d", ""),
-        ("a+4", ""),
-        ("b+4", ""),
-        ("d+", "e ready on 4"),
-    ]);
+    check(&[("e follow any a b after d", ""), ("a+4", ""), ("b+4", ""), ("d+", "e ready on 4")]);
 }
 
 #[test]
@@ -110,31 +89,15 @@ fn a_task_may_be_followed_and_come_before() {
     check(&[("c after a follow a", ""), ("a+1", "c ready on 1")]);
     check(&[("c after a follow a", ""), ("a-1", "c unmet a 1")]);
     // Its engine counts although the other condition was the last to be met.
-    check(&[
-        ("c after a follow any a b", ""),
-        ("b+2", ""),
-        ("a+1", "c ready on 1 2"),
-    ]);
+    check(&[("c after a follow any a b", ""), ("b+2", ""), ("a+1", "c ready on 1 2")]);
     check(&[("c after failure a follow a", ""), ("a-1", "c unmet a 1")]);
 }
 
 #[test]
 fn both_conditions_must_be_met() {
-    check(&[
-        ("c after a follow b", ""),
-        ("a+1", ""),
-        ("b+2", "c ready on 2"),
-    ]);
-    check(&[
-        ("c after a follow b", ""),
-        ("b+2", ""),
-        ("a+1", "c ready on 2"),
-    ]);
-    check(&[
-        ("c after a follow b", ""),
-        ("b+2", ""),
-        ("a-1", "c unmet a 1"),
-    ]);
+    check(&[("c after a follow b", ""), ("a+1", ""), ("b+2", "c ready on 2")]);
+    check(&[("c after a follow b", ""), ("b+2", ""), ("a+1", "c ready on 2")]);
+    check(&[("c after a follow b", ""), ("b+2", ""), ("a-1", "c unmet a 1")]);
 }
 
 #[test]
@@ -151,32 +114,17 @@ fn an_ending_reaches_all_waiting_in_the_order_held() {
 
 #[test]
 fn a_verdict_ends_nothing_by_itself() {
-    check(&[
-        ("b after a", ""),
-        ("c after b", ""),
-        ("a-", "b unmet a"),
-        ("b-", "c unmet b"),
-    ]);
+    check(&[("b after a", ""), ("c after b", ""), ("a-", "b unmet a"), ("b-", "c unmet b")]);
 }
 
 #[test]
 fn a_held_task_is_not_held_again() {
-    check(&[
-        ("c after a", ""),
-        ("c after b", ""),
-        ("b+", ""),
-        ("a+", "c ready"),
-    ]);
+    check(&[("c after a", ""), ("c after b", ""), ("b+", ""), ("a+", "c ready")]);
 }
 
 #[test]
 fn a_decided_task_may_be_held_again() {
-    check(&[
-        ("c after a", ""),
-        ("a+", "c ready"),
-        ("c after a", ""),
-        ("a+", "c ready"),
-    ]);
+    check(&[("c after a", ""), ("a+", "c ready"), ("c after a", ""), ("a+", "c ready")]);
 }
 
 #[test]
@@ -193,18 +141,8 @@ fn a_repeated_or_unknown_ending_changes_nothing() {
 
 #[test]
 fn a_released_task_is_forgotten() {
-    check(&[
-        ("c after a timeout 5", ""),
-        ("d after a", ""),
-        ("release c", ""),
-        ("a+", "d ready"),
-    ]);
-    check(&[
-        ("c after a", ""),
-        ("release c", ""),
-        ("release c", ""),
-        ("release d", ""),
-    ]);
+    check(&[("c after a timeout 5", ""), ("d after a", ""), ("release c", ""), ("a+", "d ready")]);
+    check(&[("c after a", ""), ("release c", ""), ("release c", ""), ("release d", "")]);
     check(&[
         ("c after a b", ""),
         ("d after a b", ""),
@@ -262,22 +200,13 @@ fn hold(task: TaskId, after: impl IntoIterator<Item = TaskId>) -> DagEvent {
     let tasks = after.into_iter().map(|task| (task, Known::Open)).collect();
     DagEvent::Hold(WaitingTask {
         task,
-        after: Some(Condition {
-            tasks,
-            ..Condition::default()
-        }),
+        after: Some(Condition { tasks, ..Condition::default() }),
         ..WaitingTask::default()
     })
 }
 
 fn done(task: TaskId) -> DagEvent {
-    DagEvent::Ended(
-        task,
-        Ending {
-            success: true,
-            engine: Some(EngineId(1)),
-        },
-    )
+    DagEvent::Ended(task, Ending { success: true, engine: Some(EngineId(1)) })
 }
 
 fn play(dag: &mut Dag, event: DagEvent) -> Vec<DagEffect> {
@@ -287,10 +216,7 @@ fn play(dag: &mut Dag, event: DagEvent) -> Vec<DagEffect> {
 }
 
 fn ready(task: TaskId) -> DagEffect {
-    DagEffect {
-        task,
-        verdict: DagVerdict::Ready(None),
-    }
+    DagEffect { task, verdict: DagVerdict::Ready(None) }
 }
 
 #[test]
@@ -320,12 +246,7 @@ fn one_task_may_wait_for_many_and_many_for_one() {
     }
     assert_eq!(play(&mut dag, done(task(1))), [ready(task(0))]);
     let effects = play(&mut dag, done(task(0)));
-    assert_eq!(
-        effects,
-        (1..=WIDE)
-            .map(|seq| ready(task(WIDE + seq)))
-            .collect::<Vec<_>>()
-    );
+    assert_eq!(effects, (1..=WIDE).map(|seq| ready(task(WIDE + seq))).collect::<Vec<_>>());
     assert_empty(&dag);
     assert_eq!(dag.held_capacity(), 0, "an idle dag gives its memory back");
 }
@@ -345,9 +266,5 @@ fn many_waiting_for_one_open_task_can_be_released_in_any_order() {
 #[test]
 fn a_waiting_task_with_one_edge_is_small() {
     // With tables at most 8/7 full, vectors at most doubled, and the edge's allocation.
-    assert!(
-        Dag::waiting_bytes_max() <= 400,
-        "{} bytes",
-        Dag::waiting_bytes_max()
-    );
+    assert!(Dag::waiting_bytes_max() <= 400, "{} bytes", Dag::waiting_bytes_max());
 }

@@ -47,9 +47,7 @@ pub(super) fn check(rows: &[(&str, &str)]) {
             }
             [ended] => {
                 let (task, known) = named(ended);
-                let Known::Ended(ending) = known else {
-                    panic!("{event}: how did it end?")
-                };
+                let Known::Ended(ending) = known else { panic!("{event}: how did it end?") };
                 dag.handle(now, DagEvent::Ended(task, ending), &mut effects);
             }
             [task, rest @ ..] => {
@@ -76,10 +74,7 @@ pub(super) fn assert_empty(dag: &Dag) {
 /// Tasks are called a to z.
 fn id(name: &str) -> TaskId {
     let letter = name.as_bytes()[0];
-    assert!(
-        name.len() == 1 && letter.is_ascii_lowercase(),
-        "{name:?} is not a task"
-    );
+    assert!(name.len() == 1 && letter.is_ascii_lowercase(), "{name:?} is not a task");
     TaskId::new(ClientId(1), u64::from(letter - b'a'))
 }
 
@@ -88,20 +83,11 @@ fn named(text: &str) -> (TaskId, Known) {
         return (id(text), Known::Open);
     };
     let engine = (!engine.is_empty()).then(|| EngineId(engine.parse().unwrap()));
-    (
-        id(task),
-        Known::Ended(Ending {
-            success: text.contains('+'),
-            engine,
-        }),
-    )
+    (id(task), Known::Ended(Ending { success: text.contains('+'), engine }))
 }
 
 fn waiting(task: &str, words: &[&str]) -> WaitingTask {
-    let mut waiting = WaitingTask {
-        task: id(task),
-        ..WaitingTask::default()
-    };
+    let mut waiting = WaitingTask { task: id(task), ..WaitingTask::default() };
     let mut words = words.iter();
     let mut condition: Option<&mut Condition> = None;
     while let Some(word) = words.next() {
@@ -135,10 +121,7 @@ fn show(effect: &DagEffect) -> String {
                 Impossible::FollowedEngineGone => "gone",
             };
             let culprit = name(failure.culprit.unwrap());
-            let engine = failure
-                .engine
-                .map(|engine| format!(" {}", engine.0))
-                .unwrap_or_default();
+            let engine = failure.engine.map(|engine| format!(" {}", engine.0)).unwrap_or_default();
             format!("{task} {reason} {culprit}{engine}")
         }
         DagVerdict::TimedOut => format!("{task} late"),

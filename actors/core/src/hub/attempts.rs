@@ -1,0 +1,285 @@
+//! Attempts: assigning, fencing, ending, aborting. Each task gets exactly one outcome here.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use phalanx_protocol::ids::{AttemptId, EngineId, SessionId, TaskId};
+use phalanx_protocol::outcome::{AttemptOutcome, Outcome, Report, RunTimes};
+use phalanx_protocol::payload::{Body, Payload};
+use phalanx_protocol::task::Assignment;
+
+use super::ledger::{Place, Task, TaskState};
+use super::sessions::Peer;
+use super::{Arriving, EngineOrder, Hub, HubEffect};
+use crate::Time;
+use crate::dag::DagEvent;
+use crate::results::Ended;
+use crate::scheduler::SchedulerEvent;
+
+impl Hub {
+    /// Begins the next attempt at a task on an engine: from here on reports of earlier attempts
+    /// are fenced off.
+    pub(super) fn begin_attempt(
+        &mut self,
+        id: TaskId,
+        engine: EngineId,
+        effects: &mut Vec<HubEffect>,
+    ) {
+        self.ledger.set_state(id, TaskState::Assigned(engine));
+        let Some(task) = self.ledger.get_mut(id) else {
+            return;
+        };
+        task.attempts += 1;
+        let direct = task.is_direct();
+        if let Some(engine) = self.registry.get_mut(engine) {
+            engine.assigned.insert(id);
+            engine.direct += usize::from(direct);
+        }
+        self.send_attempt(id, engine, effects);
+    }
+
+    /// Sends a task's current attempt to its engine, if that has a session; if not, the engine
+    /// gets it when it registers again.
+    pub(super) fn send_attempt(&self, id: TaskId, engine: EngineId, effects: &mut Vec<HubEffect>) {
+        let Some(task) = self.ledger.get(id) else {
+            return;
+        };
+        let Some(session) = self.registry.get(engine).and_then(|engine| engine.session()) else {
+            return;
+        };
+        let assignment = Assignment {
+            attempt: id.attempt(task.attempts),
+            direct: task.is_direct(),
+            method: task.method.clone(),
+            payload: task.payload.clone(),
+            gates: Vec::new(),
+        };
+        effects.push(HubEffect::ToEngine(session, EngineOrder::Assign(Box::new(assignment))));
+    }
+
+    pub(super) fn on_started(&mut self, engine: EngineId, attempt: AttemptId) {
+        if self.is_current(engine, attempt)
+            && let Some(TaskState::Assigned(_)) = self.ledger.get(attempt.task).map(Task::state)
+        {
+            self.ledger.mark_running(attempt.task);
+            if let Some(engine) = self.registry.get_mut(engine) {
+                engine.running += 1;
+            }
+        }
+    }
+
+    /// Whether this is the attempt that the ledger waits for, on the engine that has it.
+    fn is_current(&self, engine: EngineId, attempt: AttemptId) -> bool {
+        self.ledger.get(attempt.task).is_some_and(|task| {
+            task.state().engine() == Some(engine) && task.attempts == attempt.number
+        })
+    }
+
+    pub(super) fn on_report(
+        &mut self,
+        now: Time,
+        session: SessionId,
+        engine: EngineId,
+        mut report: Report,
+        effects: &mut Vec<HubEffect>,
+    ) {
+        self.engine_due(engine);
+        let Some(known) = self.registry.get_mut(engine) else { return };
+        known.reports_end = known.reports_end.max(report.number + 1);
+        if let Some(ticket) = report.payload.ticket() {
+            match self.arriving.remove(&(session, ticket)) {
+                Some(Arriving::Early(bytes)) => report.payload.body = Body::Inline(bytes),
+                _ => {
+                    known.reports_arriving.insert(report.number);
+                    let arriving = Arriving::Report(Box::new(report));
+                    self.arriving.insert((session, ticket), arriving);
+                    return;
+                }
+            }
+        }
+        self.record_report(now, engine, report, effects);
+    }
+
+    pub(super) fn on_report_payload(
+        &mut self,
+        now: Time,
+        session: SessionId,
+        mut report: Report,
+        bytes: Bytes,
+        effects: &mut Vec<HubEffect>,
+    ) {
+        let Some(Peer::Engine(engine)) = self.peer(session) else {
+            return;
+        };
+        let Some(known) = self.registry.get_mut(engine) else {
+            return;
+        };
+        known.reports_arriving.remove(&report.number);
+        self.engine_due(engine);
+        report.payload.body = Body::Inline(bytes);
+        self.record_report(now, engine, report, effects);
+    }
+
+    fn record_report(
+        &mut self,
+        now: Time,
+        engine: EngineId,
+        report: Report,
+        effects: &mut Vec<HubEffect>,
+    ) {
+        if !self.is_current(engine, report.attempt) {
+            self.fenced_reports += 1;
+            return;
+        }
+        if let Some(engine) = self.registry.get_mut(engine) {
+            engine.ended += 1;
+        }
+        let (outcome, payload) = match report.outcome {
+            AttemptOutcome::Done => (Outcome::Done, report.payload),
+            AttemptOutcome::Failed(mut error) => {
+                error.engine = Some(engine);
+                (Outcome::Failed(error), Payload::empty())
+            }
+            AttemptOutcome::Aborted => (Outcome::Aborted, Payload::empty()),
+        };
+        self.end(now, report.attempt.task, outcome, report.times, payload, effects);
+    }
+
+    fn engine_due(&mut self, id: EngineId) {
+        if self.engines_due.last() != Some(&id) {
+            self.engines_due.push(id);
+        }
+    }
+
+    /// Tells an engine how far its reports are recorded, if it does not know.
+    pub(super) fn confirm_reports(&mut self, id: EngineId, effects: &mut Vec<HubEffect>) {
+        let Some(engine) = self.registry.get_mut(id) else {
+            return;
+        };
+        let confirmable = engine.confirmable();
+        if let Some(session) = engine.session()
+            && confirmable > engine.confirmed
+        {
+            engine.confirmed = confirmable;
+            effects.push(HubEffect::ToEngine(session, EngineOrder::Confirmed(confirmable)));
+        }
+    }
+
+    /// Ends a task that returned nothing.
+    pub(super) fn end_without_result(
+        &mut self,
+        now: Time,
+        id: TaskId,
+        outcome: Outcome,
+        effects: &mut Vec<HubEffect>,
+    ) {
+        self.end(now, id, outcome, RunTimes::default(), Payload::empty(), effects);
+    }
+
+    /// Ends a task: the one place where outcomes are made.
+    fn end(
+        &mut self,
+        now: Time,
+        id: TaskId,
+        outcome: Outcome,
+        times: RunTimes,
+        payload: Payload,
+        effects: &mut Vec<HubEffect>,
+    ) {
+        let Some(task) = self.ledger.remove(id) else {
+            return;
+        };
+        self.panics.remove(&id);
+        *(if outcome.is_done() { &mut self.done } else { &mut self.failed }) += 1;
+        let ran = (times.ran_ns > 0).then(|| Duration::from_nanos(times.ran_ns));
+        self.leave_rooms(id, &task, ran, effects);
+        // Where it ran last matters to who follows it, also if it was lost there and moved.
+        let engine = task.state().engine();
+        let ended = Ended { outcome, engine, attempts: task.attempts, times, payload };
+        if task.watched {
+            self.tell_dag(DagEvent::Ended(id, ended.ending()), effects);
+        }
+        self.results.insert(id, ended);
+        self.settle_with_client(id, &task);
+        if let Place::Direct(engine) = task.place
+            && matches!(task.state(), TaskState::Arriving | TaskState::Held)
+        {
+            self.release_held(now, id.client, engine, effects);
+        }
+        self.deliver(id.client, effects);
+    }
+
+    /// Takes an ended task from whoever has it.
+    fn leave_rooms(
+        &mut self,
+        id: TaskId,
+        task: &Task,
+        ran: Option<Duration>,
+        effects: &mut Vec<HubEffect>,
+    ) {
+        match task.state() {
+            TaskState::Arriving | TaskState::Held => {}
+            TaskState::Waiting => self.tell_dag(DagEvent::Release(id), effects),
+            TaskState::Ready => self.tell_scheduler(SchedulerEvent::Free(id, None), effects),
+            TaskState::Assigned(engine) | TaskState::Running(engine) => {
+                self.unassign(id, engine, task.state(), task.is_direct());
+                if task.is_direct() {
+                    self.drain_backlog(engine, effects);
+                } else {
+                    self.tell_scheduler(SchedulerEvent::Free(id, ran), effects);
+                }
+            }
+        }
+    }
+
+    /// An engine has a task no longer.
+    pub(super) fn unassign(
+        &mut self,
+        id: TaskId,
+        engine: EngineId,
+        state: TaskState,
+        direct: bool,
+    ) {
+        if let Some(engine) = self.registry.get_mut(engine) {
+            engine.assigned.remove(&id);
+            engine.direct -= usize::from(direct);
+            engine.running -= u64::from(matches!(state, TaskState::Running(_)));
+        }
+    }
+
+    /// An ended task counts no longer as open, and its outcome waits for its owner.
+    fn settle_with_client(&mut self, id: TaskId, task: &Task) {
+        let Some(client) = self.clients.get_mut(id.client) else {
+            return;
+        };
+        client.release(task.payload.len());
+        if client.departed {
+            client.discard();
+            self.results.mark_delivered(id);
+            self.clients.forget_if_over(id.client);
+        } else {
+            client.post(id);
+        }
+    }
+
+    /// Somebody wants a task to end. One that has ended stays as it is; one that an engine has
+    /// ends when the engine says so.
+    pub(super) fn abort(&mut self, now: Time, id: TaskId, effects: &mut Vec<HubEffect>) {
+        let Some(task) = self.ledger.get_mut(id) else {
+            if let Some(client) = self.clients.get_mut(id.client)
+                && id.seq >= client.next_seq
+            {
+                client.bury(id.seq);
+            }
+            return;
+        };
+        let Some(engine) = task.state().engine() else {
+            return self.end_without_result(now, id, Outcome::Aborted, effects);
+        };
+        task.abort_requested = true;
+        let attempt = id.attempt(task.attempts);
+        if let Some(session) = self.registry.get(engine).and_then(|engine| engine.session()) {
+            effects.push(HubEffect::ToEngine(session, EngineOrder::Abort(vec![attempt])));
+        }
+    }
+}

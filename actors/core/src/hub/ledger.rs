@@ -1,0 +1,262 @@
+//! The ledger: every task that has not ended, in which state, counted by state.
+//!
+//! Only the hub writes it. Ended tasks live in [`crate::results`].
+
+use phalanx_protocol::ids::{ClientId, EngineId, TaskId};
+use phalanx_protocol::outcome::Loss;
+use phalanx_protocol::payload::Payload;
+use phalanx_protocol::task::{Dependency, MethodName};
+use rustc_hash::FxHashMap;
+
+use crate::Time;
+
+/// Where a task may run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// On this engine, at most once.
+    Direct(EngineId),
+    /// On one of these, ascending; `None` = any.
+    Balanced(Option<Box<[EngineId]>>),
+}
+
+/// What a task waits, or waited, for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Waits {
+    pub(crate) after: Option<Dependency>,
+    pub(crate) follow: Option<Dependency>,
+    pub(crate) deadline: Option<Time>,
+    /// The engines that the dag found to follow to; `None` until it did, or if there is no follow.
+    pub(crate) followed: Option<Vec<EngineId>>,
+}
+
+/// What a task that has not ended is at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum TaskState {
+    /// Its payload is on its way.
+    Arriving,
+    /// Direct, and behind an arriving task of the same client and engine.
+    Held,
+    /// Its dependencies are with the dag.
+    Waiting,
+    /// It is with the scheduler.
+    Ready,
+    /// Its last attempt was sent, or is to be sent, to this engine.
+    Assigned(EngineId),
+    /// This engine said that it has been running for some time.
+    Running(EngineId),
+}
+
+impl TaskState {
+    /// The engine that has its last attempt.
+    pub(crate) const fn engine(self) -> Option<EngineId> {
+        match self {
+            Self::Assigned(engine) | Self::Running(engine) => Some(engine),
+            Self::Arriving | Self::Held | Self::Waiting | Self::Ready => None,
+        }
+    }
+}
+
+/// A task that has not ended.
+#[derive(Debug)]
+pub(crate) struct Task {
+    pub(crate) method: MethodName,
+    pub(crate) payload: Payload,
+    pub(crate) place: Place,
+    pub(crate) waits: Option<Box<Waits>>,
+    state: TaskState,
+    /// When it came into its state, among all tasks: the order of rebuilds and resends.
+    order: u64,
+    pub(crate) attempts: u32,
+    /// Engines that died under it.
+    pub(crate) losses: Vec<Loss>,
+    /// Whether the dag was told that it is open, and so must be told how it ends.
+    pub(crate) watched: bool,
+    /// Whether it was aborted while an engine had it.
+    pub(crate) abort_requested: bool,
+}
+
+impl Task {
+    pub(crate) fn new(
+        method: MethodName,
+        payload: Payload,
+        place: Place,
+        waits: Option<Box<Waits>>,
+    ) -> Self {
+        Self {
+            method,
+            payload,
+            place,
+            waits,
+            state: TaskState::Arriving,
+            order: 0,
+            attempts: 0,
+            losses: Vec::new(),
+            watched: false,
+            abort_requested: false,
+        }
+    }
+
+    pub(crate) const fn state(&self) -> TaskState {
+        self.state
+    }
+
+    pub(crate) const fn order(&self) -> u64 {
+        self.order
+    }
+
+    pub(crate) const fn is_direct(&self) -> bool {
+        matches!(self.place, Place::Direct(_))
+    }
+
+    /// The engines it may run on, ascending: its targets, its follow, or what both allow.
+    pub(crate) fn allowed(&self) -> Option<Vec<EngineId>> {
+        let targets = match &self.place {
+            Place::Direct(engine) => return Some(vec![*engine]),
+            Place::Balanced(targets) => targets.as_deref(),
+        };
+        match (targets, self.followed()) {
+            (None, None) => None,
+            (Some(engines), None) | (None, Some(engines)) => Some(engines.to_vec()),
+            (Some(targets), Some(followed)) => {
+                Some(followed.iter().copied().filter(|engine| targets.contains(engine)).collect())
+            }
+        }
+    }
+
+    /// The engines it follows to, once they are known.
+    pub(crate) fn followed(&self) -> Option<&[EngineId]> {
+        self.waits.as_ref().and_then(|waits| waits.followed.as_deref())
+    }
+}
+
+/// How many tasks are in which group of states.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Counts {
+    pub(crate) waiting: u64,
+    pub(crate) ready: u64,
+    pub(crate) assigned: u64,
+    pub(crate) running: u64,
+}
+
+impl Counts {
+    const fn slot(&mut self, state: TaskState) -> &mut u64 {
+        match state {
+            TaskState::Arriving | TaskState::Held | TaskState::Waiting => &mut self.waiting,
+            TaskState::Ready => &mut self.ready,
+            TaskState::Assigned(_) => &mut self.assigned,
+            TaskState::Running(_) => &mut self.running,
+        }
+    }
+}
+
+/// Every task that has not ended.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    open: FxHashMap<TaskId, Task>,
+    counts: Counts,
+    next_order: u64,
+}
+
+impl Ledger {
+    /// Records a task, in state [`TaskState::Arriving`].
+    pub(crate) fn insert(&mut self, id: TaskId, task: Task) {
+        *self.counts.slot(task.state) += 1;
+        let earlier = self.open.insert(id, task);
+        debug_assert!(earlier.is_none(), "{id} recorded twice");
+    }
+
+    /// Forgets a task that ended.
+    pub(crate) fn remove(&mut self, id: TaskId) -> Option<Task> {
+        let task = self.open.remove(&id)?;
+        *self.counts.slot(task.state) -= 1;
+        Some(task)
+    }
+
+    pub(crate) fn get(&self, id: TaskId) -> Option<&Task> {
+        self.open.get(&id)
+    }
+
+    pub(crate) fn get_mut(&mut self, id: TaskId) -> Option<&mut Task> {
+        self.open.get_mut(&id)
+    }
+
+    /// Moves a task to a state, and behind all that came into theirs before.
+    pub(crate) fn set_state(&mut self, id: TaskId, state: TaskState) {
+        if let Some(task) = self.open.get_mut(&id) {
+            *self.counts.slot(task.state) -= 1;
+            *self.counts.slot(state) += 1;
+            task.state = state;
+            task.order = self.next_order;
+            self.next_order += 1;
+        }
+    }
+
+    /// Marks an assigned task as running; its place in the engine's order stays.
+    pub(crate) fn mark_running(&mut self, id: TaskId) {
+        if let Some(task) = self.open.get_mut(&id)
+            && let TaskState::Assigned(engine) = task.state
+        {
+            self.counts.assigned -= 1;
+            self.counts.running += 1;
+            task.state = TaskState::Running(engine);
+        }
+    }
+
+    pub(crate) const fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    /// The tasks for which `wanted` holds, in the order they came into their state.
+    pub(crate) fn in_order(&self, wanted: impl Fn(&Task) -> bool) -> Vec<TaskId> {
+        let mut found: Vec<(u64, TaskId)> = self
+            .open
+            .iter()
+            .filter(|(_, task)| wanted(task))
+            .map(|(id, task)| (task.order, *id))
+            .collect();
+        found.sort_unstable();
+        found.into_iter().map(|(_, id)| id).collect()
+    }
+
+    /// The open tasks of one client, in the order they came into their state.
+    pub(crate) fn of_client(&self, client: ClientId) -> Vec<TaskId> {
+        let mut found: Vec<(u64, TaskId)> = self
+            .open
+            .iter()
+            .filter(|(id, _)| id.client == client)
+            .map(|(id, task)| (task.order, *id))
+            .collect();
+        found.sort_unstable();
+        found.into_iter().map(|(_, id)| id).collect()
+    }
+
+    pub(crate) fn check_invariants(&self) {
+        let mut counts = Counts::default();
+        for (id, task) in &self.open {
+            *counts.slot(task.state) += 1;
+            assert!(task.order < self.next_order || task.state == TaskState::Arriving, "{id}");
+            let waits = task.waits.as_ref();
+            assert!(
+                task.state != TaskState::Waiting
+                    || waits.is_some_and(|waits| waits.after.is_some() || waits.follow.is_some()),
+                "{id} waits for nothing"
+            );
+            assert!(!task.is_direct() || task.waits.is_none(), "{id} is direct and waits");
+            assert!(task.state.engine().is_none() || task.attempts > 0, "{id} has no attempt");
+            assert!(
+                task.payload.ticket().is_none() || task.state == TaskState::Arriving,
+                "{id} goes on without its payload"
+            );
+        }
+        assert_eq!(counts, self.counts, "tasks by state");
+    }
+
+    /// Every open task, in no order: for checks only.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (TaskId, &Task)> {
+        self.open.iter().map(|(id, task)| (*id, task))
+    }
+}

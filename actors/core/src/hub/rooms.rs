@@ -1,0 +1,320 @@
+//! The rooms beside the hub: what they decide, and how they are re-created when they are lost.
+//!
+//! Each life of a room has a generation; what an earlier one said is dropped. A room that panicked
+//! begins a new life at once, filled from the ledger. A task at whose event a room panicked twice
+//! ends as failed before the next life begins; too many restarts in a while stop the hub.
+
+use std::collections::VecDeque;
+
+use phalanx_protocol::error::ErrorCode;
+use phalanx_protocol::ids::{Generation, SessionId, TaskId};
+use phalanx_protocol::limits::{PANICS_PER_TASK_MAX, ROOM_RESTART_WINDOW, ROOM_RESTARTS_MAX};
+use phalanx_protocol::outcome::{DependencyFailure, Impossible, Outcome, RemoteError};
+use phalanx_protocol::room::{
+    Condition, DagVerdict, Known, ReadyTask, RoomName, SchedulerVerdict, WaitingTask,
+};
+use phalanx_protocol::task::Dependency;
+
+use super::ledger::TaskState;
+use super::sessions::Peer;
+use super::{Hub, HubEffect};
+use crate::Time;
+use crate::dag::DagEvent;
+use crate::scheduler::SchedulerEvent;
+
+/// Where rooms can run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Site {
+    /// Nowhere at the moment: what is for them is in the ledger, and waits.
+    #[default]
+    Nowhere,
+    /// In the hub process.
+    Here,
+    /// In the process behind this session.
+    Behind(SessionId),
+}
+
+/// One room beside the hub.
+#[derive(Debug, Default)]
+pub(super) struct Beside {
+    pub(super) generation: Generation,
+    pub(super) up: bool,
+    pub(super) restarts: u32,
+    recent: VecDeque<Time>,
+}
+
+/// The rooms beside the hub.
+#[derive(Debug, Default)]
+pub(super) struct Rooms {
+    site: Site,
+    pub(super) dag: Beside,
+    pub(super) scheduler: Beside,
+}
+
+impl Rooms {
+    pub(super) const fn get(&self, room: RoomName) -> &Beside {
+        match room {
+            RoomName::Dag => &self.dag,
+            RoomName::Scheduler => &self.scheduler,
+        }
+    }
+
+    const fn get_mut(&mut self, room: RoomName) -> &mut Beside {
+        match room {
+            RoomName::Dag => &mut self.dag,
+            RoomName::Scheduler => &mut self.scheduler,
+        }
+    }
+}
+
+impl Hub {
+    pub(super) fn tell_dag(&self, event: DagEvent, effects: &mut Vec<HubEffect>) {
+        if self.rooms.dag.up {
+            effects.push(HubEffect::ToDag(self.rooms.dag.generation, event));
+        }
+    }
+
+    pub(super) fn tell_scheduler(&self, event: SchedulerEvent, effects: &mut Vec<HubEffect>) {
+        if self.rooms.scheduler.up {
+            effects.push(HubEffect::ToScheduler(self.rooms.scheduler.generation, event));
+        }
+    }
+
+    /// Gives a task to the dag.
+    pub(super) fn hold(&mut self, now: Time, id: TaskId, effects: &mut Vec<HubEffect>) {
+        self.ledger.set_state(id, TaskState::Waiting);
+        self.tell_dag_to_hold(now, id, effects);
+    }
+
+    fn tell_dag_to_hold(&mut self, now: Time, id: TaskId, effects: &mut Vec<HubEffect>) {
+        let Some(waits) = self.ledger.get(id).and_then(|task| task.waits.clone()) else {
+            return;
+        };
+        let waiting = WaitingTask {
+            task: id,
+            after: waits.after.map(|after| self.condition(after)),
+            follow: waits.follow.map(|follow| self.condition(follow)),
+            timeout_ms: waits.deadline.map(|end| millis_up(end.since(now))),
+        };
+        self.tell_dag(DagEvent::Hold(waiting), effects);
+    }
+
+    /// A dependency with what is known of its tasks. A task that fell off the record since it was
+    /// submitted counts as one that ended otherwise.
+    fn condition(&mut self, dependency: Dependency) -> Condition {
+        let mut tasks = dependency.tasks;
+        tasks.sort_unstable();
+        tasks.dedup();
+        let tasks = tasks
+            .into_iter()
+            .map(|id| match self.ledger.get_mut(id) {
+                Some(task) => {
+                    task.watched = true;
+                    (id, Known::Open)
+                }
+                None => (id, Known::Ended(self.results.ending(id).unwrap_or_default())),
+            })
+            .collect();
+        Condition { tasks, quorum: dependency.quorum, accept: dependency.accept }
+    }
+
+    /// Gives a task to the scheduler.
+    pub(super) fn place(&mut self, now: Time, id: TaskId, effects: &mut Vec<HubEffect>) {
+        self.ledger.set_state(id, TaskState::Ready);
+        let Some(task) = self.ledger.get(id) else {
+            return;
+        };
+        let (follows, engines) = (task.followed().is_some(), task.allowed());
+        if follows && engines.as_ref().is_some_and(Vec::is_empty) {
+            return self.end_unplaceable(now, id, effects);
+        }
+        let method = Some(task.method.clone());
+        let ready = ReadyTask { task: id, method, engines, follows };
+        self.tell_scheduler(SchedulerEvent::Place(ready), effects);
+    }
+
+    fn end_unplaceable(&mut self, now: Time, id: TaskId, effects: &mut Vec<HubEffect>) {
+        let task = self.ledger.get(id);
+        let failure = DependencyFailure {
+            reason: Impossible::FollowedEngineGone,
+            culprit: task
+                .and_then(|task| task.waits.as_ref()?.follow.as_ref()?.tasks.first().copied()),
+            engine: task.and_then(|task| task.followed()?.first().copied()),
+        };
+        let outcome = Outcome::DependencyFailed(Box::new(failure));
+        self.end_without_result(now, id, outcome, effects);
+    }
+
+    fn is_in(&self, id: TaskId, state: TaskState) -> bool {
+        self.ledger.get(id).is_some_and(|task| task.state() == state)
+    }
+
+    pub(super) fn on_dag_verdict(
+        &mut self,
+        now: Time,
+        generation: Generation,
+        id: TaskId,
+        verdict: DagVerdict,
+        effects: &mut Vec<HubEffect>,
+    ) {
+        if generation != self.rooms.dag.generation || !self.is_in(id, TaskState::Waiting) {
+            return;
+        }
+        match verdict {
+            DagVerdict::Ready(followed) => {
+                if let Some(waits) = self.ledger.get_mut(id).and_then(|task| task.waits.as_mut()) {
+                    waits.after = None;
+                    waits.followed = followed;
+                }
+                self.place(now, id, effects);
+            }
+            DagVerdict::Impossible(failure) => {
+                let outcome = Outcome::DependencyFailed(Box::new(failure));
+                self.end_without_result(now, id, outcome, effects);
+            }
+            DagVerdict::TimedOut => {
+                self.end_without_result(now, id, Outcome::DependencyTimeout, effects);
+            }
+        }
+    }
+
+    pub(super) fn on_scheduler_verdict(
+        &mut self,
+        now: Time,
+        generation: Generation,
+        id: TaskId,
+        verdict: SchedulerVerdict,
+        effects: &mut Vec<HubEffect>,
+    ) {
+        if generation != self.rooms.scheduler.generation || !self.is_in(id, TaskState::Ready) {
+            return;
+        }
+        match verdict {
+            SchedulerVerdict::Assign(engine) if self.is_present(engine) => {
+                self.begin_attempt(id, engine, effects);
+            }
+            // The engine died meanwhile; the scheduler knows by now, and chooses again.
+            SchedulerVerdict::Assign(_) => self.place(now, id, effects),
+            SchedulerVerdict::Unplaceable => self.end_unplaceable(now, id, effects),
+        }
+    }
+
+    pub(super) fn on_rooms_offered(
+        &mut self,
+        now: Time,
+        session: Option<SessionId>,
+        effects: &mut Vec<HubEffect>,
+    ) {
+        if let Some(session) = session
+            && !self.name_session(session, Peer::Rooms)
+        {
+            return;
+        }
+        let site = session.map_or(Site::Here, Site::Behind);
+        if let Site::Behind(earlier) = std::mem::replace(&mut self.rooms.site, site) {
+            let detail = "another process runs the rooms now";
+            self.retire_session(earlier, ErrorCode::Replaced, detail, effects);
+        }
+        for room in RoomName::ALL {
+            self.recreate(now, room, effects);
+        }
+    }
+
+    /// The process that ran the rooms is gone: what is for them waits until another one offers.
+    pub(super) fn on_rooms_gone(&mut self, session: SessionId) {
+        if self.rooms.site == Site::Behind(session) {
+            self.rooms.site = Site::Nowhere;
+            for room in RoomName::ALL {
+                let beside = self.rooms.get_mut(room);
+                beside.up = false;
+                beside.restarts += 1;
+            }
+        }
+    }
+
+    pub(super) fn on_room_down(
+        &mut self,
+        now: Time,
+        room: RoomName,
+        generation: Generation,
+        culprit: Option<TaskId>,
+        message: &str,
+        effects: &mut Vec<HubEffect>,
+    ) {
+        let beside = self.rooms.get_mut(room);
+        if generation != beside.generation || !beside.up {
+            return;
+        }
+        beside.up = false;
+        beside.restarts += 1;
+        beside.recent.push_back(now);
+        while beside.recent.front().is_some_and(|start| now.since(*start) > ROOM_RESTART_WINDOW) {
+            beside.recent.pop_front();
+        }
+        if beside.recent.len() > ROOM_RESTARTS_MAX {
+            let reason = format!(
+                "the {room} room panicked {} times within {} s, last: {message}",
+                beside.recent.len(),
+                ROOM_RESTART_WINDOW.as_secs()
+            );
+            effects.push(HubEffect::Stop { asked: false, reason });
+            return;
+        }
+        if let Some(culprit) = culprit {
+            self.count_panic(now, room, culprit, message, effects);
+        }
+        self.recreate(now, room, effects);
+    }
+
+    fn count_panic(
+        &mut self,
+        now: Time,
+        room: RoomName,
+        culprit: TaskId,
+        message: &str,
+        effects: &mut Vec<HubEffect>,
+    ) {
+        if self.ledger.get(culprit).is_none() {
+            return;
+        }
+        let panics = self.panics.entry(culprit).or_default();
+        *panics += 1;
+        if *panics >= PANICS_PER_TASK_MAX {
+            let error = RemoteError {
+                kind: "internal".into(),
+                message: format!("the {room} room panicked at this task's events: {message}"),
+                ..RemoteError::default()
+            };
+            self.end_without_result(now, culprit, Outcome::Failed(Box::new(error)), effects);
+        }
+    }
+
+    /// Begins a new life of a room and fills it from the ledger.
+    fn recreate(&mut self, now: Time, room: RoomName, effects: &mut Vec<HubEffect>) {
+        let beside = self.rooms.get_mut(room);
+        beside.generation.0 += 1;
+        beside.up = true;
+        effects.push(HubEffect::Recreate(room, beside.generation));
+        match room {
+            RoomName::Dag => {
+                for id in self.ledger.in_order(|task| task.state() == TaskState::Waiting) {
+                    self.tell_dag_to_hold(now, id, effects);
+                }
+            }
+            RoomName::Scheduler => {
+                for engine in self.engines_present() {
+                    let capacity = self.capacity(engine);
+                    self.tell_scheduler(SchedulerEvent::EngineUp(capacity), effects);
+                }
+                for id in self.ledger.in_order(|task| task.state() == TaskState::Ready) {
+                    self.place(now, id, effects);
+                }
+            }
+        }
+    }
+}
+
+/// Rounded up, so that a deadline is not missed early.
+fn millis_up(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,413 @@
+//! What a new task is, whether it is taken, and where it goes first.
+
+use bytes::Bytes;
+use phalanx_protocol::error::ErrorCode;
+use phalanx_protocol::ids::{ClientId, EngineId, SessionId, TaskId};
+use phalanx_protocol::limits::{DEPENDENCIES_PER_TASK_MAX, DIRECT_WINDOW_MAX, TARGET_ENGINES_MAX};
+use phalanx_protocol::outcome::{Loss, Outcome, Rejection};
+use phalanx_protocol::payload::{Body, Payload};
+use phalanx_protocol::peer::EngineState;
+use phalanx_protocol::task::{Dependency, Target, TaskOptions, TaskSpec};
+
+use super::ledger::{Place, Task, TaskState, Waits};
+use super::{Arriving, Hub, HubEffect};
+use crate::Time;
+
+/// A task that is not taken, and why.
+type Refusal = (ErrorCode, String);
+
+impl Hub {
+    pub(super) fn on_submit(
+        &mut self,
+        now: Time,
+        session: SessionId,
+        client: ClientId,
+        spec: TaskSpec,
+        effects: &mut Vec<HubEffect>,
+    ) {
+        let Some(known) = self.clients.get_mut(client) else {
+            return;
+        };
+        if spec.id.client != client {
+            let detail = format!("{} is not a task of {client}", spec.id);
+            return Self::refuse_session(session, ErrorCode::OutOfOrder, detail, effects);
+        }
+        if spec.id.seq > known.next_seq {
+            let detail = format!("{} came before {client}/{}", spec.id, known.next_seq);
+            return Self::refuse_session(session, ErrorCode::OutOfOrder, detail, effects);
+        }
+        let repeated = spec.id.seq < known.next_seq;
+        known.accept_due |= repeated;
+        self.client_due(client);
+        if repeated {
+            return self.on_repeated_submit(now, session, spec, effects);
+        }
+        let (first, tasks, len) = (spec.id, spec.target.ids_len(), spec.payload.len());
+        let Some(known) = self.clients.get_mut(client) else {
+            return;
+        };
+        let granted = known.record(tasks, len.saturating_mul(tasks));
+        let refusal = if granted { self.check(&spec).err() } else { Some(over_grant(client)) };
+        let payload = match refusal {
+            None => spec.payload.clone(),
+            Some(_) => Payload::empty(),
+        };
+        let waits = waits(now, spec.options);
+        for (index, place) in places(spec.target).into_iter().enumerate() {
+            let id = TaskId::new(client, first.seq + index as u64);
+            let task = Task::new(spec.method.clone(), payload.clone(), place, waits.clone());
+            self.ledger.insert(id, task);
+        }
+        match refusal {
+            None => self.take_in(now, session, first, tasks, &payload, effects),
+            Some(refusal) => self.reject(now, first, tasks, len, &refusal, effects),
+        }
+    }
+
+    fn take_in(
+        &mut self,
+        now: Time,
+        session: SessionId,
+        first: TaskId,
+        tasks: u64,
+        payload: &Payload,
+        effects: &mut Vec<HubEffect>,
+    ) {
+        match payload.body {
+            Body::Inline(_) => self.route_all(now, first, tasks, effects),
+            Body::Ticket { .. } => {
+                self.expect(first, tasks);
+                self.await_submit_payload(now, session, first, tasks, payload, effects);
+            }
+        }
+    }
+
+    /// Notes that a payload is on its way; direct tasks take their place in the order now.
+    fn expect(&mut self, first: TaskId, tasks: u64) {
+        let Some(client) = self.clients.get_mut(first.client) else {
+            return;
+        };
+        client.arriving.insert(first.seq);
+        for seq in first.seq..first.seq + tasks {
+            let id = TaskId::new(first.client, seq);
+            if let Some(Place::Direct(engine)) = self.ledger.get(id).map(|task| &task.place) {
+                client.held.entry(*engine).or_default().push_back(id);
+            }
+        }
+    }
+
+    /// The client sent it again, after a cut: only a payload that did not come is news.
+    fn on_repeated_submit(
+        &mut self,
+        now: Time,
+        session: SessionId,
+        spec: TaskSpec,
+        effects: &mut Vec<HubEffect>,
+    ) {
+        let arriving = self
+            .clients
+            .get(spec.id.client)
+            .is_some_and(|client| client.arriving.contains(&spec.id.seq));
+        if !arriving {
+            return;
+        }
+        let tasks = spec.target.ids_len();
+        match spec.payload.body {
+            Body::Inline(bytes) => self.on_submit_payload(now, spec.id, tasks, &bytes, effects),
+            Body::Ticket { .. } => {
+                self.await_submit_payload(now, session, spec.id, tasks, &spec.payload, effects);
+            }
+        }
+    }
+
+    fn await_submit_payload(
+        &mut self,
+        now: Time,
+        session: SessionId,
+        first: TaskId,
+        tasks: u64,
+        payload: &Payload,
+        effects: &mut Vec<HubEffect>,
+    ) {
+        let Some(ticket) = payload.ticket() else {
+            return;
+        };
+        match self.arriving.remove(&(session, ticket)) {
+            Some(Arriving::Early(bytes)) => {
+                self.on_submit_payload(now, first, tasks, &bytes, effects);
+            }
+            _ => {
+                self.arriving.insert((session, ticket), Arriving::Submit(first, tasks));
+            }
+        }
+    }
+
+    pub(super) fn on_submit_payload(
+        &mut self,
+        now: Time,
+        first: TaskId,
+        tasks: u64,
+        bytes: &Bytes,
+        effects: &mut Vec<HubEffect>,
+    ) {
+        let Some(client) = self.clients.get_mut(first.client) else {
+            return;
+        };
+        if !client.arriving.remove(&first.seq) {
+            return;
+        }
+        self.client_due(first.client);
+        for seq in first.seq..first.seq + tasks {
+            let id = TaskId::new(first.client, seq);
+            let Some(task) = self.ledger.get_mut(id) else {
+                continue;
+            };
+            if task.state() != TaskState::Arriving {
+                continue;
+            }
+            task.payload.body = Body::Inline(bytes.clone());
+            match task.place {
+                Place::Direct(engine) => {
+                    self.ledger.set_state(id, TaskState::Held);
+                    self.release_held(now, id.client, engine, effects);
+                }
+                Place::Balanced(_) => self.route(now, id, effects),
+            }
+        }
+    }
+
+    fn route_all(&mut self, now: Time, first: TaskId, tasks: u64, effects: &mut Vec<HubEffect>) {
+        for seq in first.seq..first.seq + tasks {
+            self.route(now, TaskId::new(first.client, seq), effects);
+        }
+    }
+
+    /// A task whose payload is here goes where it goes first.
+    fn route(&mut self, now: Time, id: TaskId, effects: &mut Vec<HubEffect>) {
+        let Some(task) = self.ledger.get(id) else {
+            return;
+        };
+        let Some(client) = self.clients.get_mut(id.client) else {
+            return;
+        };
+        if client.exhume(id.seq) {
+            return self.end_without_result(now, id, Outcome::Aborted, effects);
+        }
+        match task.place {
+            Place::Direct(engine) => self.route_direct(now, id, engine, effects),
+            Place::Balanced(_) if task.waits.is_some() => self.hold(now, id, effects),
+            Place::Balanced(_) => self.place(now, id, effects),
+        }
+    }
+
+    /// Direct tasks of a client to an engine go in the order sent: not past one whose payload is
+    /// on its way.
+    fn route_direct(
+        &mut self,
+        now: Time,
+        id: TaskId,
+        engine: EngineId,
+        effects: &mut Vec<HubEffect>,
+    ) {
+        let Some(client) = self.clients.get_mut(id.client) else {
+            return;
+        };
+        match client.held.get_mut(&engine) {
+            Some(queue) => {
+                queue.push_back(id);
+                self.ledger.set_state(id, TaskState::Held);
+            }
+            None => self.assign(now, id, engine, effects),
+        }
+    }
+
+    /// The tasks at the front of a held queue that may go now.
+    fn drain_held(&mut self, client: ClientId, engine: EngineId) -> Vec<TaskId> {
+        let Some(client) = self.clients.get_mut(client) else {
+            return Vec::new();
+        };
+        let Some(queue) = client.held.get_mut(&engine) else {
+            return Vec::new();
+        };
+        let mut free = Vec::new();
+        while let Some(id) = queue.front().copied() {
+            match self.ledger.get(id).map(Task::state) {
+                Some(TaskState::Arriving) => break,
+                Some(TaskState::Held) => free.push(id),
+                // It ended meanwhile.
+                _ => {}
+            }
+            queue.pop_front();
+        }
+        if queue.is_empty() {
+            client.held.remove(&engine);
+        }
+        free
+    }
+
+    /// A direct task that others wait behind has its payload, or ended: those that may go, go.
+    pub(super) fn release_held(
+        &mut self,
+        now: Time,
+        client: ClientId,
+        engine: EngineId,
+        effects: &mut Vec<HubEffect>,
+    ) {
+        for id in self.drain_held(client, engine) {
+            self.assign(now, id, engine, effects);
+        }
+    }
+
+    /// Whether the task can be taken at all.
+    fn check(&self, spec: &TaskSpec) -> Result<(), Refusal> {
+        match &spec.target {
+            Target::Any => {}
+            Target::Engine(engine) => self.check_engines(std::slice::from_ref(engine))?,
+            Target::Engines(engines) | Target::Subset(engines) => self.check_engines(engines)?,
+        }
+        if !self.registry.may_offer(&spec.method) {
+            let offered: Vec<_> = self.registry.methods().iter().map(|m| m.as_str()).collect();
+            let offered = offered.join(", ");
+            let detail =
+                format!("no engine offers {:?}; offered are: {offered}", spec.method.as_str());
+            return Err((ErrorCode::NoSuchMethod, detail));
+        }
+        match &spec.options {
+            None => Ok(()),
+            Some(options) => self.check_options(spec, options),
+        }
+    }
+
+    fn check_engines(&self, engines: &[EngineId]) -> Result<(), Refusal> {
+        if engines.is_empty() || engines.len() > TARGET_ENGINES_MAX {
+            let detail = format!("a target names 1 to {TARGET_ENGINES_MAX} engines");
+            return Err((ErrorCode::InvalidTask, detail));
+        }
+        match engines.iter().find(|engine| self.registry.get(**engine).is_none()) {
+            None => Ok(()),
+            Some(unknown) => {
+                Err((ErrorCode::NoSuchEngine, format!("there is no engine {}", unknown.0)))
+            }
+        }
+    }
+
+    fn check_options(&self, spec: &TaskSpec, options: &TaskOptions) -> Result<(), Refusal> {
+        let waits = options.after.is_some() || options.follow.is_some();
+        if spec.target.is_direct() && (waits || options.timeout_ms.is_some()) {
+            let detail = "after, follow and timeout are for balanced tasks";
+            return Err((ErrorCode::InvalidTask, detail.into()));
+        }
+        [&options.after, &options.follow]
+            .into_iter()
+            .flatten()
+            .try_for_each(|dependency| self.check_dependency(spec.id, dependency))
+    }
+
+    fn check_dependency(&self, id: TaskId, dependency: &Dependency) -> Result<(), Refusal> {
+        if dependency.tasks.len() > DEPENDENCIES_PER_TASK_MAX {
+            let detail = format!("more than {DEPENDENCIES_PER_TASK_MAX} dependencies");
+            return Err((ErrorCode::TooLarge, detail));
+        }
+        for task in &dependency.tasks {
+            if *task == id {
+                return Err((ErrorCode::InvalidDependency, format!("task {id} depends on itself")));
+            }
+            if self.ledger.get(*task).is_some() || self.results.ending(*task).is_some() {
+                continue;
+            }
+            return Err(match self.clients.submitted(task.client) {
+                Some(end) if task.seq < end => {
+                    (ErrorCode::Purged, format!("task {task} is no longer on record"))
+                }
+                _ => (
+                    ErrorCode::InvalidDependency,
+                    format!("task {task} was not submitted before task {id}"),
+                ),
+            });
+        }
+        Ok(())
+    }
+
+    fn reject(
+        &mut self,
+        now: Time,
+        first: TaskId,
+        tasks: u64,
+        len: u64,
+        (code, detail): &Refusal,
+        effects: &mut Vec<HubEffect>,
+    ) {
+        for seq in first.seq..first.seq + tasks {
+            let id = TaskId::new(first.client, seq);
+            let rejection = Rejection { code: Some(*code), detail: detail.clone() };
+            // Its payload was not kept, so ending it releases no bytes.
+            if let Some(client) = self.clients.get_mut(id.client) {
+                client.release_bytes(len);
+            }
+            self.end_without_result(now, id, Outcome::Rejected(Box::new(rejection)), effects);
+        }
+    }
+
+    /// Sends a direct task to its engine, or ends it if that engine is lost. An engine that has
+    /// much already gets it later.
+    fn assign(&mut self, now: Time, id: TaskId, engine: EngineId, effects: &mut Vec<HubEffect>) {
+        match self.registry.get_mut(engine) {
+            Some(known) if known.state() != EngineState::Lost => {
+                if known.backlog.is_empty() && known.direct < DIRECT_WINDOW_MAX {
+                    self.begin_attempt(id, engine, effects);
+                } else {
+                    known.backlog.push_back(id);
+                    self.ledger.set_state(id, TaskState::Held);
+                }
+            }
+            _ => {
+                let loss = Loss { engine, cause: "lost before the task was sent".into() };
+                let lost = Outcome::EngineLost(Box::new(loss));
+                self.end_without_result(now, id, lost, effects);
+            }
+        }
+    }
+
+    /// An engine has ended a direct task: it may get what was held back.
+    pub(super) fn drain_backlog(&mut self, id: EngineId, effects: &mut Vec<HubEffect>) {
+        while let Some(engine) = self.registry.get_mut(id)
+            && engine.direct < DIRECT_WINDOW_MAX
+            && let Some(task) = engine.backlog.pop_front()
+        {
+            // It may have been aborted meanwhile.
+            if self.ledger.get(task).is_some_and(|task| task.state() == TaskState::Held) {
+                self.begin_attempt(task, id, effects);
+            }
+        }
+    }
+}
+
+fn over_grant(client: ClientId) -> Refusal {
+    (ErrorCode::OverGrant, format!("{client} submitted beyond its grant"))
+}
+
+fn places(target: Target) -> Vec<Place> {
+    match target {
+        Target::Any => vec![Place::Balanced(None)],
+        Target::Engine(engine) => vec![Place::Direct(engine)],
+        Target::Engines(engines) if !engines.is_empty() => {
+            engines.into_iter().map(Place::Direct).collect()
+        }
+        Target::Subset(mut engines) | Target::Engines(mut engines) => {
+            engines.sort_unstable();
+            engines.dedup();
+            vec![Place::Balanced(Some(engines.into()))]
+        }
+    }
+}
+
+fn waits(now: Time, options: Option<Box<TaskOptions>>) -> Option<Box<Waits>> {
+    let options = options?;
+    let some = |dependency: Option<Dependency>| dependency.filter(|some| !some.tasks.is_empty());
+    let (after, follow) = (some(options.after), some(options.follow));
+    (after.is_some() || follow.is_some()).then(|| {
+        let deadline =
+            options.timeout_ms.map(|timeout_ms| now + std::time::Duration::from_millis(timeout_ms));
+        Box::new(Waits { after, follow, deadline, followed: None })
+    })
+}

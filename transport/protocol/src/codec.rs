@@ -7,7 +7,7 @@
 //!
 //! All numbers are little-endian. Decoding checks lengths first, then content, then that nothing
 //! trails. No input panics, and what one allocates is bounded by its length: at most 32 bytes for
-//! each byte of header, and 2 MiB before that is known. Payload bytes are never copied.
+//! each byte of its header, and 8 MiB besides. Payload bytes are never copied.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use serde::Serialize;
@@ -188,7 +188,8 @@ pub(crate) mod named {
 /// Reads one MessagePack value that must fill `header`.
 pub(crate) fn decode_value<T: DeserializeOwned>(header: &[u8]) -> Result<T, DecodeError> {
     let mut deserializer = rmp_serde::Deserializer::from_read_ref(header);
-    deserializer.set_max_depth(HEADER_DEPTH_MAX);
+    // Its own count ends before the depth it is given.
+    deserializer.set_max_depth(HEADER_DEPTH_MAX + 1);
     let value = T::deserialize(&mut deserializer)?;
     match <serde::de::IgnoredAny as serde::Deserialize>::deserialize(&mut deserializer) {
         Err(rmp_serde::decode::Error::InvalidMarkerRead(error))
@@ -272,28 +273,14 @@ impl Prefix {
         let reserved = fields.get_u16_le();
         let header_len = fields.get_u32_le();
         if reserved != 0 || header_len > body_len {
-            return Err(DecodeError::Prefix {
-                header: header_len,
-                body: body_len,
-                reserved,
-            });
+            return Err(DecodeError::Prefix { header: header_len, body: body_len, reserved });
         }
-        for (len, max) in [
-            (header_len, HEADER_LEN_MAX),
-            (body_len - header_len, INLINE_LEN_MAX),
-        ] {
+        for (len, max) in [(header_len, HEADER_LEN_MAX), (body_len - header_len, INLINE_LEN_MAX)] {
             if len as usize > max {
-                return Err(DecodeError::FrameTooLong {
-                    len: len.into(),
-                    max: max as u64,
-                });
+                return Err(DecodeError::FrameTooLong { len: len.into(), max: max as u64 });
             }
         }
-        Ok(Self {
-            body_len,
-            number,
-            header_len,
-        })
+        Ok(Self { body_len, number, header_len })
     }
 }
 
@@ -325,23 +312,14 @@ pub fn decode_frame<M: Message>(buffer: &mut BytesMut) -> Result<Option<M>, Deco
 pub fn decode_parts<M: Message>(number: u16, header: &[u8], tail: Bytes) -> Result<M, DecodeError> {
     let mut message = M::decode_header(number, header)?;
     match message.payload_mut() {
-        Some(Payload {
-            body: Body::Ticket { len, .. },
-            ..
-        }) if *len > TASK_PAYLOAD_LEN_MAX => {
+        Some(Payload { body: Body::Ticket { len, .. }, .. }) if *len > TASK_PAYLOAD_LEN_MAX => {
             return Err(DecodeError::PayloadTooLong { len: *len });
         }
-        Some(Payload {
-            body: Body::Inline(bytes),
-            ..
-        }) if !tail.is_empty() => *bytes = tail,
+        Some(Payload { body: Body::Inline(bytes), .. }) if !tail.is_empty() => *bytes = tail,
         // An empty slice of the receive buffer would keep all of it: the payload stays as it is.
         _ if tail.is_empty() => {}
         _ => {
-            return Err(DecodeError::UnexpectedTail {
-                number,
-                len: tail.len(),
-            });
+            return Err(DecodeError::UnexpectedTail { number, len: tail.len() });
         }
     }
     Ok(message)

@@ -65,10 +65,7 @@ mod tests {
         assert_eq!(read(0).ok(), Some(0));
         assert_eq!(read(LIST_ITEMS_MAX).ok(), Some(LIST_ITEMS_MAX));
         let error = read(LIST_ITEMS_MAX + 1).expect_err("too long");
-        assert!(
-            error.to_string().contains("a list of at most 16384 items"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("a list of at most 16384 items"), "{error}");
     }
 
     #[test]

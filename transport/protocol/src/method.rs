@@ -44,10 +44,7 @@ where
             !name.is_empty() && name.len() <= METHOD_LEN_MAX,
             "a method name has 1 to 255 bytes"
         );
-        Self {
-            name,
-            types: PhantomData,
-        }
+        Self { name, types: PhantomData }
     }
 }
 
@@ -96,13 +93,7 @@ mod tests {
         const MEASURE: Method<Vec<String>, u64> = Method::new("text.measure");
         fn shareable<T: Send + Sync + Copy>(_: T) {}
         shareable(MEASURE);
-        assert_eq!(
-            MethodName::try_from(MEASURE).unwrap().as_str(),
-            "text.measure"
-        );
-        assert_eq!(
-            format!("{MEASURE} {MEASURE:?}"),
-            "text.measure Method(\"text.measure\")"
-        );
+        assert_eq!(MethodName::try_from(MEASURE).unwrap().as_str(), "text.measure");
+        assert_eq!(format!("{MEASURE} {MEASURE:?}"), "text.measure Method(\"text.measure\")");
     }
 }

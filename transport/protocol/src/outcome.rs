@@ -76,13 +76,9 @@ map_encoded! {
 
 impl fmt::Display for DependencyFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let culprit = self
-            .culprit
-            .map_or_else(|| "a task".into(), |task| task.to_string());
-        let engine = self
-            .engine
-            .map(|engine| format!(" (engine {})", engine.0))
-            .unwrap_or_default();
+        let culprit = self.culprit.map_or_else(|| "a task".into(), |task| task.to_string());
+        let engine =
+            self.engine.map(|engine| format!(" (engine {})", engine.0)).unwrap_or_default();
         match self.reason {
             Impossible::Unmet => {
                 write!(f, "it depends on {culprit}{engine}, which ended otherwise")
@@ -92,10 +88,7 @@ impl fmt::Display for DependencyFailure {
                 "it follows tasks that ran on different engines, {culprit}{engine} among them"
             ),
             Impossible::FollowedEngineGone => {
-                write!(
-                    f,
-                    "it follows {culprit}{engine}, and no allowed engine is there any more"
-                )
+                write!(f, "it follows {culprit}{engine}, and no allowed engine is there any more")
             }
         }
     }

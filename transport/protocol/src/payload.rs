@@ -56,10 +56,7 @@ pub struct Payload {
 impl Payload {
     /// A payload whose bytes are here.
     pub const fn inline(format: Format, bytes: Bytes) -> Self {
-        Self {
-            format,
-            body: Body::Inline(bytes),
-        }
+        Self { format, body: Body::Inline(bytes) }
     }
 
     /// No bytes.
@@ -120,10 +117,7 @@ impl<'de> Deserialize<'de> for Payload {
             .ok_or_else(|| serde::de::Error::custom("unknown payload format"))?;
         let body = match by_stream {
             None => Body::Inline(Bytes::new()),
-            Some((ticket, len)) => Body::Ticket {
-                ticket: Ticket(ticket),
-                len,
-            },
+            Some((ticket, len)) => Body::Ticket { ticket: Ticket(ticket), len },
         };
         Ok(Self { format, body })
     }

@@ -93,9 +93,7 @@ impl RoleSet {
 
     /// The roles in the set, in the order of their numbers.
     pub fn iter(self) -> impl Iterator<Item = Role> {
-        Role::ALL
-            .into_iter()
-            .filter(move |role| self.contains(*role))
+        Role::ALL.into_iter().filter(move |role| self.contains(*role))
     }
 }
 

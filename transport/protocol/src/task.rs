@@ -138,18 +138,12 @@ map_encoded! {
 impl Dependency {
     /// Met when all of `tasks` are done.
     pub fn all(tasks: impl IntoIterator<Item = TaskId>) -> Self {
-        Self {
-            tasks: tasks.into_iter().collect(),
-            ..Self::default()
-        }
+        Self { tasks: tasks.into_iter().collect(), ..Self::default() }
     }
 
     /// Met when one of `tasks` is done.
     pub fn any(tasks: impl IntoIterator<Item = TaskId>) -> Self {
-        Self {
-            quorum: Quorum::Any,
-            ..Self::all(tasks)
-        }
+        Self { quorum: Quorum::Any, ..Self::all(tasks) }
     }
 
     /// The same tasks, but met by these ways of ending.

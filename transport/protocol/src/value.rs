@@ -54,7 +54,8 @@ pub fn from_bytes<'de, T: Deserialize<'de>>(
 /// depth limit does not count the variants of a recursive enum, only arrays and maps.
 fn check_shape(bytes: &[u8]) -> Result<(), rmp_serde::decode::Error> {
     let mut deserializer = rmp_serde::Deserializer::from_read_ref(bytes);
-    deserializer.set_max_depth(VALUE_DEPTH_MAX);
+    // Its own count ends before the depth it is given.
+    deserializer.set_max_depth(VALUE_DEPTH_MAX + 1);
     IgnoredAny::deserialize(&mut deserializer)?;
     match IgnoredAny::deserialize(&mut deserializer) {
         Err(rmp_serde::decode::Error::InvalidMarkerRead(error))
@@ -104,10 +105,7 @@ impl<'de> Deserialize<'de> for Timestamp {
                 8 => {
                     let both = u64::from_be_bytes(bytes[..].try_into().ok()?);
                     let seconds = (both & ((1 << 34) - 1)) as i64;
-                    Self {
-                        seconds,
-                        nanoseconds: (both >> 34) as u32,
-                    }
+                    Self { seconds, nanoseconds: (both >> 34) as u32 }
                 }
                 12 => Self {
                     seconds: i64::from_be_bytes(bytes[4..].try_into().ok()?),
@@ -149,16 +147,9 @@ impl ArrayBuffer {
             "c" => matches!(size, 8 | 16),
             _ => false,
         };
-        let order_fits = if size == 1 {
-            order == "|"
-        } else {
-            matches!(order, "<" | ">")
-        };
-        (known && order_fits).then(|| {
-            shape
-                .iter()
-                .try_fold(size, |len, axis| len.checked_mul(*axis))
-        })?
+        let order_fits = if size == 1 { order == "|" } else { matches!(order, "<" | ">") };
+        (known && order_fits)
+            .then(|| shape.iter().try_fold(size, |len, axis| len.checked_mul(*axis)))?
     }
 }
 
@@ -185,9 +176,7 @@ impl<'de> Deserialize<'de> for ArrayBuffer {
         let start = rest.position() as usize;
         let data = Bytes::from(body.into_vec()).slice(start..);
         if Self::expected_len(&dtype, &shape) != Some(data.len() as u64) {
-            return Err(D::Error::custom(
-                "array buffer's length does not fit its type and shape",
-            ));
+            return Err(D::Error::custom("array buffer's length does not fit its type and shape"));
         }
         Ok(Self { dtype, shape, data })
     }
@@ -199,23 +188,11 @@ mod tests {
 
     #[test]
     fn timestamps_and_arrays_survive_the_round_trip() {
-        let instant = Timestamp {
-            seconds: -5,
-            nanoseconds: 999_999_999,
-        };
-        assert_eq!(
-            from_bytes::<Timestamp>(&to_bytes(&instant).unwrap()).unwrap(),
-            instant
-        );
-        let array = ArrayBuffer {
-            dtype: "<f4".into(),
-            shape: vec![2, 3],
-            data: Bytes::from(vec![7; 24]),
-        };
-        assert_eq!(
-            from_bytes::<ArrayBuffer>(&to_bytes(&array).unwrap()).unwrap(),
-            array
-        );
+        let instant = Timestamp { seconds: -5, nanoseconds: 999_999_999 };
+        assert_eq!(from_bytes::<Timestamp>(&to_bytes(&instant).unwrap()).unwrap(), instant);
+        let array =
+            ArrayBuffer { dtype: "<f4".into(), shape: vec![2, 3], data: Bytes::from(vec![7; 24]) };
+        assert_eq!(from_bytes::<ArrayBuffer>(&to_bytes(&array).unwrap()).unwrap(), array);
     }
 
     #[test]
@@ -223,28 +200,19 @@ mod tests {
         let four = [0xd6, 0xff, 0, 0, 0, 9];
         assert_eq!(
             from_bytes::<Timestamp>(&four).unwrap(),
-            Timestamp {
-                seconds: 9,
-                nanoseconds: 0
-            }
+            Timestamp { seconds: 9, nanoseconds: 0 }
         );
         let eight = [0xd7, 0xff, 0, 0, 0, 4, 0, 0, 0, 9];
         assert_eq!(
             from_bytes::<Timestamp>(&eight).unwrap(),
-            Timestamp {
-                seconds: 9,
-                nanoseconds: 1
-            }
+            Timestamp { seconds: 9, nanoseconds: 1 }
         );
     }
 
     #[test]
     fn an_array_whose_length_lies_is_refused() {
-        let lying = ArrayBuffer {
-            dtype: "<i8".into(),
-            shape: vec![3],
-            data: Bytes::from(vec![0; 8]),
-        };
+        let lying =
+            ArrayBuffer { dtype: "<i8".into(), shape: vec![3], data: Bytes::from(vec![0; 8]) };
         assert!(from_bytes::<ArrayBuffer>(&to_bytes(&lying).unwrap()).is_err());
         for dtype in ["f8", "<f3", "|i4", "<u1", "O", "", "<é8"] {
             assert_eq!(ArrayBuffer::expected_len(dtype, &[1]), None, "{dtype}");

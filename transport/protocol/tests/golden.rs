@@ -57,9 +57,8 @@ fn check_golden(name: &str, lines: &[(String, Vec<u8>)]) {
     let labels: BTreeSet<&str> = lines.iter().map(|(label, _)| label.as_str()).collect();
     assert_eq!(labels.len(), lines.len(), "two samples have the same label");
     for (label, bytes) in lines {
-        let expected = golden
-            .get(label)
-            .unwrap_or_else(|| panic!("{name} has no line for {label}; {UPDATE}"));
+        let expected =
+            golden.get(label).unwrap_or_else(|| panic!("{name} has no line for {label}; {UPDATE}"));
         assert_eq!(
             hex::encode(expected),
             hex::encode(bytes),
@@ -131,10 +130,8 @@ fn fuzz_seeds_are_the_golden_bytes() {
 
 fn check_seed(target: &str, label: &str, bytes: &[u8]) {
     let folder = crate_path("fuzz/seeds").join(target);
-    let name: String = label
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
-        .collect();
+    let name: String =
+        label.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
     let path = folder.join(name);
     if is_update() {
         std::fs::create_dir_all(&folder).expect("the seed folder can be made");
@@ -158,10 +155,7 @@ enum Shape {
 }
 
 /// Encodes a value, after checking that it reads back.
-#[allow(
-    clippy::needless_pass_by_value,
-    reason = "literals read better without a borrow"
-)]
+#[allow(clippy::needless_pass_by_value, reason = "literals read better without a borrow")]
 fn value<T: Serialize + DeserializeOwned + PartialEq + Debug>(
     lines: &mut Vec<(String, Vec<u8>)>,
     name: &str,
@@ -208,32 +202,14 @@ fn texts_and_containers(lines: &mut Vec<(String, Vec<u8>)>) {
     value(lines, "list", vec![1, 2, 300]);
     value(lines, "tuple", (1_u8, "two".to_owned(), 3.0_f64));
     value(lines, "list 16", vec![0_u8; 16]);
-    value(
-        lines,
-        "map text",
-        BTreeMap::from([("a".to_owned(), 1), ("b".to_owned(), 2)]),
-    );
+    value(lines, "map text", BTreeMap::from([("a".to_owned(), 1), ("b".to_owned(), 2)]));
     value(lines, "map int", BTreeMap::from([(-1, true), (300, false)]));
-    value(
-        lines,
-        "map hash",
-        HashMap::from([(7_u8, Some("x".to_owned()))]),
-    );
-    let point = |x| Point {
-        x,
-        label: "p".into(),
-    };
+    value(lines, "map hash", HashMap::from([(7_u8, Some("x".to_owned()))]));
+    let point = |x| Point { x, label: "p".into() };
     value(lines, "struct", point(-5));
     value(lines, "enum unit", Shape::Empty);
     value(lines, "enum newtype", Shape::Circle(2.0));
-    value(
-        lines,
-        "enum struct",
-        Shape::Line {
-            from: point(1),
-            to: point(2),
-        },
-    );
+    value(lines, "enum struct", Shape::Line { from: point(1), to: point(2) });
 }
 
 fn extensions(lines: &mut Vec<(String, Vec<u8>)>) {
@@ -241,10 +217,7 @@ fn extensions(lines: &mut Vec<(String, Vec<u8>)>) {
         value(
             lines,
             &format!("timestamp {seconds}.{nanoseconds:09}"),
-            Timestamp {
-                seconds,
-                nanoseconds,
-            },
+            Timestamp { seconds, nanoseconds },
         );
     }
     for (dtype, shape, data) in [
@@ -253,11 +226,7 @@ fn extensions(lines: &mut Vec<(String, Vec<u8>)>) {
         ("|u1", vec![0, 3], &[]),
         ("|b1", vec![], &[1]),
     ] {
-        let array = ArrayBuffer {
-            dtype: dtype.into(),
-            shape,
-            data: Bytes::copy_from_slice(data),
-        };
+        let array = ArrayBuffer { dtype: dtype.into(), shape, data: Bytes::copy_from_slice(data) };
         value(lines, &format!("array {dtype}"), array);
     }
 }

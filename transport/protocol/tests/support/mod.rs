@@ -5,6 +5,7 @@
 
 pub(crate) mod hex;
 pub(crate) mod samples;
+pub(crate) mod strategies;
 
 use bytes::{BufMut as _, BytesMut};
 use phalanx_protocol::codec::{DecodeError, Message, decode_frame, encode_frame};

@@ -40,53 +40,32 @@ fn options() -> TaskOptions {
 }
 
 fn submits() -> Vec<(&'static str, ClientToHub)> {
-    let with_options = TaskSpec {
-        options: Some(Box::new(options())),
-        ..spec(42, Target::Any)
-    };
+    let with_options = TaskSpec { options: Some(Box::new(options())), ..spec(42, Target::Any) };
     let ticket = TaskSpec {
         payload: by_stream(Format::Pickle5, 9, 1 << 20),
         ..spec(43, Target::Engine(EngineId(3)))
     };
-    let empty = TaskSpec {
-        payload: Payload::empty(),
-        ..spec(44, Target::Subset(engines(&[0, 200])))
-    };
+    let empty =
+        TaskSpec { payload: Payload::empty(), ..spec(44, Target::Subset(engines(&[0, 200]))) };
     vec![
         ("", with_options.into()),
         ("engine-ticket", ticket.into()),
         ("subset-empty", empty.into()),
-        (
-            "engines",
-            spec(45, Target::Engines(engines(&[1, 2, 3]))).into(),
-        ),
+        ("engines", spec(45, Target::Engines(engines(&[1, 2, 3]))).into()),
     ]
 }
 
 impl Samples for ClientToHub {
     fn samples() -> Vec<(&'static str, Self)> {
         let request = RequestId(11);
-        let resume = Resume {
-            epoch: Epoch(5),
-            client: ClientId(7),
-            token: 0xfeed_beef_cafe_f00d,
-        };
-        let open = |resume| Open {
-            resume,
-            name: "notebook".into(),
-        };
+        let resume = Resume { epoch: Epoch(5), client: ClientId(7), token: 0xfeed_beef_cafe_f00d };
+        let open = |resume| Open { resume, name: "notebook".into() };
         let shutdown = |scope| Shutdown { request, scope };
         let mut samples = vec![
             ("", open(Some(resume)).into()),
             ("anew", open(None).into()),
             ("", Received { up_to: 70_000 }.into()),
-            (
-                "",
-                Abort {
-                    tasks: vec![task(42), task(43)],
-                }
-                .into(),
-            ),
+            ("", Abort { tasks: vec![task(42), task(43)] }.into()),
             ("", StatusRequest { request }.into()),
             ("", shutdown(Scope::Engines(engines(&[3]))).into()),
             ("cluster", shutdown(Scope::Cluster).into()),
@@ -131,19 +110,8 @@ fn status() -> ClusterStatus {
             open: 4,
             undelivered: 3,
         }],
-        tasks: TaskCounts {
-            waiting: 1,
-            ready: 2,
-            assigned: 3,
-            running: 4,
-            done: 5,
-            failed: 6,
-        },
-        rooms: vec![RoomStatus {
-            name: "dag".into(),
-            up: true,
-            restarts: 1,
-        }],
+        tasks: TaskCounts { waiting: 1, ready: 2, assigned: 3, running: 4, done: 5, failed: 6 },
+        rooms: vec![RoomStatus { name: "dag".into(), up: true, restarts: 1 }],
         results: 11,
         result_bytes: 4_096,
         fenced_reports: 2,
@@ -157,74 +125,48 @@ fn delivery(outcome: Outcome) -> Delivery {
         outcome,
         engine: Some(EngineId(3)),
         attempts: 2,
-        times: RunTimes {
-            started_us: 1_795_316_400_000_000,
-            ran_ns: 1_500_000,
-        },
+        times: RunTimes { started_us: 1_795_316_400_000_000, ran_ns: 1_500_000 },
         payload: Payload::empty(),
     }
 }
 
 fn outcomes() -> Vec<(&'static str, Outcome)> {
-    let loss = |engine, cause: &str| Loss {
-        engine: EngineId(engine),
-        cause: cause.into(),
-    };
+    let loss = |engine, cause: &str| Loss { engine: EngineId(engine), cause: cause.into() };
     let failure = DependencyFailure {
         reason: Impossible::FollowsApart,
         culprit: Some(task(41)),
         engine: Some(EngineId(2)),
     };
-    let rejection = Rejection {
-        code: Some(ErrorCode::OverGrant),
-        detail: "c7/42 is beyond the grant".into(),
-    };
+    let rejection =
+        Rejection { code: Some(ErrorCode::OverGrant), detail: "c7/42 is beyond the grant".into() };
     vec![
         ("failed", Outcome::Failed(Box::new(remote_error()))),
         ("aborted", Outcome::Aborted),
-        (
-            "engine-lost",
-            Outcome::EngineLost(Box::new(loss(3, "SIGSEGV"))),
-        ),
-        (
-            "poison",
-            Outcome::Poison(vec![loss(1, "SIGSEGV"), loss(2, "exit code 1")]),
-        ),
-        (
-            "dependency-failed",
-            Outcome::DependencyFailed(Box::new(failure)),
-        ),
+        ("engine-lost", Outcome::EngineLost(Box::new(loss(3, "SIGSEGV")))),
+        ("poison", Outcome::Poison(vec![loss(1, "SIGSEGV"), loss(2, "exit code 1")])),
+        ("dependency-failed", Outcome::DependencyFailed(Box::new(failure))),
         ("dependency-timeout", Outcome::DependencyTimeout),
         ("rejected", Outcome::Rejected(Box::new(rejection))),
     ]
 }
 
 fn deliveries() -> Vec<(&'static str, HubToClient)> {
-    let done = Delivery {
-        payload: inline(Format::MessagePack, &[0x06]),
-        ..delivery(Outcome::Done)
-    };
+    let done =
+        Delivery { payload: inline(Format::MessagePack, &[0x06]), ..delivery(Outcome::Done) };
     let ticket = Delivery {
         engine: None,
         payload: by_stream(Format::Raw, 10, 1 << 30),
         ..delivery(Outcome::Done)
     };
     let mut samples = vec![("", done.into()), ("ticket", ticket.into())];
-    samples.extend(
-        outcomes()
-            .into_iter()
-            .map(|(case, outcome)| (case, delivery(outcome).into())),
-    );
+    samples.extend(outcomes().into_iter().map(|(case, outcome)| (case, delivery(outcome).into())));
     samples
 }
 
 impl Samples for HubToClient {
     fn samples() -> Vec<(&'static str, Self)> {
         let request = RequestId(11);
-        let grant = Grant {
-            seq_end: 1_000_046,
-            bytes_end: 2 << 30,
-        };
+        let grant = Grant { seq_end: 1_000_046, bytes_end: 2 << 30 };
         let opened = Opened {
             epoch: Epoch(5),
             client: ClientId(7),
@@ -233,36 +175,19 @@ impl Samples for HubToClient {
             grant,
             engines: vec![engine_info()],
         };
-        let left = EngineLeft {
-            engine: EngineId(3),
-            cause: "killed by signal 9 (SIGKILL)".into(),
-        };
+        let left = EngineLeft { engine: EngineId(3), cause: "killed by signal 9 (SIGKILL)".into() };
         let refused = Refused {
             request,
             code: Some(ErrorCode::NoHost),
             detail: "no host process is attached".into(),
         };
         let mut samples = vec![("", opened.into())];
-        samples.push((
-            "",
-            Accepted {
-                next_seq: 46,
-                grant,
-            }
-            .into(),
-        ));
+        samples.push(("", Accepted { next_seq: 46, grant }.into()));
         samples.extend(deliveries());
         samples.extend([
             ("", engine_info().into()),
             ("", left.into()),
-            (
-                "",
-                StatusReply {
-                    request,
-                    status: status(),
-                }
-                .into(),
-            ),
+            ("", StatusReply { request, status: status() }.into()),
             ("", refused.into()),
             ("", Ping { request }.into()),
         ]);

@@ -13,11 +13,7 @@ use phalanx_protocol::task::Assignment;
 use super::{Samples, attempt, by_stream, inline, method, remote_error, task};
 
 fn registration() -> Registration {
-    Registration {
-        epoch: Epoch(5),
-        engine: EngineId(3),
-        incarnation: Incarnation(2),
-    }
+    Registration { epoch: Epoch(5), engine: EngineId(3), incarnation: Incarnation(2) }
 }
 
 fn report(outcome: AttemptOutcome, payload: Payload) -> Report {
@@ -25,10 +21,7 @@ fn report(outcome: AttemptOutcome, payload: Payload) -> Report {
         number: 1_000,
         attempt: attempt(42, 2),
         outcome,
-        times: RunTimes {
-            started_us: 1_795_316_400_000_000,
-            ran_ns: 1_500_000,
-        },
+        times: RunTimes { started_us: 1_795_316_400_000_000, ran_ns: 1_500_000 },
         payload,
     }
 }
@@ -57,30 +50,16 @@ fn register() -> Register {
 
 impl Samples for EngineToHub {
     fn samples() -> Vec<(&'static str, Self)> {
-        let started = Started {
-            attempt: attempt(42, 2),
-            started_us: 1_795_316_400_000_000,
-        };
+        let started = Started { attempt: attempt(42, 2), started_us: 1_795_316_400_000_000 };
         let failed = AttemptOutcome::Failed(Box::new(remote_error()));
-        let leave = EngineLeave {
-            reason: "the notebook ended".into(),
-        };
+        let leave = EngineLeave { reason: "the notebook ended".into() };
         vec![
             ("", register().into()),
             ("", started.into()),
-            (
-                "",
-                report(AttemptOutcome::Done, inline(Format::Pickle5, b"pickle")).into(),
-            ),
-            (
-                "ticket",
-                report(AttemptOutcome::Done, by_stream(Format::Raw, 12, 65_537)).into(),
-            ),
+            ("", report(AttemptOutcome::Done, inline(Format::Pickle5, b"pickle")).into()),
+            ("ticket", report(AttemptOutcome::Done, by_stream(Format::Raw, 12, 65_537)).into()),
             ("failed", report(failed, Payload::empty()).into()),
-            (
-                "aborted",
-                report(AttemptOutcome::Aborted, Payload::empty()).into(),
-            ),
+            ("aborted", report(AttemptOutcome::Aborted, Payload::empty()).into()),
             ("", leave.into()),
         ]
     }
@@ -88,10 +67,7 @@ impl Samples for EngineToHub {
 
 impl Samples for HubToEngine {
     fn samples() -> Vec<(&'static str, Self)> {
-        let registered = Registered {
-            registration: registration(),
-            drop: vec![attempt(43, 1)],
-        };
+        let registered = Registered { registration: registration(), drop: vec![attempt(43, 1)] };
         let assignment = Assignment {
             attempt: attempt(42, 2),
             direct: true,
@@ -105,12 +81,8 @@ impl Samples for HubToEngine {
             gates: Vec::new(),
             ..assignment.clone()
         };
-        let abort = AbortAttempts {
-            attempts: vec![attempt(42, 2), attempt(43, 1)],
-        };
-        let end = EndEngine {
-            reason: "the cluster stops".into(),
-        };
+        let abort = AbortAttempts { attempts: vec![attempt(42, 2), attempt(43, 1)] };
+        let end = EndEngine { reason: "the cluster stops".into() };
         vec![
             ("", registered.into()),
             ("", assignment.into()),

@@ -62,13 +62,7 @@ pub(crate) fn inline(format: Format, bytes: &'static [u8]) -> Payload {
 }
 
 pub(crate) fn by_stream(format: Format, ticket: u64, len: u64) -> Payload {
-    Payload {
-        format,
-        body: Body::Ticket {
-            ticket: Ticket(ticket),
-            len,
-        },
-    }
+    Payload { format, body: Body::Ticket { ticket: Ticket(ticket), len } }
 }
 
 pub(crate) fn remote_error() -> RemoteError {
@@ -94,10 +88,7 @@ impl Samples for PeerGreeting {
 
 impl Samples for HubGreeting {
     fn samples() -> Vec<(&'static str, Self)> {
-        let welcome = Welcome {
-            version: 1,
-            release: "0.1.0".into(),
-        };
+        let welcome = Welcome { version: 1, release: "0.1.0".into() };
         let refusal = Refusal {
             code: Some(ErrorCode::Version),
             versions: VersionRange { min: 2, max: 3 },
@@ -109,10 +100,7 @@ impl Samples for HubGreeting {
 
 impl Samples for HostToHub {
     fn samples() -> Vec<(&'static str, Self)> {
-        let attach = Attach {
-            host: "laptop".into(),
-            pid: 4711,
-        };
+        let attach = Attach { host: "laptop".into(), pid: 4711 };
         let exited = EngineExited {
             name: "laptop/2".into(),
             pid: 4713,
@@ -124,12 +112,8 @@ impl Samples for HostToHub {
 
 impl Samples for HubToHost {
     fn samples() -> Vec<(&'static str, Self)> {
-        let stop = StopCluster {
-            reason: "asked for by c7".into(),
-        };
-        let retire = RetireEngine {
-            name: "laptop/2".into(),
-        };
+        let stop = StopCluster { reason: "asked for by c7".into() };
+        let retire = RetireEngine { name: "laptop/2".into() };
         vec![("", stop.into()), ("", retire.into())]
     }
 }

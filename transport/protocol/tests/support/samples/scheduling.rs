@@ -16,17 +16,11 @@ use super::{Samples, engines, method, task};
 const GENERATION: Generation = Generation(4);
 
 fn to_room<T>(what: T) -> Addressed<T> {
-    Addressed {
-        generation: GENERATION,
-        what,
-    }
+    Addressed { generation: GENERATION, what }
 }
 
 fn ending() -> Ending {
-    Ending {
-        success: true,
-        engine: Some(EngineId(3)),
-    }
+    Ending { success: true, engine: Some(EngineId(3)) }
 }
 
 fn waiting() -> WaitingTask {
@@ -48,10 +42,7 @@ fn waiting() -> WaitingTask {
 
 impl Samples for HubToScheduling {
     fn samples() -> Vec<(&'static str, Self)> {
-        let recreate = |room| Recreate {
-            room,
-            generation: GENERATION,
-        };
+        let recreate = |room| Recreate { room, generation: GENERATION };
         let capacity = EngineCapacity {
             engine: EngineId(3),
             slots: 2,
@@ -81,10 +72,7 @@ impl Samples for HubToScheduling {
 
 impl Samples for SchedulingToHub {
     fn samples() -> Vec<(&'static str, Self)> {
-        let offer = Offer {
-            host: "laptop".into(),
-            pid: 4720,
-        };
+        let offer = Offer { host: "laptop".into(), pid: 4720 };
         let dag = |verdict| Self::Dag(to_room((task(42), verdict)));
         let scheduler = |verdict| Self::Scheduler(to_room((task(42), verdict)));
         let failure = DependencyFailure {

@@ -1,0 +1,143 @@
+//! Arbitrary messages of the client's conversation.
+
+use phalanx_protocol::client::*;
+use phalanx_protocol::ids::{ClientId, Epoch};
+use phalanx_protocol::outcome::Delivery;
+use phalanx_protocol::peer::{ClientStatus, ClusterStatus, EngineStatus, RoomStatus, TaskCounts};
+use proptest::option;
+use proptest::prelude::*;
+
+use super::*;
+
+impl Strategies for ClientToHub {
+    fn strategies() -> Vec<BoxedStrategy<Self>> {
+        let resume = (number(), number32(), number()).prop_map(|(epoch, client, token)| Resume {
+            epoch: Epoch(epoch),
+            client: ClientId(client),
+            token,
+        });
+        let scope = prop_oneof![some(engine_id()).prop_map(Scope::Engines), Just(Scope::Cluster)];
+        vec![
+            message((option::of(resume), text()).prop_map(|(resume, name)| Open { resume, name })),
+            message(spec()),
+            message(number().prop_map(|up_to| Received { up_to })),
+            message(some(task_id()).prop_map(|tasks| Abort { tasks })),
+            message(request().prop_map(|request| StatusRequest { request })),
+            message((request(), scope).prop_map(|(request, scope)| Shutdown { request, scope })),
+            message(request().prop_map(|request| Ping { request })),
+            message(any::<bool>().prop_map(|abort_open| Leave { abort_open })),
+        ]
+    }
+}
+
+fn opened() -> impl Strategy<Value = Opened> {
+    let engines = some(engine_info());
+    (number(), number32(), number(), number(), grant(), engines).prop_map(
+        |(epoch, client, token, next_seq, grant, engines)| Opened {
+            epoch: Epoch(epoch),
+            client: ClientId(client),
+            token,
+            next_seq,
+            grant,
+            engines,
+        },
+    )
+}
+
+fn delivery() -> impl Strategy<Value = Delivery> {
+    let engine = option::of(engine_id());
+    (number(), task_id(), outcome(), engine, number32(), run_times(), payload()).prop_map(
+        |(number, task, outcome, engine, attempts, times, payload)| Delivery {
+            number,
+            task,
+            outcome,
+            engine,
+            attempts,
+            times,
+            payload,
+        },
+    )
+}
+
+impl Strategies for HubToClient {
+    fn strategies() -> Vec<BoxedStrategy<Self>> {
+        let accepted =
+            (number(), grant()).prop_map(|(next_seq, grant)| Accepted { next_seq, grant });
+        let left = (engine_id(), text()).prop_map(|(engine, cause)| EngineLeft { engine, cause });
+        let status = (request(), cluster_status())
+            .prop_map(|(request, status)| StatusReply { request, status });
+        let refused = (request(), code(), text()).prop_map(|(request, code, detail)| Refused {
+            request,
+            code,
+            detail,
+        });
+        vec![
+            message(opened()),
+            message(accepted),
+            message(delivery()),
+            message(engine_info()),
+            message(left),
+            message(status),
+            message(refused),
+            message(request().prop_map(|request| Ping { request })),
+        ]
+    }
+}
+
+fn engine_status() -> impl Strategy<Value = EngineStatus> {
+    (engine_info(), number(), number(), number(), number32()).prop_map(
+        |(info, assigned, running, ended, losses)| EngineStatus {
+            info,
+            assigned,
+            running,
+            ended,
+            losses,
+        },
+    )
+}
+
+fn client_status() -> impl Strategy<Value = ClientStatus> {
+    (number32(), text(), any::<bool>(), number(), number(), number()).prop_map(
+        |(id, name, connected, submitted, open, undelivered)| ClientStatus {
+            id: ClientId(id),
+            name,
+            connected,
+            submitted,
+            open,
+            undelivered,
+        },
+    )
+}
+
+fn cluster_status() -> impl Strategy<Value = ClusterStatus> {
+    let room = (text(), any::<bool>(), number32()).prop_map(|(name, up, restarts)| RoomStatus {
+        name,
+        up,
+        restarts,
+    });
+    let tasks = (number(), number(), number(), number(), number(), number()).prop_map(
+        |(waiting, ready, assigned, running, done, failed)| TaskCounts {
+            waiting,
+            ready,
+            assigned,
+            running,
+            done,
+            failed,
+        },
+    );
+    let lists = (some(engine_status()), some(client_status()), some(room));
+    let results = (number(), number(), number());
+    (number(), number(), lists, tasks, results).prop_map(
+        |(epoch, uptime_ms, (engines, clients, rooms), tasks, results)| ClusterStatus {
+            epoch: Epoch(epoch),
+            uptime_ms,
+            engines,
+            clients,
+            tasks,
+            rooms,
+            results: results.0,
+            result_bytes: results.1,
+            fenced_reports: results.2,
+        },
+    )
+}

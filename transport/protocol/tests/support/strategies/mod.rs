@@ -1,0 +1,253 @@
+//! Arbitrary messages of every direction, for the property tests.
+
+mod client;
+mod engine;
+mod scheduling;
+
+use bytes::Bytes;
+use phalanx_protocol::client::Grant;
+use phalanx_protocol::error::ErrorCode;
+use phalanx_protocol::handshake::*;
+use phalanx_protocol::host::*;
+use phalanx_protocol::ids::*;
+use phalanx_protocol::limits::TASK_PAYLOAD_LEN_MAX;
+use phalanx_protocol::outcome::*;
+use phalanx_protocol::payload::{Body, Format, Payload};
+use phalanx_protocol::peer::{EngineInfo, EngineState, Registration};
+use phalanx_protocol::task::*;
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::select;
+use proptest::strategy::Union;
+
+use super::samples::Samples;
+
+/// A direction whose messages can be made up.
+pub(crate) trait Strategies: Samples {
+    /// One strategy for each message, in the order of their numbers.
+    fn strategies() -> Vec<BoxedStrategy<Self>>;
+
+    /// Any message.
+    fn any_message() -> Union<BoxedStrategy<Self>> {
+        Union::new(Self::strategies())
+    }
+}
+
+fn message<T: Into<M> + 'static, M: Samples>(
+    strategy: impl Strategy<Value = T> + 'static,
+) -> BoxedStrategy<M> {
+    strategy.prop_map(Into::into).boxed()
+}
+
+fn text() -> impl Strategy<Value = String> {
+    "[a-c ß☃\n]{0,6}"
+}
+
+fn some<T: Strategy>(items: T) -> impl Strategy<Value = Vec<T::Value>> {
+    vec(items, 0..4)
+}
+
+/// Numbers of every length that MessagePack knows.
+fn number() -> impl Strategy<Value = u64> {
+    prop_oneof![0..128_u64, 128..65_536_u64, any::<u32>().prop_map(u64::from), any::<u64>()]
+}
+
+fn number32() -> impl Strategy<Value = u32> {
+    prop_oneof![0..128_u32, 128..65_536_u32, any::<u32>()]
+}
+
+fn engine_id() -> impl Strategy<Value = EngineId> {
+    number32().prop_map(EngineId)
+}
+
+fn request() -> impl Strategy<Value = RequestId> {
+    number().prop_map(RequestId)
+}
+
+fn task_id() -> impl Strategy<Value = TaskId> {
+    (number32(), number()).prop_map(TaskId::from)
+}
+
+fn attempt_id() -> impl Strategy<Value = AttemptId> {
+    (task_id(), number32()).prop_map(AttemptId::from)
+}
+
+fn method() -> impl Strategy<Value = MethodName> {
+    "[a-z.ß]{1,20}".prop_map(|name| MethodName::try_from(name.as_str()).expect("not empty"))
+}
+
+fn code() -> impl Strategy<Value = Option<ErrorCode>> {
+    option::of(select(ErrorCode::ALL))
+}
+
+fn payload() -> impl Strategy<Value = Payload> {
+    let body = prop_oneof![
+        vec(any::<u8>(), 0..100).prop_map(|bytes| Body::Inline(Bytes::from(bytes))),
+        (number(), 0..=TASK_PAYLOAD_LEN_MAX)
+            .prop_map(|(ticket, len)| Body::Ticket { ticket: Ticket(ticket), len }),
+    ];
+    let format = select(&[Format::Raw, Format::MessagePack, Format::Pickle5][..]);
+    (format, body).prop_map(|(format, body)| Payload { format, body })
+}
+
+fn quorum() -> impl Strategy<Value = Quorum> {
+    select(&[Quorum::All, Quorum::Any][..])
+}
+
+fn accept() -> impl Strategy<Value = Accept> {
+    select(&[Accept::Success, Accept::Failure, Accept::Either][..])
+}
+
+fn dependency() -> impl Strategy<Value = Dependency> {
+    (some(task_id()), quorum(), accept()).prop_map(|(tasks, quorum, accept)| Dependency {
+        tasks,
+        quorum,
+        accept,
+    })
+}
+
+fn options() -> impl Strategy<Value = TaskOptions> {
+    let part = || option::of(dependency());
+    (part(), part(), option::of(number())).prop_map(|(after, follow, timeout_ms)| TaskOptions {
+        after,
+        follow,
+        timeout_ms,
+    })
+}
+
+fn target() -> impl Strategy<Value = Target> {
+    prop_oneof![
+        Just(Target::Any),
+        some(engine_id()).prop_map(Target::Subset),
+        engine_id().prop_map(Target::Engine),
+        some(engine_id()).prop_map(Target::Engines),
+    ]
+}
+
+fn spec() -> impl Strategy<Value = TaskSpec> {
+    let options = option::of(options().prop_map(Box::new));
+    (task_id(), target(), method(), payload(), options).prop_map(
+        |(id, target, method, payload, options)| TaskSpec { id, target, method, payload, options },
+    )
+}
+
+fn remote_error() -> impl Strategy<Value = Box<RemoteError>> {
+    (text(), text(), text(), option::of(engine_id()), text()).prop_map(
+        |(kind, message, traceback, engine, method)| {
+            Box::new(RemoteError { kind, message, traceback, engine, method })
+        },
+    )
+}
+
+fn loss() -> impl Strategy<Value = Loss> {
+    (engine_id(), text()).prop_map(|(engine, cause)| Loss { engine, cause })
+}
+
+fn dependency_failure() -> impl Strategy<Value = DependencyFailure> {
+    let reason =
+        select(&[Impossible::Unmet, Impossible::FollowsApart, Impossible::FollowedEngineGone][..]);
+    (reason, option::of(task_id()), option::of(engine_id()))
+        .prop_map(|(reason, culprit, engine)| DependencyFailure { reason, culprit, engine })
+}
+
+fn outcome() -> impl Strategy<Value = Outcome> {
+    let rejection =
+        (code(), text()).prop_map(|(code, detail)| Box::new(Rejection { code, detail }));
+    prop_oneof![
+        Just(Outcome::Done),
+        remote_error().prop_map(Outcome::Failed),
+        Just(Outcome::Aborted),
+        loss().prop_map(|loss| Outcome::EngineLost(Box::new(loss))),
+        some(loss()).prop_map(Outcome::Poison),
+        dependency_failure().prop_map(|failure| Outcome::DependencyFailed(Box::new(failure))),
+        Just(Outcome::DependencyTimeout),
+        rejection.prop_map(Outcome::Rejected),
+    ]
+}
+
+fn run_times() -> impl Strategy<Value = RunTimes> {
+    (number(), number()).prop_map(|(started_us, ran_ns)| RunTimes { started_us, ran_ns })
+}
+
+fn grant() -> impl Strategy<Value = Grant> {
+    (number(), number()).prop_map(|(seq_end, bytes_end)| Grant { seq_end, bytes_end })
+}
+
+fn registration() -> impl Strategy<Value = Registration> {
+    (number(), engine_id(), number32()).prop_map(|(epoch, engine, incarnation)| Registration {
+        epoch: Epoch(epoch),
+        engine,
+        incarnation: Incarnation(incarnation),
+    })
+}
+
+fn engine_info() -> impl Strategy<Value = EngineInfo> {
+    let state = select(&[EngineState::Up, EngineState::Silent, EngineState::Lost][..]);
+    let words = (option::of(text()), text(), text());
+    let lists = (some(method()), some(text()));
+    (engine_id(), words, number32(), number32(), lists, state).prop_map(
+        |(id, (name, kind, host), pid, slots, (methods, labels), state)| EngineInfo {
+            id,
+            name,
+            kind,
+            host,
+            pid,
+            slots,
+            methods,
+            labels,
+            state,
+        },
+    )
+}
+
+impl Strategies for HostToHub {
+    fn strategies() -> Vec<BoxedStrategy<Self>> {
+        let exited = (text(), number32(), text()).prop_map(|(name, pid, cause)| EngineExited {
+            name,
+            pid,
+            cause,
+        });
+        vec![
+            message((text(), number32()).prop_map(|(host, pid)| Attach { host, pid })),
+            message(exited),
+        ]
+    }
+}
+
+impl Strategies for HubToHost {
+    fn strategies() -> Vec<BoxedStrategy<Self>> {
+        vec![
+            message(text().prop_map(|reason| StopCluster { reason })),
+            message(text().prop_map(|name| RetireEngine { name })),
+        ]
+    }
+}
+
+fn versions() -> impl Strategy<Value = VersionRange> {
+    (any::<u16>(), any::<u16>()).prop_map(|(min, max)| VersionRange { min, max })
+}
+
+impl Strategies for PeerGreeting {
+    fn strategies() -> Vec<BoxedStrategy<Self>> {
+        let hello = (versions(), text(), text()).prop_map(|(versions, release, name)| Hello {
+            versions,
+            release,
+            name,
+        });
+        vec![message(hello)]
+    }
+}
+
+impl Strategies for HubGreeting {
+    fn strategies() -> Vec<BoxedStrategy<Self>> {
+        let welcome =
+            (any::<u16>(), text()).prop_map(|(version, release)| Welcome { version, release });
+        let refusal = (code(), versions(), text()).prop_map(|(code, versions, detail)| Refusal {
+            code,
+            versions,
+            detail,
+        });
+        vec![message(welcome), message(refusal)]
+    }
+}

@@ -1,0 +1,8 @@
+//! The first words of a session, from either end.
+#![no_main]
+
+#[path = "../body.rs"]
+#[allow(dead_code, reason = "each target uses one of the bodies")]
+mod body;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| body::handshake(data));

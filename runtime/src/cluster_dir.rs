@@ -13,13 +13,14 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use etcetera::BaseStrategy;
 use rustix::fs::FlockOperation;
 use rustix::process::{Flock, FlockType, Pid};
 
 use crate::limits;
+
+pub use crate::cluster_name::{ClusterName, ClusterNameError};
 
 const LOCK_FILE: &str = "host.lock";
 const STATE_FILE: &str = "state.json";
@@ -93,58 +94,7 @@ pub enum DirError {
 }
 
 fn io_error(what: &'static str, path: &Path) -> impl Fn(io::Error) -> DirError {
-    move |source| DirError::Io {
-        what,
-        path: path.to_owned(),
-        source,
-    }
-}
-
-/// The name of a cluster, which is also its directory's.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ClusterName(String);
-
-impl ClusterName {
-    /// The name as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-/// The cluster that is meant when none is named.
-impl Default for ClusterName {
-    fn default() -> Self {
-        Self("default".to_owned())
-    }
-}
-
-impl std::fmt::Display for ClusterName {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// The text cannot be a cluster's name.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "{0:?} cannot be a cluster's name; use letters, digits, '-', '_' and '.' \
-     (not at the beginning), at most {max} of them",
-    max = limits::CLUSTER_NAME_LEN_MAX
-)]
-pub struct ClusterNameError(String);
-
-impl FromStr for ClusterName {
-    type Err = ClusterNameError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        let starts_well = text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
-        if starts_well && text.len() <= limits::CLUSTER_NAME_LEN_MAX && text.chars().all(allowed) {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(ClusterNameError(text.to_owned()))
-        }
-    }
+    move |source| DirError::Io { what, path: path.to_owned(), source }
 }
 
 /// The directory that holds all clusters of a user.
@@ -181,10 +131,7 @@ impl Home {
 
     /// The directory of a cluster, which need not exist.
     pub fn cluster(&self, name: &ClusterName) -> ClusterDir {
-        ClusterDir {
-            path: self.clusters_path().join(name.as_str()),
-            name: name.clone(),
-        }
+        ClusterDir { path: self.clusters_path().join(name.as_str()), name: name.clone() }
     }
 
     /// All clusters that have a directory, by name.
@@ -199,10 +146,7 @@ impl Home {
         let mut clusters = Vec::new();
         for entry in entries {
             let entry = entry.map_err(io_error("read", &path))?;
-            let name = entry
-                .file_name()
-                .to_str()
-                .and_then(|name| name.parse().ok());
+            let name = entry.file_name().to_str().and_then(|name| name.parse().ok());
             clusters.extend(name.map(|name: ClusterName| self.cluster(&name)));
         }
         clusters.sort_by(|a, b| a.name.cmp(&b.name));
@@ -217,21 +161,14 @@ impl Home {
             let Ok(Liveness::Running { .. }) = cluster.liveness() else {
                 continue;
             };
-            let Ok(made) = cluster
-                .lock_path()
-                .metadata()
-                .and_then(|file| file.modified())
-            else {
+            let Ok(made) = cluster.lock_path().metadata().and_then(|file| file.modified()) else {
                 continue;
             };
             if newest.as_ref().is_none_or(|(latest, _)| made >= *latest) {
                 newest = Some((made, cluster));
             }
         }
-        Ok(newest.map_or_else(
-            || self.cluster(&ClusterName::default()),
-            |(_, cluster)| cluster,
-        ))
+        Ok(newest.map_or_else(|| self.cluster(&ClusterName::default()), |(_, cluster)| cluster))
     }
 
     fn clusters_path(&self) -> PathBuf {
@@ -350,10 +287,7 @@ impl ClusterDir {
             };
             match rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) if is_same_file(&file, &path) => {
-                    return Ok(HostLock {
-                        file,
-                        dir: self.clone(),
-                    });
+                    return Ok(HostLock { file, dir: self.clone() });
                 }
                 // The file was removed before it was locked: this lock protects nothing.
                 Ok(()) => {}
@@ -361,18 +295,13 @@ impl ClusterDir {
                     let holder = lock_holder(&file).map_err(io_error("read", &path))?;
                     if let Some(pid) = holder {
                         let pid = pid.as_raw_nonzero().get().unsigned_abs();
-                        return Err(DirError::Locked {
-                            cluster: self.name.clone(),
-                            pid,
-                        });
+                        return Err(DirError::Locked { cluster: self.name.clone(), pid });
                     }
                 }
                 Err(error) => return Err(io_error("lock", &path)(error.into())),
             }
         }
-        Err(io_error("lock", &path)(io::Error::from(
-            ErrorKind::ResourceBusy,
-        )))
+        Err(io_error("lock", &path)(io::Error::from(ErrorKind::ResourceBusy)))
     }
 
     /// What the host wrote last about its processes, or `None` without a state file.
@@ -438,11 +367,8 @@ impl HostLock {
                 continue;
             }
             let is_dir = entry.file_type().map_err(io_error("read", &path))?.is_dir();
-            let removed = if is_dir {
-                std::fs::remove_dir_all(&path)
-            } else {
-                std::fs::remove_file(&path)
-            };
+            let removed =
+                if is_dir { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
             removed.map_err(io_error("remove", &path))?;
         }
         Ok(())
@@ -454,11 +380,7 @@ impl HostLock {
         for entry in std::fs::read_dir(dir).map_err(io_error("read", dir))? {
             let path = entry.map_err(io_error("read", dir))?.path();
             let is_state = path.file_name().is_some_and(|name| name == STATE_FILE);
-            if !is_state
-                && path
-                    .extension()
-                    .is_some_and(|extension| extension == "json")
-            {
+            if !is_state && path.extension().is_some_and(|extension| extension == "json") {
                 std::fs::remove_file(&path).map_err(io_error("remove", &path))?;
             }
         }
@@ -523,10 +445,7 @@ fn check_owned(path: &Path, forbidden: u32, fix: &'static str) -> Result<(), Dir
         return Err(DirError::NotADirectory { path });
     }
     if metadata.uid() != rustix::process::geteuid().as_raw() {
-        return Err(DirError::Foreign {
-            path,
-            uid: metadata.uid(),
-        });
+        return Err(DirError::Foreign { path, uid: metadata.uid() });
     }
     let mode = metadata.mode() & 0o777;
     if mode & forbidden != 0 {
@@ -536,113 +455,5 @@ fn check_owned(path: &Path, forbidden: u32, fix: &'static str) -> Result<(), Dir
 }
 
 #[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
-    use super::*;
-
-    fn home() -> (tempfile::TempDir, Home) {
-        let dir = tempfile::tempdir().unwrap();
-        let home = Home::resolve(Some(dir.path().join("home"))).unwrap();
-        (dir, home)
-    }
-
-    fn mode(path: &Path) -> u32 {
-        std::fs::metadata(path).unwrap().mode() & 0o777
-    }
-
-    #[test]
-    fn directories_and_files_are_private_from_the_start() {
-        let (_dir, home) = home();
-        let cluster = home.cluster(&"one".parse().unwrap());
-        let lock = cluster.lock(&home).unwrap();
-        lock.write_state(&serde_json::json!({"run": "r1"})).unwrap();
-        for path in [
-            home.path(),
-            cluster.path(),
-            &cluster.log_dir(),
-            &home.clusters_path(),
-        ] {
-            assert_eq!(mode(path), 0o700, "{}", path.display());
-        }
-        assert_eq!(mode(&cluster.lock_path()), 0o600);
-        assert_eq!(mode(&cluster.path().join(STATE_FILE)), 0o600);
-        let state: Option<serde_json::Value> = cluster.read_state().unwrap();
-        assert_eq!(state.unwrap()["run"], "r1");
-    }
-
-    #[test]
-    fn a_looser_directory_is_refused_with_the_command_that_mends_it() {
-        let (_dir, home) = home();
-        let cluster = home.cluster(&"one".parse().unwrap());
-        cluster.create(&home).unwrap();
-        std::fs::set_permissions(cluster.path(), PermissionsExt::from_mode(0o750)).unwrap();
-        let error = cluster.lock(&home).unwrap_err().to_string();
-        let command = format!("run: chmod 700 {}", cluster.path().display());
-        assert!(
-            error.contains("mode 750") && error.contains(&command),
-            "{error}"
-        );
-        assert!(cluster.liveness().is_err());
-        std::fs::set_permissions(cluster.path(), PermissionsExt::from_mode(0o700)).unwrap();
-        std::fs::set_permissions(home.path(), PermissionsExt::from_mode(0o777)).unwrap();
-        assert!(
-            cluster
-                .lock(&home)
-                .unwrap_err()
-                .to_string()
-                .contains("chmod go-w")
-        );
-    }
-
-    #[test]
-    fn a_link_in_the_place_of_a_cluster_is_refused() {
-        let (dir, home) = home();
-        home.create().unwrap();
-        let cluster = home.cluster(&"one".parse().unwrap());
-        std::os::unix::fs::symlink(dir.path(), cluster.path()).unwrap();
-        assert!(matches!(
-            cluster.lock(&home),
-            Err(DirError::NotADirectory { .. })
-        ));
-    }
-
-    #[test]
-    fn a_directory_without_a_live_host_is_stale_and_removed_whole() {
-        let (_dir, home) = home();
-        let cluster = home.cluster(&"one".parse().unwrap());
-        assert_eq!(cluster.liveness().unwrap(), Liveness::Absent);
-        cluster.create(&home).unwrap();
-        std::fs::write(cluster.log_file("hub"), "text").unwrap();
-        assert_eq!(cluster.liveness().unwrap(), Liveness::Stale);
-        assert_eq!(home.clusters().unwrap(), [cluster.clone()]);
-        cluster.lock(&home).unwrap().remove().unwrap();
-        assert_eq!(cluster.liveness().unwrap(), Liveness::Absent);
-        assert_eq!(home.newest().unwrap().name(), &ClusterName::default());
-    }
-
-    #[test]
-    fn names_that_leave_the_directory_are_refused() {
-        for name in [
-            "",
-            ".",
-            "..",
-            "a/b",
-            ".hidden",
-            "-n",
-            "a b",
-            &"x".repeat(65),
-        ] {
-            assert!(name.parse::<ClusterName>().is_err(), "{name:?}");
-        }
-        for name in ["default", "run-1", "a.b", "_x"] {
-            assert_eq!(name.parse::<ClusterName>().unwrap().as_str(), name);
-        }
-    }
-
-    #[test]
-    fn a_relative_home_is_refused() {
-        let error = Home::resolve(Some("clusters".into())).unwrap_err();
-        assert!(error.to_string().contains("absolute"), "{error}");
-    }
-}
+#[path = "cluster_dir_tests.rs"]
+mod tests;

@@ -41,9 +41,7 @@ pub struct ClusterState {
 impl ClusterState {
     /// The engines among the processes.
     pub fn engines(&self) -> impl Iterator<Item = &ProcessStatus> {
-        self.processes
-            .iter()
-            .filter(|status| matches!(status.process, Process::Engine(_)))
+        self.processes.iter().filter(|status| matches!(status.process, Process::Engine(_)))
     }
 
     /// Whether these process ids are of this machine.
@@ -54,8 +52,5 @@ impl ClusterState {
 
 /// The name of this machine, as the state file tells it.
 pub fn machine_name() -> String {
-    rustix::system::uname()
-        .nodename()
-        .to_string_lossy()
-        .into_owned()
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }

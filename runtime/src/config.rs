@@ -134,9 +134,7 @@ impl FromStr for ListenAddress {
 
 impl<'de> Deserialize<'de> for ListenAddress {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -173,9 +171,7 @@ impl Settings {
     /// Reads the settings file of a home directory; without one, the defaults hold.
     pub fn read(home: &Home) -> Result<Self, ConfigError> {
         let path = home.path().join(CONFIG_FILE);
-        Ok(Self {
-            file: read_file(&path)?.unwrap_or_default(),
-        })
+        Ok(Self { file: read_file(&path)?.unwrap_or_default() })
     }
 
     /// The cluster that was named, if any was. Commands that read choose the newest one without it.
@@ -222,9 +218,7 @@ impl Settings {
 
     /// What is logged.
     pub fn log(&self, given: Option<String>) -> String {
-        given
-            .or_else(|| self.file.log.clone())
-            .unwrap_or_else(|| "info".to_owned())
+        given.or_else(|| self.file.log.clone()).unwrap_or_else(|| "info".to_owned())
     }
 
     /// How log lines are written.
@@ -237,22 +231,14 @@ fn within(setting: &'static str, value: u64, min: u64, max: u64) -> Result<u64, 
     if (min..=max).contains(&value) {
         Ok(value)
     } else {
-        Err(ConfigError::OutOfRange {
-            setting,
-            value,
-            min,
-            max,
-        })
+        Err(ConfigError::OutOfRange { setting, value, min, max })
     }
 }
 
 /// The settings file, or `None` without one. Whoever can write it chooses what gets started, so a
 /// file that others can write is refused.
 fn read_file(path: &Path) -> Result<Option<ConfigFile>, ConfigError> {
-    let unreadable = |source| ConfigError::Unreadable {
-        path: path.to_owned(),
-        source,
-    };
+    let unreadable = |source| ConfigError::Unreadable { path: path.to_owned(), source };
     let file = match std::fs::File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -261,24 +247,15 @@ fn read_file(path: &Path) -> Result<Option<ConfigFile>, ConfigError> {
     let metadata = file.metadata().map_err(unreadable)?;
     let uid = metadata.uid();
     if uid != rustix::process::geteuid().as_raw() && uid != 0 {
-        return Err(ConfigError::Foreign {
-            path: path.to_owned(),
-            uid,
-        });
+        return Err(ConfigError::Foreign { path: path.to_owned(), uid });
     }
     if metadata.mode() & 0o022 != 0 {
-        return Err(ConfigError::Writable {
-            path: path.to_owned(),
-        });
+        return Err(ConfigError::Writable { path: path.to_owned() });
     }
     let mut text = String::new();
-    file.take(limits::STATE_LEN_MAX)
-        .read_to_string(&mut text)
-        .map_err(unreadable)?;
-    let malformed = |source| ConfigError::Malformed {
-        path: path.to_owned(),
-        source: Box::new(source),
-    };
+    file.take(limits::STATE_LEN_MAX).read_to_string(&mut text).map_err(unreadable)?;
+    let malformed =
+        |source| ConfigError::Malformed { path: path.to_owned(), source: Box::new(source) };
     toml::from_str(&text).map(Some).map_err(malformed)
 }
 
@@ -289,9 +266,7 @@ mod tests {
     use super::*;
 
     fn settings(text: &str) -> Settings {
-        Settings {
-            file: toml::from_str(text).expect("the test's settings are well formed"),
-        }
+        Settings { file: toml::from_str(text).expect("the test's settings are well formed") }
     }
 
     #[test]
@@ -313,23 +288,16 @@ mod tests {
 
     #[test]
     fn numbers_outside_their_range_are_refused_by_name() {
-        let error = settings("")
-            .engines(Some(limits::ENGINES_MAX + 1))
-            .unwrap_err();
-        assert!(
-            error.to_string().contains("number of engines is 1025"),
-            "{error}"
-        );
+        let error = settings("").engines(Some(limits::ENGINES_MAX + 1)).unwrap_err();
+        assert!(error.to_string().contains("number of engines is 1025"), "{error}");
         assert!(settings("stop_grace_s = 100000").stop_grace(None).is_err());
     }
 
     #[test]
     fn an_address_may_leave_out_its_port() {
-        for (text, meant) in [
-            ("127.0.0.1", "127.0.0.1:0"),
-            ("[::1]:70", "[::1]:70"),
-            ("::1", "[::1]:0"),
-        ] {
+        for (text, meant) in
+            [("127.0.0.1", "127.0.0.1:0"), ("[::1]:70", "[::1]:70"), ("::1", "[::1]:0")]
+        {
             assert_eq!(text.parse::<ListenAddress>().unwrap().to_string(), meant);
         }
         assert!("example:4".parse::<ListenAddress>().is_err());
@@ -342,10 +310,7 @@ mod tests {
         assert_eq!(read_file(&path).unwrap(), None);
         std::fs::write(&path, "engine = 3\n").unwrap();
         let error = read_file(&path).unwrap_err();
-        assert!(
-            error.to_string().contains("unknown field `engine`"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("unknown field `engine`"), "{error}");
         std::fs::write(&path, "engines = 3\n").unwrap();
         assert_eq!(read_file(&path).unwrap().unwrap().engines, Some(3));
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o666)).unwrap();

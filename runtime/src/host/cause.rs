@@ -147,10 +147,7 @@ fn counter_file(groups: &str, root: &Path) -> Option<PathBuf> {
             continue;
         };
         let group = group.trim_start_matches('/');
-        if controllers
-            .split(',')
-            .any(|controller| controller == "memory")
-        {
+        if controllers.split(',').any(|controller| controller == "memory") {
             return Some(root.join("memory").join(group).join("memory.oom_control"));
         }
         if controllers.is_empty() {
@@ -162,8 +159,7 @@ fn counter_file(groups: &str, root: &Path) -> Option<PathBuf> {
 
 /// The number after `oom_kill` in `memory.oom_control` (v1) or `memory.events` (v2).
 fn oom_kills(text: &str) -> Option<u64> {
-    text.lines()
-        .find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
+    text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
 }
 
 #[cfg(test)]
@@ -175,15 +171,9 @@ mod tests {
         let cases = [
             (Cause::Exited(3), "exited with code 3"),
             (Cause::Signaled(9), "killed by SIGKILL"),
-            (
-                Cause::Signaled(11),
-                "killed by SIGSEGV (segmentation fault)",
-            ),
+            (Cause::Signaled(11), "killed by SIGSEGV (segmentation fault)"),
             (Cause::Signaled(40), "killed by signal 40"),
-            (
-                Cause::OutOfMemory,
-                "killed by the kernel because memory ran out",
-            ),
+            (Cause::OutOfMemory, "killed by the kernel because memory ran out"),
         ];
         for (cause, words) in cases {
             assert_eq!(cause.to_string(), words);
@@ -196,10 +186,7 @@ mod tests {
         let v1 = "5:devices:/\n4:cpu,memory:/a/b\n0::/\n";
         let v2 = "0::/user.slice/x\n";
         let file = counter_file(v1, root).unwrap();
-        assert_eq!(
-            file,
-            Path::new("/sys/fs/cgroup/memory/a/b/memory.oom_control")
-        );
+        assert_eq!(file, Path::new("/sys/fs/cgroup/memory/a/b/memory.oom_control"));
         let file = counter_file(v2, root).unwrap();
         assert_eq!(file, Path::new("/sys/fs/cgroup/user.slice/x/memory.events"));
         assert_eq!(counter_file("", root), None);
@@ -207,10 +194,7 @@ mod tests {
 
     #[test]
     fn the_count_is_read_from_either_file() {
-        assert_eq!(
-            oom_kills("oom_kill_disable 0\nunder_oom 0\noom_kill 7\n"),
-            Some(7)
-        );
+        assert_eq!(oom_kills("oom_kill_disable 0\nunder_oom 0\noom_kill 7\n"), Some(7));
         assert_eq!(oom_kills("low 0\nmax 4\noom 2\noom_kill 1\n"), Some(1));
         assert_eq!(oom_kills("nothing"), None);
     }

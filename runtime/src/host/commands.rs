@@ -32,13 +32,7 @@ impl Commands {
         options: &HostOptions,
     ) -> Self {
         let program = options.program.clone();
-        Self {
-            phalanx,
-            dir,
-            run,
-            machine: machine_name(),
-            program,
-        }
+        Self { phalanx, dir, run, machine: machine_name(), program }
     }
 
     /// The stable name of an engine of this machine.
@@ -48,10 +42,7 @@ impl Commands {
 
     /// The index of the engine of this machine that has a name.
     pub(super) fn engine_index(&self, name: &str) -> Option<u32> {
-        name.strip_prefix(&self.machine)?
-            .strip_prefix('/')?
-            .parse()
-            .ok()
+        name.strip_prefix(&self.machine)?.strip_prefix('/')?.parse().ok()
     }
 
     /// How to start a process; the hub listens where it is told.
@@ -89,12 +80,8 @@ impl Commands {
                 ..self.phalanx(process, Vec::new(), "engine")
             },
         };
-        launch
-            .env
-            .push((ENGINE_NAME_ENV, self.engine_name(index).into()));
-        launch
-            .env
-            .push((ENGINE_INDEX_ENV, index.to_string().into()));
+        launch.env.push((ENGINE_NAME_ENV, self.engine_name(index).into()));
+        launch.env.push((ENGINE_INDEX_ENV, index.to_string().into()));
         launch
     }
 

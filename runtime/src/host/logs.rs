@@ -14,12 +14,7 @@ use crate::limits;
 /// Opens a log for appending, private to its owner.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
     let no_follow = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
-    OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o600)
-        .custom_flags(no_follow)
-        .open(path)
+    OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(no_follow).open(path)
 }
 
 /// Cuts a log that is longer than its limit; its latest half moves to `<name>.log.1`.
@@ -53,12 +48,8 @@ fn bound_to(path: &Path, len_max: u64) -> io::Result<()> {
     let mut old = OpenOptions::new().read(true).write(true).open(path)?;
     old.seek(SeekFrom::Start(len - len_max / 2))?;
     let mut kept = OpenOptions::new();
-    let mut kept = kept
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(kept_path(path))?;
+    let mut kept =
+        kept.write(true).create(true).truncate(true).mode(0o600).open(kept_path(path))?;
     io::copy(&mut (&mut old).take(len_max / 2), &mut kept)?;
     old.set_len(0)
 }
@@ -69,22 +60,19 @@ fn kept_path(path: &Path) -> PathBuf {
     name.into()
 }
 
-/// The last lines of a log; empty without one.
-pub(crate) fn tail(path: &Path, lines: usize) -> String {
-    let text = read_end(path).unwrap_or_default();
+/// The last lines of a log, as far as they lie in its last `len_max` bytes; empty without one.
+pub(crate) fn tail(path: &Path, lines: usize, len_max: u64) -> String {
+    let text = read_end(path, len_max).unwrap_or_default();
     let all: Vec<&str> = text.lines().collect();
     all[all.len().saturating_sub(lines)..].join("\n")
 }
 
-fn read_end(path: &Path) -> io::Result<String> {
+fn read_end(path: &Path, len_max: u64) -> io::Result<String> {
     let mut file = File::open(path)?;
     let len = file.metadata()?.len();
-    file.seek(SeekFrom::Start(
-        len.saturating_sub(limits::LOG_TAIL_LEN_MAX),
-    ))?;
+    file.seek(SeekFrom::Start(len.saturating_sub(len_max)))?;
     let mut bytes = Vec::new();
-    file.take(limits::LOG_TAIL_LEN_MAX)
-        .read_to_end(&mut bytes)?;
+    file.take(len_max).read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
@@ -106,19 +94,17 @@ mod tests {
         bound_to(&path, 16).unwrap();
         writer.write_all(b"ffff").unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"ffff");
-        assert_eq!(
-            std::fs::read(dir.path().join("engine-0.log.1")).unwrap(),
-            b"ddddeeee"[..]
-        );
+        assert_eq!(std::fs::read(dir.path().join("engine-0.log.1")).unwrap(), b"ddddeeee"[..]);
     }
 
     #[test]
     fn the_tail_is_the_last_lines() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("hub.log");
-        assert_eq!(tail(&path, 2), "");
+        assert_eq!(tail(&path, 2, 64), "");
         std::fs::write(&path, "one\ntwo\nthree\n").unwrap();
-        assert_eq!(tail(&path, 2), "two\nthree");
-        assert_eq!(tail(&path, 9), "one\ntwo\nthree");
+        assert_eq!(tail(&path, 2, 64), "two\nthree");
+        assert_eq!(tail(&path, 9, 64), "one\ntwo\nthree");
+        assert_eq!(tail(&path, 9, 6), "three");
     }
 }

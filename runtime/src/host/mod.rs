@@ -44,10 +44,7 @@ pub struct Program {
 impl Program {
     /// An executable and its arguments.
     pub fn new(path: impl Into<PathBuf>, args: Vec<std::ffi::OsString>) -> Self {
-        Self {
-            path: path.into(),
-            args,
-        }
+        Self { path: path.into(), args }
     }
 }
 
@@ -151,11 +148,7 @@ pub fn run(options: HostOptions) -> Result<HostEnd, HostError> {
     let result = run_with(options, &mut reporter);
     if let Err(error) = &result {
         let reason = crate::words::chain(error);
-        reporter.report(&StartReport::Failed {
-            step: "host".into(),
-            reason,
-            log: None,
-        });
+        reporter.report(&StartReport::Failed { step: "host".into(), reason, log: None });
     }
     result
 }
@@ -166,21 +159,14 @@ fn run_with(options: HostOptions, reporter: &mut Reporter) -> Result<HostEnd, Ho
     if let ReportTo::Pipe(_) = options.report_to {
         redirect_output(&lock)?;
     }
-    let system = |what| {
-        move |errno: rustix::io::Errno| HostError::System {
-            what,
-            source: errno.into(),
-        }
-    };
+    let system =
+        |what| move |errno: rustix::io::Errno| HostError::System { what, source: errno.into() };
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
         .map_err(system("become the reaper of its descendants"))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|source| HostError::System {
-            what: "make a runtime",
-            source,
-        })?;
+        .map_err(|source| HostError::System { what: "make a runtime", source })?;
     let (end, lock) = runtime.block_on(shell::Shell::new(options, lock, reporter)?.run())?;
     match &end {
         HostEnd::Stopped => lock.remove()?,
@@ -207,10 +193,7 @@ fn clear_earlier_run(lock: &HostLock) -> Result<(), HostError> {
 
 /// From here on the host's own output goes to its log, not to the terminal of whoever started it.
 fn redirect_output(lock: &HostLock) -> Result<(), HostError> {
-    let system = |source| HostError::System {
-        what: "open its log",
-        source,
-    };
+    let system = |source| HostError::System { what: "open its log", source };
     lock.dir().create_logs()?;
     let log = logs::open(&lock.dir().log_file("host")).map_err(system)?;
     rustix::stdio::dup2_stderr(&log).map_err(|errno| system(errno.into()))?;

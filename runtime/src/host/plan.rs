@@ -22,20 +22,10 @@ use crate::limits;
 enum Life {
     Planned,
     Spawning,
-    Starting {
-        pid: u32,
-        ready_by: Option<Duration>,
-    },
-    Up {
-        pid: u32,
-    },
-    Paused {
-        until: Duration,
-    },
-    Stopping {
-        pid: u32,
-        kill_at: Option<Duration>,
-    },
+    Starting { pid: u32, ready_by: Option<Duration> },
+    Up { pid: u32 },
+    Paused { until: Duration },
+    Stopping { pid: u32, kill_at: Option<Duration> },
     Gone,
     GivenUp,
 }
@@ -82,12 +72,7 @@ impl Plan {
                 retired: false,
             })
             .collect();
-        Self {
-            limits,
-            phase: Phase::Starting,
-            failed: false,
-            slots,
-        }
+        Self { limits, phase: Phase::Starting, failed: false, slots }
     }
 
     /// How far the cluster is.
@@ -102,10 +87,7 @@ impl Plan {
 
     /// The process with this id, while it lives.
     pub fn process_of(&self, pid: u32) -> Option<Process> {
-        self.slots
-            .iter()
-            .find(|slot| slot.life.pid() == Some(pid))
-            .map(|slot| slot.process)
+        self.slots.iter().find(|slot| slot.life.pid() == Some(pid)).map(|slot| slot.process)
     }
 
     /// When [`Event::Due`] must be told next.
@@ -119,7 +101,7 @@ impl Plan {
             Event::Begin => {}
             Event::Spawned { process, pid } => self.on_spawned(now, process, pid, effects),
             Event::SpawnFailed { process, reason } => {
-                self.on_spawn_failed(now, process, reason, effects);
+                self.on_spawn_failed(now, process, &reason, effects);
             }
             Event::Ready { pid } => self.on_ready(pid),
             Event::Exited { pid, cause } => self.on_exited(now, pid, cause, effects),
@@ -170,12 +152,12 @@ impl Plan {
         &mut self,
         now: Duration,
         process: Process,
-        reason: String,
+        reason: &str,
         effects: &mut Vec<Effect>,
     ) {
         if let Some(slot) = self.slot_mut(process) {
             slot.life = Life::Gone;
-            slot.last_exit = Some(reason.clone());
+            slot.last_exit = Some(reason.to_owned());
         }
         self.on_lost(now, process, reason, effects);
     }
@@ -189,24 +171,16 @@ impl Plan {
     }
 
     fn on_exited(&mut self, now: Duration, pid: u32, cause: Cause, effects: &mut Vec<Effect>) {
-        let Some(slot) = self
-            .slots
-            .iter_mut()
-            .find(|slot| slot.life.pid() == Some(pid))
-        else {
+        let Some(slot) = self.slots.iter_mut().find(|slot| slot.life.pid() == Some(pid)) else {
             return;
         };
         let process = slot.process;
         let was_asked = slot.retired || matches!(slot.life, Life::Stopping { .. });
         slot.life = Life::Gone;
         slot.last_exit = Some(cause.to_string());
-        effects.push(Effect::Bury {
-            process,
-            pid,
-            cause,
-        });
+        effects.push(Effect::Bury { process, pid, cause });
         if !was_asked {
-            self.on_lost(now, process, cause.to_string(), effects);
+            self.on_lost(now, process, &cause.to_string(), effects);
         }
     }
 
@@ -215,11 +189,11 @@ impl Plan {
         &mut self,
         now: Duration,
         process: Process,
-        reason: String,
+        reason: &str,
         effects: &mut Vec<Effect>,
     ) {
         match self.phase {
-            Phase::Starting => self.fail(now, process, reason, effects),
+            Phase::Starting => self.fail(now, process, reason.to_owned(), effects),
             Phase::Running => self.restart_or_give_up(now, process, reason, effects),
             Phase::Stopping | Phase::Stopped | Phase::Failed => {}
         }
@@ -229,7 +203,7 @@ impl Plan {
         &mut self,
         now: Duration,
         process: Process,
-        reason: String,
+        reason: &str,
         effects: &mut Vec<Effect>,
     ) {
         let limits = self.limits;
@@ -299,10 +273,7 @@ impl Plan {
         };
         match slot.life {
             Life::Starting { pid, .. } | Life::Up { pid } => {
-                slot.life = Life::Stopping {
-                    pid,
-                    kill_at: Some(kill_at),
-                };
+                slot.life = Life::Stopping { pid, kill_at: Some(kill_at) };
                 effects.push(Effect::Terminate { process, pid });
             }
             Life::Planned | Life::Paused { .. } => slot.life = Life::Gone,
@@ -315,10 +286,7 @@ impl Plan {
         for slot in &mut self.slots {
             if let Some(pid) = slot.life.pid() {
                 slot.life = Life::Stopping { pid, kill_at: None };
-                effects.push(Effect::Kill {
-                    process: slot.process,
-                    pid,
-                });
+                effects.push(Effect::Kill { process: slot.process, pid });
             }
         }
     }
@@ -328,21 +296,12 @@ impl Plan {
         for slot in &mut self.slots {
             let process = slot.process;
             match slot.life {
-                Life::Starting {
-                    pid,
-                    ready_by: Some(by),
-                } if by <= now => {
-                    slot.life = Life::Starting {
-                        pid,
-                        ready_by: None,
-                    };
+                Life::Starting { pid, ready_by: Some(by) } if by <= now => {
+                    slot.life = Life::Starting { pid, ready_by: None };
                     effects.push(Effect::Kill { process, pid });
                     late = late.or(Some(process));
                 }
-                Life::Stopping {
-                    pid,
-                    kill_at: Some(at),
-                } if at <= now => {
+                Life::Stopping { pid, kill_at: Some(at) } if at <= now => {
                     slot.life = Life::Stopping { pid, kill_at: None };
                     effects.push(Effect::Kill { process, pid });
                 }
@@ -394,11 +353,7 @@ impl Plan {
                 return;
             }
         }
-        self.phase = if self.failed {
-            Phase::Failed
-        } else {
-            Phase::Stopped
-        };
+        self.phase = if self.failed { Phase::Failed } else { Phase::Stopped };
         effects.push(Effect::Finish);
     }
 
@@ -471,12 +426,8 @@ fn restart_pause(recent: usize) -> Duration {
     let Some(doublings) = recent.checked_sub(1) else {
         return Duration::ZERO;
     };
-    let factor = 1_u32
-        .checked_shl(doublings.try_into().unwrap_or(u32::MAX))
-        .unwrap_or(u32::MAX);
-    limits::RESTART_PAUSE
-        .saturating_mul(factor)
-        .min(limits::RESTART_PAUSE_MAX)
+    let factor = 1_u32.checked_shl(doublings.try_into().unwrap_or(u32::MAX)).unwrap_or(u32::MAX);
+    limits::RESTART_PAUSE.saturating_mul(factor).min(limits::RESTART_PAUSE_MAX)
 }
 
 #[cfg(test)]

@@ -19,23 +19,11 @@ struct Bench {
 
 impl Bench {
     fn new(engines: u32, scheduler: bool) -> Self {
-        let limits = PlanLimits {
-            restarts_max: 2,
-            ..PlanLimits::default()
-        };
+        let limits = PlanLimits { restarts_max: 2, ..PlanLimits::default() };
         let scheduler = scheduler.then_some(Process::Scheduler);
         let engines = (0..engines).map(Process::Engine);
-        let plan = Plan::new(
-            [Process::Hub].into_iter().chain(scheduler).chain(engines),
-            limits,
-        );
-        Self {
-            plan,
-            now: Duration::ZERO,
-            pids: BTreeMap::new(),
-            next_pid: 1,
-            unspawnable: None,
-        }
+        let plan = Plan::new([Process::Hub].into_iter().chain(scheduler).chain(engines), limits);
+        Self { plan, now: Duration::ZERO, pids: BTreeMap::new(), next_pid: 1, unspawnable: None }
     }
 
     fn pid(&self, process: &str) -> u32 {
@@ -46,13 +34,8 @@ impl Bench {
         let words: Vec<&str> = line.split_whitespace().collect();
         let event = match words[..] {
             ["begin"] => Event::Begin,
-            ["ready", process] => Event::Ready {
-                pid: self.pid(process),
-            },
-            ["die", process] => Event::Exited {
-                pid: self.pid(process),
-                cause: Cause::Signaled(9),
-            },
+            ["ready", process] => Event::Ready { pid: self.pid(process) },
+            ["die", process] => Event::Exited { pid: self.pid(process), cause: Cause::Signaled(9) },
             ["nospawn", process] => {
                 self.unspawnable = Some(process.to_owned());
                 return String::new();
@@ -83,15 +66,8 @@ impl Bench {
     }
 
     fn spawn(&mut self, process: Process) -> Event {
-        if self
-            .unspawnable
-            .take_if(|name| *name == process.to_string())
-            .is_some()
-        {
-            return Event::SpawnFailed {
-                process,
-                reason: "no such file".into(),
-            };
+        if self.unspawnable.take_if(|name| *name == process.to_string()).is_some() {
+            return Event::SpawnFailed { process, reason: "no such file".into() };
         }
         let pid = self.next_pid;
         self.next_pid += 1;
@@ -120,11 +96,7 @@ fn check(engines: u32, scheduler: bool, script: &[(&str, &str)]) -> Bench {
     let mut bench = Bench::new(engines, scheduler);
     for (number, (event, expected)) in script.iter().enumerate() {
         let effects = bench.step(event);
-        assert_eq!(
-            effects.trim_end_matches("; "),
-            *expected,
-            "step {number}: {event}"
-        );
+        assert_eq!(effects.trim_end_matches("; "), *expected, "step {number}: {event}");
     }
     bench
 }
@@ -154,22 +126,12 @@ fn a_start_waits_for_each_stage() {
         ],
     );
     assert_eq!(bench.plan.phase(), Phase::Running);
-    assert!(
-        bench
-            .plan
-            .statuses()
-            .iter()
-            .all(|s| s.state == ProcessState::Running)
-    );
+    assert!(bench.plan.statuses().iter().all(|s| s.state == ProcessState::Running));
 }
 
 #[test]
 fn a_cluster_without_engines_is_ready_with_its_hub() {
-    check(
-        0,
-        false,
-        &[("begin", "spawn hub"), ("ready hub", "started")],
-    );
+    check(0, false, &[("begin", "spawn hub"), ("ready hub", "started")]);
 }
 
 #[test]
@@ -194,10 +156,7 @@ fn a_program_that_is_missing_fails_the_start() {
     let bench = check(
         1,
         false,
-        &[
-            ("nospawn hub", ""),
-            ("begin", "spawn hub; fail hub: no such file; finish"),
-        ],
+        &[("nospawn hub", ""), ("begin", "spawn hub; fail hub: no such file; finish")],
     );
     assert_eq!(bench.plan.phase(), Phase::Failed);
 }
@@ -210,10 +169,7 @@ fn a_hub_that_is_not_ready_in_time_is_killed_and_named() {
         &[
             ("begin", "spawn hub"),
             ("at 14999", ""),
-            (
-                "at 15000",
-                "kill hub; fail hub: was not ready in time; term hub",
-            ),
+            ("at 15000", "kill hub; fail hub: was not ready in time; term hub"),
             ("die hub", "bury hub (killed by SIGKILL); finish"),
         ],
     );
@@ -227,14 +183,8 @@ fn an_engine_that_is_not_ready_in_time_fails_the_start() {
         &[
             ("begin", "spawn hub"),
             ("ready hub", "spawn engine-0"),
-            (
-                "at 60000",
-                "kill engine-0; fail engine-0: was not ready in time; term engine-0",
-            ),
-            (
-                "die engine-0",
-                "bury engine-0 (killed by SIGKILL); term hub",
-            ),
+            ("at 60000", "kill engine-0; fail engine-0: was not ready in time; term engine-0"),
+            ("die engine-0", "bury engine-0 (killed by SIGKILL); term hub"),
             ("die hub", "bury hub (killed by SIGKILL); finish"),
         ],
     );
@@ -243,10 +193,7 @@ fn an_engine_that_is_not_ready_in_time_fails_the_start() {
 #[test]
 fn a_dead_engine_is_restarted_at_once_and_then_after_a_pause() {
     let bench = check_running(&[
-        (
-            "die engine-1",
-            "bury engine-1 (killed by SIGKILL); spawn engine-1",
-        ),
+        ("die engine-1", "bury engine-1 (killed by SIGKILL); spawn engine-1"),
         ("ready engine-1", ""),
         ("die engine-1", "bury engine-1 (killed by SIGKILL)"),
         ("at 99", ""),
@@ -260,10 +207,7 @@ fn a_dead_engine_is_restarted_at_once_and_then_after_a_pause() {
 #[test]
 fn an_engine_that_dies_too_often_is_given_up_and_the_others_go_on() {
     let bench = check_running(&[
-        (
-            "die engine-0",
-            "bury engine-0 (killed by SIGKILL); spawn engine-0",
-        ),
+        ("die engine-0", "bury engine-0 (killed by SIGKILL); spawn engine-0"),
         ("die engine-0", "bury engine-0 (killed by SIGKILL)"),
         ("at 100", "spawn engine-0"),
         (
@@ -272,10 +216,7 @@ fn an_engine_that_dies_too_often_is_given_up_and_the_others_go_on() {
              the last time: killed by SIGKILL",
         ),
         ("at 70000", ""),
-        (
-            "die engine-1",
-            "bury engine-1 (killed by SIGKILL); spawn engine-1",
-        ),
+        ("die engine-1", "bury engine-1 (killed by SIGKILL); spawn engine-1"),
     ]);
     assert_eq!(bench.plan.phase(), Phase::Running);
     assert_eq!(bench.plan.statuses()[1].state, ProcessState::Failed);
@@ -284,20 +225,11 @@ fn an_engine_that_dies_too_often_is_given_up_and_the_others_go_on() {
 #[test]
 fn deaths_that_are_far_apart_do_not_add_up() {
     check_running(&[
-        (
-            "die engine-0",
-            "bury engine-0 (killed by SIGKILL); spawn engine-0",
-        ),
+        ("die engine-0", "bury engine-0 (killed by SIGKILL); spawn engine-0"),
         ("at 60000", ""),
-        (
-            "die engine-0",
-            "bury engine-0 (killed by SIGKILL); spawn engine-0",
-        ),
+        ("die engine-0", "bury engine-0 (killed by SIGKILL); spawn engine-0"),
         ("at 120000", ""),
-        (
-            "die engine-0",
-            "bury engine-0 (killed by SIGKILL); spawn engine-0",
-        ),
+        ("die engine-0", "bury engine-0 (killed by SIGKILL); spawn engine-0"),
     ]);
 }
 
@@ -305,10 +237,7 @@ fn deaths_that_are_far_apart_do_not_add_up() {
 fn a_restarted_engine_has_no_deadline_but_a_restarted_hub_has() {
     check_running(&[
         ("die hub", "bury hub (killed by SIGKILL); spawn hub"),
-        (
-            "die engine-0",
-            "bury engine-0 (killed by SIGKILL); spawn engine-0",
-        ),
+        ("die engine-0", "bury engine-0 (killed by SIGKILL); spawn engine-0"),
         ("at 15000", "kill hub"),
         ("die hub", "bury hub (killed by SIGKILL)"),
         ("at 15100", "spawn hub"),
@@ -341,10 +270,7 @@ fn a_stop_ends_the_engines_first_and_the_hub_last() {
         ("die engine-1", "bury engine-1 (killed by SIGKILL)"),
         ("at 2999", ""),
         ("at 3000", "kill engine-0"),
-        (
-            "die engine-0",
-            "bury engine-0 (killed by SIGKILL); term hub",
-        ),
+        ("die engine-0", "bury engine-0 (killed by SIGKILL); term hub"),
         ("at 6000", "kill hub"),
         ("die hub", "bury hub (killed by SIGKILL); finish"),
     ]);
@@ -366,17 +292,11 @@ fn a_second_stop_does_not_wait() {
 #[test]
 fn nothing_is_restarted_once_a_stop_began() {
     check_running(&[
-        (
-            "die engine-0",
-            "bury engine-0 (killed by SIGKILL); spawn engine-0",
-        ),
+        ("die engine-0", "bury engine-0 (killed by SIGKILL); spawn engine-0"),
         ("die engine-0", "bury engine-0 (killed by SIGKILL)"),
         ("stop", "term engine-1"),
         ("at 200", ""),
-        (
-            "die engine-1",
-            "bury engine-1 (killed by SIGKILL); term hub",
-        ),
+        ("die engine-1", "bury engine-1 (killed by SIGKILL); term hub"),
         ("die hub", "bury hub (killed by SIGKILL); finish"),
     ]);
 }
@@ -392,13 +312,7 @@ fn pauses_grow_up_to_their_limit() {
 fn events_about_unknown_processes_change_nothing() {
     let mut bench = check_running(&[]);
     let before = bench.plan.statuses();
-    assert_eq!(
-        bench.feed(Event::Exited {
-            pid: 999,
-            cause: Cause::Exited(0)
-        }),
-        ""
-    );
+    assert_eq!(bench.feed(Event::Exited { pid: 999, cause: Cause::Exited(0) }), "");
     assert_eq!(bench.feed(Event::Ready { pid: 999 }), "");
     assert_eq!(bench.plan.statuses(), before);
 }
@@ -417,30 +331,21 @@ fn a_retired_engine_is_not_started_again() {
 #[test]
 fn the_keeper_starts_beside_the_hub_and_ends_last() {
     let mut bench = Bench::new(0, false);
-    let limits = PlanLimits {
-        restarts_max: 1,
-        ..PlanLimits::default()
-    };
+    let limits = PlanLimits { restarts_max: 1, ..PlanLimits::default() };
     bench.plan = Plan::new([Process::Keeper, Process::Hub, Process::Engine(0)], limits);
     for (event, expected) in [
         ("begin", "spawn keeper; spawn hub; "),
         ("ready hub", ""),
         ("ready keeper", "spawn engine-0; "),
         ("ready engine-0", "started; "),
-        (
-            "die keeper",
-            "bury keeper (killed by SIGKILL); spawn keeper; ",
-        ),
+        ("die keeper", "bury keeper (killed by SIGKILL); spawn keeper; "),
         (
             "die keeper",
             "bury keeper (killed by SIGKILL); gave up keeper: died 2 times within 60 s, \
              the last time: killed by SIGKILL; ",
         ),
         ("stop", "term engine-0; "),
-        (
-            "die engine-0",
-            "bury engine-0 (killed by SIGKILL); term hub; ",
-        ),
+        ("die engine-0", "bury engine-0 (killed by SIGKILL); term hub; "),
         ("die hub", "bury hub (killed by SIGKILL); finish; "),
     ] {
         assert_eq!(bench.step(event), expected, "{event}");

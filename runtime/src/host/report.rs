@@ -43,11 +43,7 @@ impl std::fmt::Display for StartReport {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Starting(process) => write!(f, "starting {process}"),
-            Self::Ready {
-                hub_address,
-                engines,
-                took_ms,
-            } => write!(
+            Self::Ready { hub_address, engines, took_ms } => write!(
                 f,
                 "ready in {}.{:02} s: hub at {hub_address}, {}",
                 took_ms / 1000,
@@ -61,11 +57,7 @@ impl std::fmt::Display for StartReport {
 
 /// "1 engine", "4 engines".
 pub(crate) fn engine_words(engines: u32) -> String {
-    if engines == 1 {
-        "1 engine".to_owned()
-    } else {
-        format!("{engines} engines")
-    }
+    if engines == 1 { "1 engine".to_owned() } else { format!("{engines} engines") }
 }
 
 /// Where reports go.
@@ -82,18 +74,23 @@ impl Reporter {
         Self::Pipe(Some(pipe.into()))
     }
 
-    /// Tells the starter. One that has gone away does not matter: its cluster goes on.
-    pub(crate) fn report(&mut self, report: &StartReport) {
+    /// Tells the starter; says whether it is still there.
+    pub(crate) fn report(&mut self, report: &StartReport) -> bool {
         match self {
-            Self::Terminal => eprintln!("{report}"),
+            Self::Terminal => {
+                eprintln!("{report}");
+                true
+            }
             Self::Pipe(pipe) => {
-                let Some(file) = pipe else { return };
+                let Some(file) = pipe else { return true };
                 let mut line = serde_json::to_vec(report).unwrap_or_default();
                 line.push(b'\n');
                 let is_last = !matches!(report, StartReport::Starting(_));
-                if file.write_all(&line).is_err() || is_last {
+                let is_there = file.write_all(&line).is_ok();
+                if is_last {
                     *pipe = None;
                 }
+                is_there
             }
         }
     }

@@ -71,10 +71,7 @@ impl<'a> Shell<'a> {
             .into_iter()
             .chain(scheduler)
             .chain((0..options.engines).map(Process::Engine));
-        let limits = PlanLimits {
-            stop_grace: options.stop_grace,
-            ..PlanLimits::default()
-        };
+        let limits = PlanLimits { stop_grace: options.stop_grace, ..PlanLimits::default() };
         let plan = Plan::new(processes, limits);
         let state = ClusterState {
             version: STATE_VERSION,
@@ -83,11 +80,7 @@ impl<'a> Shell<'a> {
             machine: machine_name(),
             host_pid: std::process::id(),
             started_at: jiff::Timestamp::now().to_string(),
-            stop_grace_ms: options
-                .stop_grace
-                .as_millis()
-                .try_into()
-                .unwrap_or(u64::MAX),
+            stop_grace_ms: options.stop_grace.as_millis().try_into().unwrap_or(u64::MAX),
             phase: plan.phase(),
             hub_address: None,
             failure: None,
@@ -118,18 +111,12 @@ impl<'a> Shell<'a> {
     pub(super) async fn run(mut self) -> Result<(HostEnd, HostLock), HostError> {
         let mut signals = HostSignals::new()?;
         if self.options.owner == Owner::StandardInput {
-            watch_owner(self.sender.clone()).map_err(|source| HostError::System {
-                what: "watch its owner",
-                source,
-            })?;
+            watch_owner(self.sender.clone())
+                .map_err(|source| HostError::System { what: "watch its owner", source })?;
         }
         let mut log_check = tokio::time::interval(limits::LOG_CHECK_EVERY);
         log_check.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        tracing::info!(
-            run = self.state.run,
-            pid = self.state.host_pid,
-            "host starts"
-        );
+        tracing::info!(run = self.state.run, pid = self.state.host_pid, "host starts");
         self.feed(Event::Begin);
         while !self.has_finished {
             let due = self.plan.next_deadline().map(|due| self.began + due);
@@ -174,12 +161,8 @@ impl<'a> Shell<'a> {
                 tracing::warn!(%process, pid, "killed: it did not do what it was asked in time");
                 signal_group(pid, Signal::KILL);
             }
-            Effect::Bury {
-                process,
-                pid,
-                cause,
-            } => self.bury(process, pid, cause),
-            Effect::Started => self.on_started(),
+            Effect::Bury { process, pid, cause } => self.bury(process, pid, cause),
+            Effect::Started => return self.on_started(),
             Effect::GaveUp { process, reason } => {
                 tracing::error!(%process, reason, "given up: it is not started again");
             }
@@ -221,23 +204,16 @@ impl<'a> Shell<'a> {
         }
     }
 
-    fn on_started(&mut self) {
-        let took_ms = self
-            .began
-            .elapsed()
-            .as_millis()
-            .try_into()
-            .unwrap_or(u64::MAX);
+    fn on_started(&mut self) -> Option<Event> {
+        let took_ms = self.began.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
         let hub_address = self.state.hub_address.clone().unwrap_or_default();
         tracing::info!(took_ms, hub_address, "cluster is ready");
         // The state file must say "running" before whoever waits is told so.
         self.publish();
         let engines = self.options.engines;
-        self.reporter.report(&StartReport::Ready {
-            hub_address,
-            engines,
-            took_ms,
-        });
+        let is_there = self.reporter.report(&StartReport::Ready { hub_address, engines, took_ms });
+        // Whoever started this cluster left before it could know of it: nobody would stop it.
+        (!is_there).then_some(Event::StopAsked)
     }
 
     fn on_failed(&mut self, process: Process, reason: String) {
@@ -271,10 +247,7 @@ impl<'a> Shell<'a> {
 
     /// The hub tells where it listens; it will listen there again when it is restarted.
     fn on_hub_address(&mut self, line: &str) {
-        let address = line
-            .split_whitespace()
-            .nth(1)
-            .and_then(|address| address.parse().ok());
+        let address = line.split_whitespace().nth(1).and_then(|address| address.parse().ok());
         if let Some(address) = address {
             self.listen = ListenAddress(address);
             self.state.hub_address = Some(address.to_string());
@@ -306,10 +279,7 @@ impl<'a> Shell<'a> {
         state.processes = self.plan.statuses();
         if state != self.state || state.failure.is_some() {
             if let Err(error) = self.lock.write_state(&state) {
-                tracing::warn!(
-                    error = crate::words::chain(&error),
-                    "cannot write the state file"
-                );
+                tracing::warn!(error = crate::words::chain(&error), "cannot write the state file");
             }
             self.state = state;
         }
@@ -336,10 +306,7 @@ struct HostSignals {
 impl HostSignals {
     fn new() -> Result<Self, HostError> {
         let listen = |kind| {
-            signal(kind).map_err(|source| HostError::System {
-                what: "listen to signals",
-                source,
-            })
+            signal(kind).map_err(|source| HostError::System { what: "listen to signals", source })
         };
         Ok(Self {
             child: listen(SignalKind::child())?,
@@ -378,10 +345,7 @@ fn watch_owner(inbox: mpsc::Sender<Inbox>) -> std::io::Result<()> {
         while matches!(owner.read(&mut ignored), Ok(1..)) {}
         let _ = inbox.blocking_send(Inbox::OwnerGone);
     };
-    std::thread::Builder::new()
-        .name("owner".into())
-        .spawn(wait)
-        .map(drop)
+    std::thread::Builder::new().name("owner".into()).spawn(wait).map(drop)
 }
 
 fn signal_process(pid: u32, signal: Signal) {

@@ -77,9 +77,7 @@ pub(crate) enum SpawnError {
 /// Starts a process in a group of its own, with nothing to read and its output in its log.
 pub(crate) fn spawn(launch: &Launch) -> Result<Spawned, SpawnError> {
     let log = open_log(&launch.log)?;
-    let errors = log
-        .try_clone()
-        .map_err(|source| log_error(&launch.log, source))?;
+    let errors = log.try_clone().map_err(|source| log_error(&launch.log, source))?;
     let (ready, said) = io::pipe().map_err(SpawnError::Pipe)?;
     let said = OwnedFd::from(said);
     let mut command = Command::new(&launch.program);
@@ -98,16 +96,11 @@ pub(crate) fn spawn(launch: &Launch) -> Result<Spawned, SpawnError> {
         Tie::DiesWithHost => os::die_with_parent(&mut command, said),
         Tie::OutlivesHost => os::outlive_parent(&mut command, said),
     }
-    let mut child = command.spawn().map_err(|source| SpawnError::Exec {
-        program: launch.program.clone(),
-        source,
-    })?;
+    let mut child = command
+        .spawn()
+        .map_err(|source| SpawnError::Exec { program: launch.program.clone(), source })?;
     let lease = child.stdin.take().map(OwnedFd::from);
-    Ok(Spawned {
-        pid: child.id(),
-        ready: ready.into(),
-        lease,
-    })
+    Ok(Spawned { pid: child.id(), ready: ready.into(), lease })
 }
 
 fn open_log(path: &Path) -> Result<std::fs::File, SpawnError> {
@@ -116,10 +109,7 @@ fn open_log(path: &Path) -> Result<std::fs::File, SpawnError> {
 }
 
 fn log_error(path: &Path, source: io::Error) -> SpawnError {
-    SpawnError::Log {
-        path: path.to_owned(),
-        source,
-    }
+    SpawnError::Log { path: path.to_owned(), source }
 }
 
 #[cfg(test)]
@@ -144,9 +134,8 @@ mod tests {
 
     fn wait(pid: u32) -> Cause {
         let pid = os::pid_of(pid).unwrap();
-        let (_, status) = rustix::process::waitpid(Some(pid), WaitOptions::empty())
-            .unwrap()
-            .unwrap();
+        let (_, status) =
+            rustix::process::waitpid(Some(pid), WaitOptions::empty()).unwrap().unwrap();
         Cause::from_status(status, false)
     }
 
@@ -157,9 +146,7 @@ mod tests {
                       echo ready >/proc/self/fd/$PHALANX_READY_FD; exit 3";
         let child = spawn(&launch(dir.path(), script)).unwrap();
         let mut line = String::new();
-        std::fs::File::from(child.ready)
-            .read_to_string(&mut line)
-            .unwrap();
+        std::fs::File::from(child.ready).read_to_string(&mut line).unwrap();
         assert_eq!(line, "ready\n");
         assert_eq!(wait(child.pid), Cause::Exited(3));
         let log = std::fs::read_to_string(dir.path().join("child.log")).unwrap();
@@ -181,9 +168,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let child = spawn(&launch(dir.path(), "exit 1")).unwrap();
         let mut line = String::new();
-        std::fs::File::from(child.ready)
-            .read_to_string(&mut line)
-            .unwrap();
+        std::fs::File::from(child.ready).read_to_string(&mut line).unwrap();
         assert_eq!(line, "");
         assert_eq!(wait(child.pid), Cause::Exited(1));
     }

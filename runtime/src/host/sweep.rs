@@ -27,18 +27,11 @@ pub struct SweepError {
 }
 
 fn count_words(count: usize) -> String {
-    if count == 1 {
-        "a process".to_owned()
-    } else {
-        format!("{count} processes")
-    }
+    if count == 1 { "a process".to_owned() } else { format!("{count} processes") }
 }
 
 fn pid_words(pids: &[u32]) -> String {
-    pids.iter()
-        .map(u32::to_string)
-        .collect::<Vec<_>>()
-        .join(", ")
+    pids.iter().map(u32::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// The processes of a run that live now, this one left out.
@@ -61,32 +54,23 @@ pub(crate) fn sweep(run: &str, mut reap: impl FnMut()) -> Result<usize, SweepErr
     let began = Instant::now();
     let mut killed = 0;
     for _ in 0..limits::SWEEP_PASSES_MAX {
-        let found: Vec<OwnedFd> = processes_of(run)
-            .into_iter()
-            .filter_map(|pid| kill_if_of(pid, run))
-            .collect();
+        let found: Vec<OwnedFd> =
+            processes_of(run).into_iter().filter_map(|pid| kill_if_of(pid, run)).collect();
         reap();
         if found.is_empty() || began.elapsed() >= limits::SWEEP_MAX {
             break;
         }
         killed += found.len();
         for process in &found {
-            wait_for_end(process, limits::SWEEP_MAX.saturating_sub(began.elapsed()));
+            wait_for(process, limits::SWEEP_MAX.saturating_sub(began.elapsed()));
         }
     }
     let left = processes_of(run);
-    if left.is_empty() {
-        Ok(killed)
-    } else {
-        Err(SweepError {
-            left,
-            waited: began.elapsed(),
-        })
-    }
+    if left.is_empty() { Ok(killed) } else { Err(SweepError { left, waited: began.elapsed() }) }
 }
 
-/// Waits until a process has ended; says whether it has.
-pub(crate) fn wait_for_end(process: &OwnedFd, timeout: Duration) -> bool {
+/// Waits until a process has ended, or a pipe has something to read or its end; says whether so.
+pub(crate) fn wait_for(process: &OwnedFd, timeout: Duration) -> bool {
     let deadline = Instant::now() + timeout;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
@@ -128,9 +112,7 @@ fn is_of_run(pid: u32, run: &str) -> bool {
     let mark = format!("{RUN_ENV}={run}");
     is_own
         && std::fs::read(&path).is_ok_and(|environment| {
-            environment
-                .split(|byte| *byte == 0)
-                .any(|entry| entry == mark.as_bytes())
+            environment.split(|byte| *byte == 0).any(|entry| entry == mark.as_bytes())
         })
 }
 
@@ -163,10 +145,7 @@ mod tests {
         assert!(killed >= 2, "{killed}");
         assert_eq!(processes_of(&run), [0; 0]);
         assert_eq!(sweep(&run, || {}).unwrap(), 0);
-        assert!(
-            other.try_wait().unwrap().is_none(),
-            "another run's process was ended"
-        );
+        assert!(other.try_wait().unwrap().is_none(), "another run's process was ended");
         sweep(&format!("{run}-other"), || drop(other.try_wait())).unwrap();
     }
 }

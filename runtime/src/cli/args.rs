@@ -1,0 +1,178 @@
+//! The command line's grammar. What a setting means and defaults to is in `config.rs`.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use super::exit;
+use crate::config::{ListenAddress, LogFormat, Output};
+
+/// Phalanx: typed tasks on engines, from one machine to many
+#[derive(Debug, Parser)]
+#[command(name = "phalanx", version, after_help = exit::HELP, disable_help_subcommand = true)]
+pub(super) struct Cli {
+    #[command(flatten)]
+    pub(super) common: CommonArgs,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct CommonArgs {
+    /// Directory of the clusters [default: phalanx in the XDG state directory]
+    #[arg(long, env = "PHALANX_HOME", global = true, value_name = "DIR")]
+    pub(super) home: Option<PathBuf>,
+    /// What is logged: a level, or filters such as phalanx_core=debug,info
+    #[arg(long, env = "PHALANX_LOG", global = true, value_name = "FILTER")]
+    pub(super) log: Option<String>,
+    /// How log lines are written
+    #[arg(long, env = "PHALANX_LOG_FORMAT", global = true, value_name = "FORMAT")]
+    pub(super) log_format: Option<LogFormat>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Start a cluster and wait until it is ready
+    Start(StartArgs),
+    /// Stop a cluster and verify that nothing of it is left
+    Stop(StopArgs),
+    /// List the clusters
+    List(ListArgs),
+    /// Show the log lines of a cluster's processes
+    Logs(LogsArgs),
+    /// Run the host of a cluster (phalanx start does this)
+    Host(HostArgs),
+    /// Wait for the host's death and end what it leaves behind
+    #[command(hide = true)]
+    Keeper(KeeperArgs),
+}
+
+/// What a cluster is made of.
+#[derive(Debug, Clone, Args)]
+pub(super) struct ClusterArgs {
+    /// Name of the cluster [default: default]
+    #[arg(long, env = "PHALANX_CLUSTER", value_name = "NAME")]
+    pub(super) cluster: Option<String>,
+    /// Number of engines [default: one for each processor]
+    #[arg(short = 'n', long, env = "PHALANX_ENGINES", value_name = "N")]
+    pub(super) engines: Option<u32>,
+    /// Where the hub listens: an address, its port optional [default: 127.0.0.1]
+    #[arg(long, env = "PHALANX_LISTEN", value_name = "ADDR")]
+    pub(super) listen: Option<ListenAddress>,
+    /// Run scheduler and DAG in a process of their own
+    #[arg(long, env = "PHALANX_SCHEDULER_PROCESS")]
+    pub(super) scheduler_process: bool,
+    /// Seconds from being told to stop until being killed [default: 3]
+    #[arg(long, env = "PHALANX_STOP_GRACE_S", value_name = "SECONDS")]
+    pub(super) stop_grace_s: Option<u64>,
+    /// Program that the engines are, instead of phalanx engine; it finds its connection file's
+    /// path in PHALANX_CONNECTION
+    #[arg(long, value_name = "PATH")]
+    pub(super) program: Option<PathBuf>,
+    /// Arguments of the program
+    #[arg(last = true, requires = "program", value_name = "ARG")]
+    pub(super) program_args: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct StartArgs {
+    #[command(flatten)]
+    pub(super) cluster: ClusterArgs,
+    /// Stay in the foreground; Ctrl-C stops the cluster
+    #[arg(long)]
+    pub(super) foreground: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct HostArgs {
+    #[command(flatten)]
+    pub(super) cluster: ClusterArgs,
+    /// Number of the inherited pipe on which the start is told
+    #[arg(long, value_name = "N", hide = true)]
+    pub(super) status_fd: Option<i32>,
+    /// Stop when standard input ends
+    #[arg(long)]
+    pub(super) until_stdin_closes: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct KeeperArgs {
+    /// The run whose processes end with the host
+    #[arg(long)]
+    pub(super) run_id: String,
+}
+
+/// Which cluster.
+#[derive(Debug, Clone, Args)]
+pub(super) struct WhichArgs {
+    /// Name of the cluster [default: the one started last]
+    #[arg(long, env = "PHALANX_CLUSTER", value_name = "NAME")]
+    pub(super) cluster: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct StopArgs {
+    #[command(flatten)]
+    pub(super) which: WhichArgs,
+    /// Stop every cluster
+    #[arg(long, conflicts_with = "cluster")]
+    pub(super) all: bool,
+}
+
+/// How to show it.
+#[derive(Debug, Clone, Copy, Args)]
+pub(super) struct OutputArgs {
+    /// How to show it [default: table]
+    #[arg(long, short, env = "PHALANX_OUTPUT", value_name = "FORM")]
+    pub(super) output: Option<Output>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ListArgs {
+    #[command(flatten)]
+    pub(super) output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct LogsArgs {
+    #[command(flatten)]
+    pub(super) which: WhichArgs,
+    /// Go on showing lines as they are written
+    #[arg(long, short)]
+    pub(super) follow: bool,
+    /// How many of the last lines of each process to begin with
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    pub(super) lines: usize,
+    /// host, hub, scheduler, engine-0 and so on [default: all of them]
+    pub(super) process: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_grammar_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_documented_commands_parse() {
+        for line in [
+            "phalanx start -n 4 --cluster lab --listen 10.0.0.5:7000 --foreground",
+            "phalanx start -n 2 --program ./engine -- --slots 2",
+            "phalanx stop --all",
+            "phalanx list --output json",
+            "phalanx logs --follow hub",
+            "phalanx host -n 1 --until-stdin-closes",
+        ] {
+            assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
+        }
+        for line in ["phalanx", "phalanx start -n x", "phalanx stop --all --cluster a"] {
+            assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Attempts: exactly one outcome, whatever is repeated, late or stale.
+
+use bytes::Bytes;
+use phalanx_core::hub::{ClientRequest, EngineNews, EngineOrder, HubEffect, HubEvent};
+use phalanx_protocol::ids::{EngineId, SessionId, TaskId, Ticket};
+use phalanx_protocol::outcome::{AttemptOutcome, Outcome, RemoteError};
+use phalanx_protocol::payload::Payload;
+use phalanx_protocol::task::Target;
+
+use crate::harness::{
+    Bench, assignments, by_ticket, confirmed, deliveries, inline, outcomes, placed, report, spec,
+};
+
+/// A client, an engine, and a balanced task assigned to it.
+fn assigned() -> (Bench, SessionId, SessionId, EngineId, TaskId) {
+    let mut bench = Bench::new();
+    let (engine_session, engine) = bench.engine(1, 1);
+    let (session, client) = bench.client();
+    let task = TaskId::new(client, 0);
+    bench.submit(session, spec(task, Target::Any));
+    let effects = bench.assign(task, engine);
+    assert_eq!(assignments(&effects)[0].attempt, task.attempt(1));
+    (bench, session, engine_session, engine, task)
+}
+
+#[test]
+fn a_report_ends_the_task_is_confirmed_and_delivered() {
+    let (mut bench, _, engine_session, engine, task) = assigned();
+    let effects = bench.report(engine_session, report(0, task.attempt(1), inline("result")));
+    let delivery = deliveries(&effects)[0];
+    assert_eq!(delivery.outcome, Outcome::Done);
+    assert_eq!((delivery.number, delivery.engine, delivery.attempts), (0, Some(engine), 1));
+    assert_eq!(delivery.payload, inline("result"));
+    assert_eq!(confirmed(&effects), Some(1));
+}
+
+#[test]
+fn a_repeated_report_is_fenced_and_confirmed() {
+    let (mut bench, _, engine_session, _, task) = assigned();
+    bench.report(engine_session, report(0, task.attempt(1), inline("result")));
+    let effects = bench.report(engine_session, report(0, task.attempt(1), inline("other")));
+    assert_eq!(effects, []);
+    assert_eq!(bench.hub.fenced_reports(), 1);
+}
+
+#[test]
+fn a_report_of_another_attempt_or_engine_changes_nothing() {
+    let (mut bench, _, engine_session, _, task) = assigned();
+    let (other_session, _) = bench.engine(2, 1);
+    let stale = bench.report(engine_session, report(0, task.attempt(2), inline("x")));
+    assert_eq!((outcomes(&stale).len(), confirmed(&stale)), (0, Some(1)));
+    let foreign = bench.report(other_session, report(0, task.attempt(1), inline("x")));
+    assert_eq!(outcomes(&foreign), []);
+    assert_eq!(bench.hub.open_len(), 1);
+}
+
+#[test]
+fn a_verdict_repeated_or_of_an_old_generation_assigns_nothing() {
+    let (mut bench, _, _, engine, task) = assigned();
+    assert_eq!(bench.assign(task, engine), []);
+    let (session, client) = bench.client();
+    let next = TaskId::new(client, 0);
+    bench.submit(session, spec(next, Target::Any));
+    bench.scheduler.0 -= 1;
+    assert_eq!(bench.assign(next, engine), []);
+}
+
+#[test]
+fn what_user_code_raised_comes_back_with_its_engine() {
+    let (mut bench, _, engine_session, engine, task) = assigned();
+    let error = RemoteError { kind: "E".into(), message: "m".into(), ..RemoteError::default() };
+    let failed = phalanx_protocol::outcome::Report {
+        outcome: AttemptOutcome::Failed(Box::new(error)),
+        ..report(0, task.attempt(1), Payload::empty())
+    };
+    let effects = bench.report(engine_session, failed);
+    let [(_, Outcome::Failed(error))] = &outcomes(&effects)[..] else { panic!("{effects:?}") };
+    assert_eq!((error.engine, error.kind.as_str()), (Some(engine), "E"));
+}
+
+#[test]
+fn a_result_by_stream_counts_when_its_bytes_are_here() {
+    let (mut bench, _, engine_session, _, task) = assigned();
+    let effects = bench.report(engine_session, report(0, task.attempt(1), by_ticket(3, 5)));
+    assert_eq!(effects, [], "neither done nor confirmed");
+    let bytes = Bytes::from_static(b"bytes");
+    let arrived = HubEvent::PayloadArrived { session: engine_session, ticket: Ticket(3), bytes };
+    let effects = bench.event(arrived);
+    assert_eq!(deliveries(&effects)[0].payload, inline("bytes"));
+    assert_eq!(confirmed(&effects), Some(1));
+}
+
+#[test]
+fn a_late_payload_holds_back_the_confirmation_of_later_reports() {
+    let (mut bench, session, engine_session, engine, task) = assigned();
+    let next = TaskId::new(task.client, 1);
+    bench.submit(session, spec(next, Target::Any));
+    bench.assign(next, engine);
+    bench.report(engine_session, report(0, task.attempt(1), by_ticket(3, 5)));
+    let effects = bench.report(engine_session, report(1, next.attempt(1), inline("x")));
+    assert_eq!((outcomes(&effects).len(), confirmed(&effects)), (1, None));
+    let bytes = Bytes::from_static(b"bytes");
+    let arrived = HubEvent::PayloadArrived { session: engine_session, ticket: Ticket(3), bytes };
+    assert_eq!(confirmed(&bench.event(arrived)), Some(2));
+}
+
+#[test]
+fn a_waiting_task_is_aborted_at_once() {
+    let mut bench = Bench::new();
+    let (session, client) = bench.client();
+    let task = TaskId::new(client, 0);
+    bench.submit(session, spec(task, Target::Any));
+    let effects = bench.request(session, ClientRequest::Abort(vec![task]));
+    assert_eq!(outcomes(&effects), [(task, Outcome::Aborted)]);
+}
+
+#[test]
+fn an_assigned_task_is_aborted_by_its_engine_and_ends_as_that_says() {
+    let (mut bench, session, engine_session, _, task) = assigned();
+    let effects = bench.request(session, ClientRequest::Abort(vec![task]));
+    let order = EngineOrder::Abort(vec![task.attempt(1)]);
+    assert_eq!(effects, [HubEffect::ToEngine(engine_session, order)]);
+    let effects = bench.report(engine_session, report(0, task.attempt(1), inline("in time")));
+    assert_eq!(outcomes(&effects), [(task, Outcome::Done)]);
+}
+
+#[test]
+fn aborting_an_ended_task_is_a_quiet_no() {
+    let (mut bench, session, engine_session, _, task) = assigned();
+    bench.report(engine_session, report(0, task.attempt(1), inline("r")));
+    assert_eq!(bench.request(session, ClientRequest::Abort(vec![task])), []);
+}
+
+#[test]
+fn an_abort_that_overtakes_its_submit_ends_the_task_on_arrival() {
+    let mut bench = Bench::new();
+    let (session, client) = bench.client();
+    let task = TaskId::new(client, 0);
+    assert_eq!(bench.request(session, ClientRequest::Abort(vec![task])), []);
+    let effects = bench.submit(session, spec(task, Target::Any));
+    assert_eq!(outcomes(&effects), [(task, Outcome::Aborted)]);
+    assert_eq!(placed(&effects), []);
+}
+
+#[test]
+fn an_abort_lost_with_the_engines_session_is_sent_again() {
+    let (mut bench, session, engine_session, _, task) = assigned();
+    bench.close(engine_session);
+    assert_eq!(bench.request(session, ClientRequest::Abort(vec![task])), []);
+    let inventory =
+        phalanx_protocol::peer::Inventory { running: vec![task.attempt(1)], ..Default::default() };
+    let (again, _, _, effects) = bench.register(crate::harness::profile("here/1", 1, 1), inventory);
+    let order = EngineOrder::Abort(vec![task.attempt(1)]);
+    assert!(effects.contains(&HubEffect::ToEngine(again, order)), "{effects:?}");
+}
+
+#[test]
+fn started_is_shown_and_repeating_it_does_no_harm() {
+    let (mut bench, _, engine_session, _, task) = assigned();
+    for _ in 0..2 {
+        let started = EngineNews::Started(task.attempt(1));
+        assert_eq!(bench.event(HubEvent::FromEngine(engine_session, started)), []);
+    }
+    let status = bench.hub.status(bench.now);
+    assert_eq!((status.tasks.assigned, status.tasks.running), (0, 1));
+    assert_eq!(status.engines[0].running, 1);
+}

@@ -1,0 +1,8 @@
+//! The hub room, event by event: what it records, whom it tells what, and nothing else.
+
+mod attempts;
+mod clients;
+mod engines;
+mod harness;
+mod rooms;
+mod submits;

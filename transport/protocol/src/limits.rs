@@ -176,6 +176,18 @@ pub const RECEIVED_DELAY: Duration = Duration::from_millis(10);
 /// Payload streams that may arrive before the message that names them. More break the protocol.
 pub const EARLY_PAYLOADS_MAX: usize = DELIVERIES_IN_FLIGHT_MAX;
 
+/// Bytes of such payloads at an engine, which may have to hold several of the greatest length. More
+/// break the protocol: the engine reconnects and is sent them again.
+pub const EARLY_PAYLOAD_BYTES_MAX: u64 = 4 << 30;
+
+/// Bytes of results at an engine that the hub has not confirmed. At this many the engine starts
+/// nothing more until some are.
+pub const UNCONFIRMED_BYTES_MAX: u64 = 2 << 30;
+
+/// Ended attempts an engine knows again after the hub has confirmed them, so that a repeated
+/// assignment does not run twice. Beyond it the oldest is forgotten.
+pub const SETTLED_ATTEMPTS_MAX: usize = 4_096;
+
 /// Questions (status, ping, shutdown) a client has open at once. More are refused at the caller.
 pub const REQUESTS_OPEN_MAX: usize = 1_024;
 
@@ -206,5 +218,8 @@ const _: () = {
     assert!(ABORTS_PER_MESSAGE_MAX * 15 < HEADER_LEN_MAX);
     assert!(LIST_ITEMS_MAX * 64 <= HEADER_LEN_MAX);
     assert!(ENGINES_MAX <= LIST_ITEMS_MAX);
+    assert!(TASK_PAYLOAD_LEN_MAX <= EARLY_PAYLOAD_BYTES_MAX);
+    assert!(TASK_PAYLOAD_LEN_MAX <= UNCONFIRMED_BYTES_MAX);
+    assert!(SLOTS_PER_ENGINE_MAX as usize <= ATTEMPTS_PER_ENGINE_MAX);
     assert!(METHODS_PER_ENGINE_MAX <= LIST_ITEMS_MAX);
 };

@@ -2,6 +2,24 @@
 //!
 //! Its fact: which attempts it holds and in which state. It runs inside the engine process; an
 //! executor runs what it starts. It knows nothing of other engines or of dependencies.
+//!
+//! | sub-state | its fact |
+//! |---|---|
+//! | `queue` | what waits, in which order, and what of it may start |
+//! | `running` | what runs, and whether the hub knows |
+//! | `reports` | what the hub has not confirmed |
+//! | `marks` | the last direct task of each client |
+//! | `arrivals` | payloads without assignment |
+//! | `recent` | attempts aborted before they came, and attempts confirmed |
+
+mod arrivals;
+mod marks;
+mod queue;
+mod recent;
+mod reports;
+mod room;
+mod running;
+mod session;
 
 use bytes::Bytes;
 use phalanx_protocol::ids::{AttemptId, Ticket};
@@ -9,6 +27,8 @@ use phalanx_protocol::outcome::{AttemptOutcome, Report, RunTimes};
 use phalanx_protocol::payload::Payload;
 use phalanx_protocol::peer::{EngineProfile, Inventory, Registration};
 use phalanx_protocol::task::{Assignment, MethodName};
+
+pub use self::room::EngineRoom;
 
 /// What can happen to an engine. There is one session at a time: what a session brought ends with
 /// [`EngineEvent::SessionClosed`].

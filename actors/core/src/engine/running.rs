@@ -1,0 +1,145 @@
+//! The slots: what runs, since when, and what was said about it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use phalanx_protocol::ids::{AttemptId, TaskId};
+use phalanx_protocol::limits::STARTED_AFTER;
+
+use crate::Time;
+
+/// Running attempts: at most one for each task, at most `slots` in all.
+#[derive(Debug)]
+pub(super) struct Slots {
+    slots: usize,
+    runs: BTreeMap<TaskId, Run>,
+    /// Those of which the hub has not been told that they run, by start.
+    untold: BTreeSet<(Time, TaskId)>,
+}
+
+/// One running attempt.
+#[derive(Debug)]
+pub(super) struct Run {
+    /// Which one.
+    pub(super) attempt: AttemptId,
+    /// Whether its task is direct.
+    pub(super) direct: bool,
+    /// Whether the hub still wants to hear of it.
+    pub(super) wanted: bool,
+    started: Time,
+    interrupted: bool,
+}
+
+impl Slots {
+    /// This many, all free.
+    pub(super) fn new(slots: u32) -> Self {
+        Self {
+            slots: slots as usize,
+            runs: BTreeMap::new(),
+            untold: BTreeSet::new(),
+        }
+    }
+
+    /// How many run.
+    pub(super) fn len(&self) -> usize {
+        self.runs.len()
+    }
+
+    /// Whether no slot is free.
+    pub(super) fn is_full(&self) -> bool {
+        self.runs.len() >= self.slots
+    }
+
+    /// The running attempt at this task.
+    pub(super) fn get(&self, task: TaskId) -> Option<&Run> {
+        self.runs.get(&task)
+    }
+
+    /// Takes a slot.
+    pub(super) fn start(&mut self, now: Time, attempt: AttemptId, direct: bool) {
+        let run = Run {
+            attempt,
+            direct,
+            wanted: true,
+            started: now,
+            interrupted: false,
+        };
+        self.runs.insert(attempt.task, run);
+        self.untold.insert((now, attempt.task));
+    }
+
+    /// Frees the slot of this attempt, if it runs.
+    pub(super) fn end(&mut self, attempt: AttemptId) -> Option<Run> {
+        self.runs
+            .get(&attempt.task)
+            .filter(|run| run.attempt == attempt)?;
+        let run = self.runs.remove(&attempt.task)?;
+        self.untold.remove(&(run.started, attempt.task));
+        Some(run)
+    }
+
+    /// Whether this attempt runs and must be interrupted: only the first time, for code that is
+    /// cleaning up after an interrupt shall not meet a second one.
+    pub(super) fn interrupt(&mut self, attempt: AttemptId) -> bool {
+        let run = self
+            .runs
+            .get_mut(&attempt.task)
+            .filter(|run| run.attempt == attempt);
+        run.is_some_and(|run| !std::mem::replace(&mut run.interrupted, true))
+    }
+
+    /// The hub does not want to hear of this attempt any more.
+    pub(super) fn disown(&mut self, attempt: AttemptId) {
+        let run = self
+            .runs
+            .get_mut(&attempt.task)
+            .filter(|run| run.attempt == attempt);
+        if let Some(run) = run {
+            run.wanted = false;
+            self.untold.remove(&(run.started, attempt.task));
+        }
+    }
+
+    /// Every running attempt, by task.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Run> {
+        self.runs.values()
+    }
+
+    /// All that run now are told of in an inventory.
+    pub(super) fn told_all(&mut self) {
+        self.untold.clear();
+    }
+
+    /// When the next one has run for [`STARTED_AFTER`] untold.
+    pub(super) fn next_news(&self) -> Option<Time> {
+        self.untold
+            .first()
+            .map(|(started, _)| *started + STARTED_AFTER)
+    }
+
+    /// One that has run for [`STARTED_AFTER`] untold; from now on it counts as told.
+    pub(super) fn take_news(&mut self, now: Time) -> Option<AttemptId> {
+        let due = self.next_news().filter(|due| *due <= now);
+        let (_, task) = due.and_then(|_| self.untold.pop_first())?;
+        self.runs.get(&task).map(|run| run.attempt)
+    }
+
+    /// Panics if a fact contradicts another.
+    pub(super) fn check_invariants(&self) {
+        assert!(
+            self.runs.len() <= self.slots,
+            "{} run in {} slots",
+            self.runs.len(),
+            self.slots
+        );
+        for (task, run) in &self.runs {
+            assert_eq!(run.attempt.task, *task);
+        }
+        for (started, task) in &self.untold {
+            let run = &self.runs[task];
+            assert!(
+                run.wanted && run.started == *started,
+                "{task} is to be told of"
+            );
+        }
+    }
+}

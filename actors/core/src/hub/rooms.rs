@@ -68,6 +68,14 @@ impl Rooms {
 }
 
 impl Hub {
+    /// The session of the process that runs the rooms; `None` if they run here, or nowhere.
+    pub fn rooms_session(&self) -> Option<SessionId> {
+        match self.rooms.site {
+            Site::Behind(session) => Some(session),
+            Site::Here | Site::Nowhere => None,
+        }
+    }
+
     pub(super) fn tell_dag(&self, event: DagEvent, effects: &mut Vec<HubEffect>) {
         if self.rooms.dag.up {
             effects.push(HubEffect::ToDag(self.rooms.dag.generation, event));

@@ -7,6 +7,7 @@
 
 pub mod cause;
 mod commands;
+mod credentials;
 pub(crate) mod logs;
 pub mod plan;
 pub mod plan_events;
@@ -27,6 +28,7 @@ use crate::host::process::Phase;
 use crate::host::report::{Reporter, StartReport};
 use crate::os;
 
+pub use crate::host::credentials::CredentialError;
 pub use crate::host::spawn::{
     CONNECTION_ENV, ENGINE_INDEX_ENV, ENGINE_NAME_ENV, READY_FD_ENV, RUN_ENV,
 };
@@ -109,6 +111,9 @@ pub enum HostError {
         #[source]
         source: std::io::Error,
     },
+    /// The run's credentials could not be made.
+    #[error(transparent)]
+    Credentials(#[from] CredentialError),
     /// Processes of an earlier run would not end.
     #[error("an earlier run of cluster {cluster} is not gone")]
     Leftovers {

@@ -105,6 +105,7 @@ impl Plan {
             }
             Event::Ready { pid } => self.on_ready(pid),
             Event::Exited { pid, cause } => self.on_exited(now, pid, cause, effects),
+            Event::Unusable { process, reason } => self.fail(now, process, reason, effects),
             Event::Retired(process) => self.on_retired(process),
             Event::StopAsked => self.on_stop_asked(now, effects),
             Event::Due => self.on_due(now, effects),
@@ -233,6 +234,9 @@ impl Plan {
     }
 
     fn fail(&mut self, now: Duration, process: Process, reason: String, effects: &mut Vec<Effect>) {
+        if self.phase != Phase::Starting && self.phase != Phase::Running {
+            return;
+        }
         self.failed = true;
         effects.push(Effect::Fail { process, reason });
         self.begin_stop(now, effects);

@@ -39,6 +39,13 @@ pub enum Event {
         /// How.
         cause: Cause,
     },
+    /// A process lives and is of no use.
+    Unusable {
+        /// Which.
+        process: Process,
+        /// Why, in words.
+        reason: String,
+    },
     /// A process shall not be started again when it ends.
     Retired(Process),
     /// Somebody asked for a stop; asked a second time, it does not wait.

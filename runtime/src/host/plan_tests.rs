@@ -7,7 +7,7 @@ use super::*;
 
 /// Runs a plan by a tiny text form and writes down its effects in the same spirit.
 ///
-/// Events: `begin`, `ready P`, `die P`, `nospawn P`, `retire INDEX`, `stop`, `at MS` (time passes,
+/// Events: `begin`, `ready P`, `die P`, `nospawn P`, `retire INDEX`, `useless hub`, `stop`, `at MS` (time passes,
 /// deadlines fire). A spawn is answered with a fresh process id at once, as the shell does it.
 struct Bench {
     plan: Plan,
@@ -39,6 +39,9 @@ impl Bench {
             ["nospawn", process] => {
                 self.unspawnable = Some(process.to_owned());
                 return String::new();
+            }
+            ["useless", "hub"] => {
+                Event::Unusable { process: Process::Hub, reason: "told no address".into() }
             }
             ["retire", index] => Event::Retired(Process::Engine(index.parse().unwrap())),
             ["stop"] => Event::StopAsked,
@@ -350,4 +353,18 @@ fn the_keeper_starts_beside_the_hub_and_ends_last() {
     ] {
         assert_eq!(bench.step(event), expected, "{event}");
     }
+}
+
+#[test]
+fn a_hub_that_is_of_no_use_fails_the_start() {
+    check(
+        1,
+        false,
+        &[
+            ("begin", "spawn hub"),
+            ("useless hub", "fail hub: told no address; term hub"),
+            ("useless hub", ""),
+            ("die hub", "bury hub (killed by SIGKILL); finish"),
+        ],
+    );
 }

@@ -20,6 +20,7 @@ use crate::cluster_state::{ClusterState, STATE_VERSION, machine_name};
 use crate::config::ListenAddress;
 use crate::host::cause::{Cause, OomWatch};
 use crate::host::commands::Commands;
+use crate::host::credentials::Credentials;
 use crate::host::plan::Plan;
 use crate::host::plan_events::{Effect, Event, PlanLimits};
 use crate::host::process::{Phase, Process};
@@ -44,6 +45,7 @@ pub(super) struct Shell<'a> {
     reporter: &'a mut Reporter,
     plan: Plan,
     commands: Commands,
+    credentials: Credentials,
     began: Instant,
     state: ClusterState,
     listen: ListenAddress,
@@ -89,6 +91,7 @@ impl<'a> Shell<'a> {
         let (sender, inbox) = mpsc::channel(limits::HOST_INBOX_LEN_MAX);
         lock.dir().create_logs()?;
         lock.write_state(&state)?;
+        let credentials = Credentials::create(lock.dir(), options.listen.0)?;
         Ok(Self {
             listen: options.listen,
             options,
@@ -96,6 +99,7 @@ impl<'a> Shell<'a> {
             reporter,
             plan,
             commands,
+            credentials,
             began: Instant::now(),
             state,
             oom: OomWatch::default(),
@@ -232,11 +236,12 @@ impl<'a> Shell<'a> {
     fn on_inbox(&mut self, message: Inbox) {
         match message {
             Inbox::Ready { pid, line } => {
-                if self.plan.process_of(pid) == Some(Process::Hub) {
-                    self.on_hub_address(&line);
-                }
                 self.oom.watch(pid);
-                self.feed(Event::Ready { pid });
+                let event = match self.plan.process_of(pid) {
+                    Some(Process::Hub) => self.on_hub_ready(pid, &line),
+                    _ => Event::Ready { pid },
+                };
+                self.feed(event);
             }
             Inbox::OwnerGone => {
                 tracing::info!("the owner of the cluster is gone");
@@ -245,13 +250,23 @@ impl<'a> Shell<'a> {
         }
     }
 
-    /// The hub tells where it listens; it will listen there again when it is restarted.
-    fn on_hub_address(&mut self, line: &str) {
+    /// The hub tells where it listens. It will listen there again when it is restarted, and until
+    /// then nobody could have reached it.
+    fn on_hub_ready(&mut self, pid: u32, line: &str) -> Event {
+        let process = Process::Hub;
         let address = line.split_whitespace().nth(1).and_then(|address| address.parse().ok());
-        if let Some(address) = address {
+        let Some(address) = address else {
+            let reason = "it did not tell its address".to_owned();
+            return Event::Unusable { process, reason };
+        };
+        if self.state.hub_address.is_none() {
+            if let Err(error) = self.credentials.publish(address) {
+                return Event::Unusable { process, reason: crate::words::chain(&error) };
+            }
             self.listen = ListenAddress(address);
             self.state.hub_address = Some(address.to_string());
         }
+        Event::Ready { pid }
     }
 
     /// Collects every dead child: those of the plan, and orphans that came to this process.

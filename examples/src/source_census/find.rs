@@ -51,9 +51,7 @@ pub fn registry_sources() -> Result<PathBuf, CensusError> {
 /// UTF-8 (cargo does not package those).
 pub fn find_sources(root: &Path) -> Result<Vec<SourceFile>, CensusError> {
     if !root.is_dir() {
-        return Err(CensusError::NoSources {
-            root: root.to_owned(),
-        });
+        return Err(CensusError::NoSources { root: root.to_owned() });
     }
     let mut files = Vec::new();
     let mut seen = BTreeSet::new();
@@ -68,9 +66,7 @@ pub fn find_sources(root: &Path) -> Result<Vec<SourceFile>, CensusError> {
         }
     }
     if files.is_empty() {
-        return Err(CensusError::NoSources {
-            root: root.to_owned(),
-        });
+        return Err(CensusError::NoSources { root: root.to_owned() });
     }
     Ok(files)
 }
@@ -90,9 +86,7 @@ fn starts_with_version(text: &str) -> bool {
     };
     is_number(parts.next())
         && is_number(parts.next())
-        && parts
-            .next()
-            .is_some_and(|patch| patch.starts_with(|c: char| c.is_ascii_digit()))
+        && parts.next().is_some_and(|patch| patch.starts_with(|c: char| c.is_ascii_digit()))
 }
 
 fn find_in_crate(
@@ -113,10 +107,9 @@ fn find_in_crate(
             };
             let path = entry.path();
             // `DirEntry::metadata` does not follow links: what it calls a file is one.
-            let metadata = entry.metadata().map_err(|source| CensusError::List {
-                path: path.clone(),
-                source,
-            })?;
+            let metadata = entry
+                .metadata()
+                .map_err(|source| CensusError::List { path: path.clone(), source })?;
             let file = format!("{prefix}{name}");
             if metadata.is_dir() {
                 pending.push((path, file + "/", depth + 1));
@@ -138,10 +131,7 @@ fn find_in_crate(
 fn list(dir: &Path) -> Result<Vec<DirEntry>, CensusError> {
     fs::read_dir(dir)
         .and_then(Iterator::collect)
-        .map_err(|source| CensusError::List {
-            path: dir.to_owned(),
-            source,
-        })
+        .map_err(|source| CensusError::List { path: dir.to_owned(), source })
 }
 
 fn named_dirs(dir: &Path) -> Result<Vec<(String, PathBuf)>, CensusError> {
@@ -149,10 +139,7 @@ fn named_dirs(dir: &Path) -> Result<Vec<(String, PathBuf)>, CensusError> {
     for entry in list(dir)? {
         let is_dir = entry
             .file_type()
-            .map_err(|source| CensusError::List {
-                path: entry.path(),
-                source,
-            })?
+            .map_err(|source| CensusError::List { path: entry.path(), source })?
             .is_dir();
         if let (true, Ok(name)) = (is_dir, entry.file_name().into_string()) {
             dirs.push((name, entry.path()));
@@ -204,19 +191,13 @@ mod tests {
         write(root, "a/beta-0.1.0/README.md", "not source");
         write(root, "a/alpha-2.0.0/src/lib.rs", "");
         write(root, "a/not-a-crate/src/lib.rs", "");
-        write(
-            root,
-            "b/beta-0.1.0/src/lib.rs",
-            "the same crate from another registry",
-        );
+        write(root, "b/beta-0.1.0/src/lib.rs", "the same crate from another registry");
         symlink("lib.rs", root.join("a/beta-0.1.0/src/link.rs")).expect("symlink");
         symlink(".", root.join("a/beta-0.1.0/loop")).expect("symlink");
 
         let found = find_sources(root).expect("found");
-        let names: Vec<_> = found
-            .iter()
-            .map(|f| (f.crate_name.as_str(), f.file.as_str(), f.bytes))
-            .collect();
+        let names: Vec<_> =
+            found.iter().map(|f| (f.crate_name.as_str(), f.file.as_str(), f.bytes)).collect();
         assert_eq!(
             names,
             [
@@ -236,9 +217,6 @@ mod tests {
         let error = find_sources(root.path()).expect_err("nothing there");
         assert!(error.to_string().contains("cargo fetch"), "{error}");
         let missing = find_sources(&root.path().join("absent")).expect_err("not there");
-        assert!(
-            matches!(missing, CensusError::NoSources { .. }),
-            "{missing}"
-        );
+        assert!(matches!(missing, CensusError::NoSources { .. }), "{missing}");
     }
 }

@@ -27,10 +27,7 @@ pub(super) struct Counts {
 
 /// Counts what is in `file`, whose name is `name`.
 pub(super) fn count(file: &syn::File, name: &str) -> Counts {
-    let mut visitor = Visitor {
-        file: name,
-        counts: Counts::default(),
-    };
+    let mut visitor = Visitor { file: name, counts: Counts::default() };
     visitor.visit_file(file);
     visitor.counts
 }
@@ -84,11 +81,7 @@ fn signature_start(signature: &Signature) -> Span {
         },
         signature.abi.as_ref().map(|abi| abi.extern_token.span),
     ];
-    words
-        .into_iter()
-        .flatten()
-        .next()
-        .unwrap_or(signature.fn_token.span)
+    words.into_iter().flatten().next().unwrap_or(signature.fn_token.span)
 }
 
 impl<'ast> Visit<'ast> for Visitor<'_> {

@@ -131,10 +131,7 @@ fn on_parser_thread<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, Censu
 }
 
 fn measure_here(source: &SourceFile) -> Result<FileMeasure, CensusError> {
-    let read = |source_error| CensusError::Read {
-        path: source.path.clone(),
-        source: source_error,
-    };
+    let read = |source_error| CensusError::Read { path: source.path.clone(), source: source_error };
     let bytes_len = fs::metadata(&source.path).map_err(read)?.len();
     let mut measure = unreadable(source, bytes_len);
     if bytes_len > FILE_LEN_MAX {
@@ -212,9 +209,8 @@ fn parse(text: &str, file: &str) -> (Option<Extent>, Option<Counts>) {
         if extent.nesting > NESTING_MAX {
             return (Some(extent), None);
         }
-        let counts = syn::parse2::<syn::File>(stream)
-            .ok()
-            .map(|tree| functions::count(&tree, file));
+        let counts =
+            syn::parse2::<syn::File>(stream).ok().map(|tree| functions::count(&tree, file));
         (Some(extent), counts)
     }));
     extent_and_counts.unwrap_or_default()

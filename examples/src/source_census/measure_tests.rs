@@ -54,48 +54,14 @@ extern "C" { fn foreign(); }
 fn a_file_that_parses_is_measured_whole() {
     let measure = measure(FIXTURE);
     assert_eq!(measure.reading, Reading::Parsed);
-    assert_eq!(
-        measure.lines,
-        Lines {
-            total: 25,
-            code: 17,
-            comment: 2,
-            blank: 6
-        }
-    );
+    assert_eq!(measure.lines, Lines { total: 25, code: 17, comment: 2, blank: 6 });
     assert_eq!(measure.functions, 3);
-    assert_eq!(
-        measure.unsafety,
-        UnsafeCount {
-            blocks: 1,
-            functions: 2,
-            impls: 1
-        }
-    );
-    let imports: Vec<_> = measure
-        .imports
-        .iter()
-        .map(|(root, n)| (root.as_str(), *n))
-        .collect();
-    assert_eq!(
-        imports,
-        [
-            ("bytes", 1),
-            ("core", 1),
-            ("serde", 1),
-            ("std", 1),
-            ("try", 1)
-        ]
-    );
-    let longest: Vec<_> = measure
-        .longest
-        .iter()
-        .map(|f| (f.name.as_str(), f.line, f.lines))
-        .collect();
-    assert_eq!(
-        longest,
-        [("first", 8, 5), ("with_body", 18, 3), ("inner", 9, 1)]
-    );
+    assert_eq!(measure.unsafety, UnsafeCount { blocks: 1, functions: 2, impls: 1 });
+    let imports: Vec<_> = measure.imports.iter().map(|(root, n)| (root.as_str(), *n)).collect();
+    assert_eq!(imports, [("bytes", 1), ("core", 1), ("serde", 1), ("std", 1), ("try", 1)]);
+    let longest: Vec<_> =
+        measure.longest.iter().map(|f| (f.name.as_str(), f.line, f.lines)).collect();
+    assert_eq!(longest, [("first", 8, 5), ("with_body", 18, 3), ("inner", 9, 1)]);
 }
 
 #[test]
@@ -119,11 +85,7 @@ fn line_ends_byte_order_marks_and_shebangs_change_nothing_else() {
 fn empty_files_are_files() {
     for text in ["", "\u{feff}", "\n", "// only a comment", "#!/bin/sh"] {
         let measure = measure(text);
-        assert_eq!(
-            (measure.reading, measure.tokens),
-            (Reading::Parsed, 0),
-            "{text:?}"
-        );
+        assert_eq!((measure.reading, measure.tokens), (Reading::Parsed, 0), "{text:?}");
         assert_eq!(measure.lines.code, 0, "{text:?}");
     }
 }
@@ -162,10 +124,7 @@ fn what_is_not_text_is_counted_by_length() {
     for bytes in [&b"fn a() {}\xff"[..], b"\xff\xfef\0n\0", b"\xc3"] {
         let measure = measure_bytes(bytes);
         assert_eq!(measure.reading, Reading::Unreadable);
-        assert_eq!(
-            (measure.bytes, measure.lines),
-            (bytes.len() as u64, Lines::default())
-        );
+        assert_eq!((measure.bytes, measure.lines), (bytes.len() as u64, Lines::default()));
     }
     // NUL is text, though no Rust.
     assert_eq!(measure("fn a() {}\0").reading, Reading::Lexed);
@@ -186,15 +145,9 @@ fn a_file_that_is_gone_is_an_error_that_names_it() {
 
 #[test]
 fn huge_lines_are_measured() {
-    let table = format!(
-        "const T: &[u32] = &[{}];",
-        "1 << 3, 0xffff_ffff, ".repeat(2_000)
-    );
+    let table = format!("const T: &[u32] = &[{}];", "1 << 3, 0xffff_ffff, ".repeat(2_000));
     let measured = measure(&table);
-    assert_eq!(
-        (measured.reading, measured.lines.total),
-        (Reading::Parsed, 1)
-    );
+    assert_eq!((measured.reading, measured.lines.total), (Reading::Parsed, 1));
     let text = format!("const T: &str = \"{}\";", "x".repeat(4_000_000));
     assert_eq!(measure(&text).tokens, 8);
 }
@@ -202,11 +155,7 @@ fn huge_lines_are_measured() {
 /// Shapes that overflow a usual stack when parsed, visited or dropped, if deep enough.
 fn hostile(shape: usize, levels: usize) -> Option<String> {
     let expression = |open: &str, close: &str| {
-        format!(
-            "fn f() {{ let x = {}x{}; }}",
-            open.repeat(levels),
-            close.repeat(levels)
-        )
+        format!("fn f() {{ let x = {}x{}; }}", open.repeat(levels), close.repeat(levels))
     };
     let nested = |open: &str, middle: &str, close: &str| {
         open.repeat(levels) + middle + &close.repeat(levels)

@@ -52,11 +52,8 @@ pub(super) fn extent(stream: TokenStream) -> Extent {
             }
             Some(TokenTree::Ident(ident)) => {
                 extent.tokens += 1;
-                let continues = if level.braced && ident == "else" {
-                    Continues::Yes
-                } else {
-                    Continues::No
-                };
+                let continues =
+                    if level.braced && ident == "else" { Continues::Yes } else { Continues::No };
                 level.on_token(false, continues);
             }
             Some(TokenTree::Literal(_)) => {
@@ -130,11 +127,7 @@ impl Level {
             '<' | '|' => self.openers += 1,
             _ => {}
         }
-        let continues = if punct == '#' {
-            Continues::No
-        } else {
-            Continues::Yes
-        };
+        let continues = if punct == '#' { Continues::No } else { Continues::Yes };
         self.on_token(false, continues);
     }
 
@@ -145,9 +138,7 @@ impl Level {
 
     fn end_statement(&mut self) {
         self.end_part();
-        self.deepest = self
-            .deepest
-            .max(self.part_longest + self.openers + self.inner);
+        self.deepest = self.deepest.max(self.part_longest + self.openers + self.inner);
         self.part_longest = 0;
         self.openers = 0;
         self.inner = 0;

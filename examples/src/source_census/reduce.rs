@@ -28,10 +28,7 @@ impl fmt::Display for CrateId {
 
 impl From<&SourceFile> for CrateId {
     fn from(source: &SourceFile) -> Self {
-        Self {
-            name: source.crate_name.clone(),
-            version: source.version.clone(),
-        }
+        Self { name: source.crate_name.clone(), version: source.version.clone() }
     }
 }
 

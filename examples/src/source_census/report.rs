@@ -104,10 +104,7 @@ pub fn build_report(mut crates: Vec<CrateMeasure>) -> Report {
 }
 
 fn totals(crates: &[CrateMeasure]) -> Totals {
-    let mut totals = Totals {
-        crates: crates.len() as u64,
-        ..Totals::default()
-    };
+    let mut totals = Totals { crates: crates.len() as u64, ..Totals::default() };
     for measure in crates {
         totals.files += measure.files;
         totals.files_unparsed += measure.files_unparsed;
@@ -140,12 +137,7 @@ fn largest(crates: &[CrateMeasure]) -> Vec<CrateRow> {
 fn longest(crates: &[CrateMeasure]) -> Vec<FunctionRow> {
     let mut functions: Vec<_> = crates
         .iter()
-        .flat_map(|measure| {
-            measure
-                .longest
-                .iter()
-                .map(|function| (&measure.id, function))
-        })
+        .flat_map(|measure| measure.longest.iter().map(|function| (&measure.id, function)))
         .collect();
     functions.sort_by_key(|(_, function)| Reverse(function.lines));
     let row = |(id, function): (&CrateId, &FunctionSize)| FunctionRow {
@@ -159,18 +151,10 @@ fn longest(crates: &[CrateMeasure]) -> Vec<FunctionRow> {
 /// that comes with Rust, count.
 fn imported(crates: &[CrateMeasure]) -> Vec<ImportRow> {
     let mut known: BTreeSet<String> = BUILT_IN_CRATES.map(str::to_owned).into();
-    known.extend(
-        crates
-            .iter()
-            .map(|measure| measure.id.name.replace('-', "_")),
-    );
+    known.extend(crates.iter().map(|measure| measure.id.name.replace('-', "_")));
     let mut rows: BTreeMap<&str, ImportRow> = BTreeMap::new();
     for measure in crates {
-        for (root, count) in measure
-            .imports
-            .iter()
-            .filter(|(root, _)| known.contains(*root))
-        {
+        for (root, count) in measure.imports.iter().filter(|(root, _)| known.contains(*root)) {
             let row = rows.entry(root).or_insert_with(|| ImportRow {
                 root: root.clone(),
                 imports: 0,
@@ -188,62 +172,30 @@ fn imported(crates: &[CrateMeasure]) -> Vec<ImportRow> {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}\n{}\n",
-            totals_table(&self.totals),
-            largest_table(&self.largest)
-        )?;
-        write!(
-            f,
-            "{}\n{}",
-            longest_table(&self.longest),
-            imported_table(&self.imported)
-        )
+        write!(f, "{}\n{}\n", totals_table(&self.totals), largest_table(&self.largest))?;
+        write!(f, "{}\n{}", longest_table(&self.longest), imported_table(&self.imported))
     }
 }
 
 fn totals_table(totals: &Totals) -> Table {
-    let mut table = Table::new(
-        "All crates",
-        [("", Align::Left), ("", Align::Right), ("", Align::Left)],
-    );
+    let mut table =
+        Table::new("All crates", [("", Align::Left), ("", Align::Right), ("", Align::Left)]);
     let mut row = |name: &str, count: u64, remark: String| {
         table.push([name.to_owned(), thousands(count), remark]);
     };
     row("crates", totals.crates, String::new());
     let (unparsed, unreadable) = (totals.files_unparsed, totals.files_unreadable);
-    row(
-        "files",
-        totals.files,
-        format!("{unparsed} do not parse, {unreadable} are not text"),
-    );
+    row("files", totals.files, format!("{unparsed} do not parse, {unreadable} are not text"));
     row("bytes", totals.bytes, String::new());
-    let Lines {
-        total,
-        code,
-        comment,
-        blank,
-    } = totals.lines;
+    let Lines { total, code, comment, blank } = totals.lines;
     let [code, comment, blank] = [code, comment, blank].map(thousands);
-    row(
-        "lines",
-        total,
-        format!("{code} code, {comment} comment, {blank} blank"),
-    );
+    row("lines", total, format!("{code} code, {comment} comment, {blank} blank"));
     row("tokens", totals.tokens, String::new());
     row("functions", totals.functions, String::new());
-    let UnsafeCount {
-        blocks,
-        functions,
-        impls,
-    } = totals.unsafety;
+    let UnsafeCount { blocks, functions, impls } = totals.unsafety;
     let [all, blocks, functions, impls] = [blocks + functions + impls, blocks, functions, impls]
         .map(|count| (count, thousands(count)));
-    let remark = format!(
-        "{} blocks, {} functions, {} impls",
-        blocks.1, functions.1, impls.1
-    );
+    let remark = format!("{} blocks, {} functions, {} impls", blocks.1, functions.1, impls.1);
     row("unsafe", all.0, remark);
     table
 }
@@ -262,11 +214,7 @@ fn largest_table(rows: &[CrateRow]) -> Table {
         ],
     );
     for row in rows {
-        let UnsafeCount {
-            blocks,
-            functions,
-            impls,
-        } = row.unsafety;
+        let UnsafeCount { blocks, functions, impls } = row.unsafety;
         table.push([
             row.id.to_string(),
             thousands(row.files),
@@ -304,18 +252,10 @@ fn longest_table(rows: &[FunctionRow]) -> Table {
 fn imported_table(rows: &[ImportRow]) -> Table {
     let mut table = Table::new(
         "Most imported",
-        [
-            ("crate", Align::Left),
-            ("imports", Align::Right),
-            ("by crates", Align::Right),
-        ],
+        [("crate", Align::Left), ("imports", Align::Right), ("by crates", Align::Right)],
     );
     for row in rows {
-        table.push([
-            row.root.clone(),
-            thousands(row.imports),
-            thousands(row.crates),
-        ]);
+        table.push([row.root.clone(), thousands(row.imports), thousands(row.crates)]);
     }
     table
 }

@@ -248,10 +248,7 @@ impl<'a, F: FnMut(Lexeme<'a>)> Scanner<'a, F> {
         let start = self.at;
         self.skip_name();
         let word = &self.text[start..self.at];
-        let hashes = self.bytes[self.at..]
-            .iter()
-            .take_while(|&&byte| byte == b'#')
-            .count();
+        let hashes = self.bytes[self.at..].iter().take_while(|&&byte| byte == b'#').count();
         match (word, self.peek(0), self.peek(hashes)) {
             ("r" | "br" | "cr", _, Some(b'"')) => self.raw_string(hashes),
             ("b" | "c", Some(b'"'), _) => self.string(),
@@ -333,11 +330,7 @@ mod tests {
 
     #[test]
     fn characters_and_lifetimes_are_told_apart() {
-        check(
-            "'a' 'a '\\n' '\u{e9}' '\\u{10ffff}' '\\'' '\\\\' x",
-            [1, 1, 0, 0],
-            "l'lllllw",
-        );
+        check("'a' 'a '\\n' '\u{e9}' '\\u{10ffff}' '\\'' '\\\\' x", [1, 1, 0, 0], "l'lllllw");
         check("&'static str", [1, 1, 0, 0], "&'w");
         check("'", [1, 1, 0, 0], "'");
         check("'\\", [1, 1, 0, 0], "l");
@@ -352,11 +345,7 @@ mod tests {
             for (end, _) in text[start..].char_indices() {
                 let part = &text[start..start + end];
                 let lines = scan(part, |_| {});
-                assert_eq!(
-                    lines.total,
-                    lines.code + lines.comment + lines.blank,
-                    "{part:?}"
-                );
+                assert_eq!(lines.total, lines.code + lines.comment + lines.blank, "{part:?}");
                 assert_eq!(lines.total, part.lines().count() as u64, "{part:?}");
             }
         }

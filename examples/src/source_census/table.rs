@@ -34,11 +34,7 @@ impl Table {
         title: &'static str,
         columns: [(&'static str, Align); N],
     ) -> Self {
-        Self {
-            title,
-            columns: columns.into(),
-            rows: Vec::new(),
-        }
+        Self { title, columns: columns.into(), rows: Vec::new() }
     }
 
     pub(super) fn push<const N: usize>(&mut self, cells: [String; N]) {
@@ -72,17 +68,11 @@ impl fmt::Display for Table {
             let line: Vec<_> = padded.collect();
             line.join(GAP).trim_end().to_owned()
         };
-        let rule_len = ruled(&widths)
-            .max(self.title.chars().count())
-            .min(WIDTH_MAX);
+        let rule_len = ruled(&widths).max(self.title.chars().count()).min(WIDTH_MAX);
         writeln!(f, "{}", self.title)?;
         writeln!(f, "{}", "─".repeat(rule_len))?;
         if self.columns.iter().any(|(head, _)| !head.is_empty()) {
-            writeln!(
-                f,
-                "{}",
-                line(self.columns.iter().map(|(head, _)| *head).collect())
-            )?;
+            writeln!(f, "{}", line(self.columns.iter().map(|(head, _)| *head).collect()))?;
         }
         for row in &self.rows {
             writeln!(f, "{}", line(row.iter().map(String::as_str).collect()))?;
@@ -124,17 +114,7 @@ mod tests {
     #[test]
     fn numbers_are_grouped_from_the_right() {
         let grouped = [0, 7, 999, 1000, 1234567, u64::MAX].map(thousands);
-        assert_eq!(
-            grouped,
-            [
-                "0",
-                "7",
-                "999",
-                "1,000",
-                "1,234,567",
-                "18,446,744,073,709,551,615"
-            ]
-        );
+        assert_eq!(grouped, ["0", "7", "999", "1,000", "1,234,567", "18,446,744,073,709,551,615"]);
     }
 
     #[test]
@@ -150,30 +130,13 @@ mod tests {
 
     #[test]
     fn the_widest_cells_give_way_at_their_front() {
-        let columns = [
-            ("name", Align::Left),
-            ("n", Align::Right),
-            ("place", Align::Left),
-        ];
+        let columns = [("name", Align::Left), ("n", Align::Right), ("place", Align::Left)];
         let mut table = Table::new("Title", columns);
-        table.push([
-            "short".to_owned(),
-            "1".to_owned(),
-            format!("{}end", "é".repeat(80)),
-        ]);
+        table.push(["short".to_owned(), "1".to_owned(), format!("{}end", "é".repeat(80))]);
         table.push(["x".repeat(200), "2".to_owned(), "here".to_owned()]);
         let text = table.to_string();
-        assert!(
-            text.lines().all(|line| line.chars().count() <= WIDTH_MAX),
-            "{text}"
-        );
-        assert!(
-            text.contains("  1  …éé") && text.contains("ééend\n"),
-            "{text}"
-        );
-        assert!(
-            text.contains("…xx") && text.contains("xx  2  here\n"),
-            "{text}"
-        );
+        assert!(text.lines().all(|line| line.chars().count() <= WIDTH_MAX), "{text}");
+        assert!(text.contains("  1  …éé") && text.contains("ééend\n"), "{text}");
+        assert!(text.contains("…xx") && text.contains("xx  2  here\n"), "{text}");
     }
 }

@@ -78,9 +78,7 @@ impl Measures {
     }
 
     fn read<T: DeserializeOwned>(&self) -> Result<Vec<T>, CensusError> {
-        (0..self.count)
-            .map(|index| read(&self.path(index)))
-            .collect()
+        (0..self.count).map(|index| read(&self.path(index))).collect()
     }
 }
 
@@ -88,17 +86,8 @@ impl Measures {
 pub fn measure(task: &MeasureTask) -> Result<Measured, CensusError> {
     let measure = measure_file(&task.source)?;
     write(&task.measure_path, &measure)?;
-    let FileMeasure {
-        reading,
-        bytes,
-        lines,
-        ..
-    } = measure;
-    Ok(Measured {
-        reading,
-        bytes,
-        lines: lines.total,
-    })
+    let FileMeasure { reading, bytes, lines, .. } = measure;
+    Ok(Measured { reading, bytes, lines: lines.total })
 }
 
 /// Adds up the files of a crate.
@@ -136,18 +125,12 @@ impl RunDir {
 
     /// Where the measures of the files of a crate go.
     pub fn of_crate(&self, index: usize, files: usize) -> Measures {
-        Measures {
-            dir: self.path().join(index.to_string()),
-            count: files as u64,
-        }
+        Measures { dir: self.path().join(index.to_string()), count: files as u64 }
     }
 
     /// Where the measures of the crates go.
     pub fn of_crates(&self, crates: usize) -> Measures {
-        Measures {
-            dir: self.path().to_owned(),
-            count: crates as u64,
-        }
+        Measures { dir: self.path().to_owned(), count: crates as u64 }
     }
 
     /// Removes it. Dropping it does too, but then nobody hears of an error.
@@ -157,10 +140,7 @@ impl RunDir {
 }
 
 fn write(path: &Path, measure: &impl Serialize) -> Result<(), CensusError> {
-    let failed = |source: io::Error| CensusError::Write {
-        path: path.to_owned(),
-        source,
-    };
+    let failed = |source: io::Error| CensusError::Write { path: path.to_owned(), source };
     let bytes = rmp_serde::to_vec(measure).map_err(|error| failed(io::Error::other(error)))?;
     let dir = path.parent().unwrap_or(Path::new("."));
     let mut file = NamedTempFile::new_in(dir).map_err(failed)?;
@@ -170,10 +150,7 @@ fn write(path: &Path, measure: &impl Serialize) -> Result<(), CensusError> {
 }
 
 fn read<T: DeserializeOwned>(path: &Path) -> Result<T, CensusError> {
-    let failed = |source: io::Error| CensusError::Read {
-        path: path.to_owned(),
-        source,
-    };
+    let failed = |source: io::Error| CensusError::Read { path: path.to_owned(), source };
     let bytes = fs::read(path).map_err(failed)?;
     rmp_serde::from_slice(&bytes)
         .map_err(|error| failed(io::Error::new(io::ErrorKind::InvalidData, error)))
@@ -197,27 +174,14 @@ mod tests {
             let measures = run.of_crate(at, files.len());
             for (index, source) in files.iter().enumerate() {
                 let measure_path = measures.path(index as u64);
-                let task = MeasureTask {
-                    source: source.clone(),
-                    measure_path,
-                };
-                assert_eq!(
-                    measure(&task).expect("once"),
-                    measure(&task).expect("twice")
-                );
+                let task = MeasureTask { source: source.clone(), measure_path };
+                assert_eq!(measure(&task).expect("once"), measure(&task).expect("twice"));
             }
             let measure_path = of_crates.path(at as u64);
-            let task = ReduceTask {
-                id: id.clone(),
-                measures,
-                measure_path,
-            };
+            let task = ReduceTask { id: id.clone(), measures, measure_path };
             assert_eq!(reduce(task).expect("reduced"), serial.crates[at]);
         }
-        let report = report(&ReportTask {
-            measures: of_crates,
-        })
-        .expect("reported");
+        let report = report(&ReportTask { measures: of_crates }).expect("reported");
         assert_eq!(report, serial.report);
 
         let path = run.path().to_owned();
@@ -228,9 +192,7 @@ mod tests {
     #[test]
     fn a_measure_that_is_missing_or_broken_is_named() {
         let run = RunDir::create(0).expect("made");
-        let task = ReportTask {
-            measures: run.of_crates(1),
-        };
+        let task = ReportTask { measures: run.of_crates(1) };
         let path = task.measures.path(0);
         let error = report(&task).expect_err("missing");
         assert_eq!(error.to_string(), format!("cannot read {}", path.display()));

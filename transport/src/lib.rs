@@ -1,6 +1,51 @@
-//! How Phalanx messages travel.
+//! How Phalanx messages travel: QUIC with mutual TLS 1.3, and a twin of it in memory.
+//!
+//! ```text
+//!  Connector ── handshake ──┐                    ┌── handshake ── HubEndpoint
+//!      │                    └── TLS, Hello ──────┘                    │
+//!      └──> Session<Out, In>  <── lanes, payload streams ──>  Session<In, Out> ──> Arrival
+//! ```
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | [`identity`] | cluster authority, credentials by role, private files |
+//! | [`settings`] | every number of the transport, with its reason |
+//! | [`accept`] | the hub's end: [`HubEndpoint`], [`Arrival`], the audit |
+//! | [`connect`] | a peer's end: [`Connector`], [`ConnectError`] |
+//! | [`session`] | [`Session`]: send queue, batches, payloads, close reasons |
+
+//! | [`reconnect`] | when to try again |
+//! | [`conversation`] | which messages each role exchanges with the hub |
+//!
+//! Inside: `handshake` (greeting), `admission` (who gets one), `wire` (what a session needs from
+//! its carrier), `quic` (that over quinn), `endpoint` (sockets).
+//!
+//! This crate moves messages and knows who sent them. It does not know what they mean, it does
+//! not resend, and it does not reconnect by itself. quinn and rustls are named nowhere else.
 #![warn(missing_docs)]
+
+pub mod accept;
+mod admission;
+pub mod connect;
+pub mod conversation;
+mod endpoint;
+mod handshake;
+pub mod identity;
+mod quic;
+pub mod reconnect;
+pub mod session;
+pub mod settings;
+mod tls_failure;
+mod wire;
 
 pub use phalanx_protocol as protocol;
 
-pub mod identity;
+pub use crate::accept::{Audit, HubEndpoint, LogAudit, RefusalKind, RefusedPeer};
+pub use crate::connect::{ConnectError, Connector};
+pub use crate::conversation::{Arrival, Conversation, HubSession, PeerSession};
+pub use crate::endpoint::EndpointError;
+pub use crate::session::{
+    CloseReason, Incoming, PeerInfo, SendError, Session, SessionReceiver, SessionSender,
+};
+pub use crate::settings::Settings;
+pub use crate::tls_failure::TlsFailure;

@@ -42,10 +42,7 @@ impl Validity {
     /// Valid from now (and an hour back, for clocks that lag) for `duration`.
     pub fn lasting(duration: Duration) -> Self {
         let now = SystemTime::now();
-        Self {
-            not_before: now - CLOCK_SKEW_MAX,
-            not_after: now + duration,
-        }
+        Self { not_before: now - CLOCK_SKEW_MAX, not_after: now + duration }
     }
 }
 
@@ -58,9 +55,7 @@ pub struct ClusterAuthority {
 
 impl fmt::Debug for ClusterAuthority {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClusterAuthority")
-            .field("cluster", &self.cluster)
-            .finish_non_exhaustive()
+        f.debug_struct("ClusterAuthority").field("cluster", &self.cluster).finish_non_exhaustive()
     }
 }
 
@@ -90,11 +85,7 @@ impl ClusterAuthority {
         let key = KeyPair::generate()?;
         let params = authority_params(&cluster, validity);
         let certificate_pem = params.self_signed(&key)?.pem();
-        Ok(Self {
-            cluster,
-            certificate_pem,
-            issuer: Issuer::new(params, key),
-        })
+        Ok(Self { cluster, certificate_pem, issuer: Issuer::new(params, key) })
     }
 
     /// Which cluster this is the authority of.
@@ -127,18 +118,14 @@ impl ClusterAuthority {
         params.distinguished_name = common_name(&format!("phalanx {role}"));
         params.use_authority_key_identifier_extension = true;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params
-            .subject_alt_names
-            .push(SanType::URI(self.cluster.role_uri(role).try_into()?));
+        params.subject_alt_names.push(SanType::URI(self.cluster.role_uri(role).try_into()?));
         // The hub only serves, the others only connect: neither can take the other's place.
         params.extended_key_usages = vec![match role {
             Role::Hub => ExtendedKeyUsagePurpose::ServerAuth,
             _ => ExtendedKeyUsagePurpose::ClientAuth,
         }];
         if role == Role::Hub {
-            params
-                .subject_alt_names
-                .push(SanType::DnsName(HUB_SERVER_NAME.try_into()?));
+            params.subject_alt_names.push(SanType::DnsName(HUB_SERVER_NAME.try_into()?));
         }
         let certificate = params.signed_by(&key, &self.issuer)?;
         Ok(Credential {
@@ -183,11 +170,7 @@ impl ClusterAuthority {
         // The issuer's name and key id follow from the cluster id and the key; validity is in
         // the certificate, which is kept as it is.
         let params = authority_params(&cluster, Validity::lasting(AUTHORITY_VALIDITY));
-        Ok(Self {
-            cluster,
-            certificate_pem: on_disk.certificate,
-            issuer: Issuer::new(params, key),
-        })
+        Ok(Self { cluster, certificate_pem: on_disk.certificate, issuer: Issuer::new(params, key) })
     }
 }
 

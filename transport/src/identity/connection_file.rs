@@ -131,11 +131,7 @@ impl ConnectionFile {
             path: path.into(),
             source,
         };
-        let cluster: ClusterId = on_disk
-            .cluster
-            .id
-            .parse()
-            .map_err(|e| content(Box::new(e)))?;
+        let cluster: ClusterId = on_disk.cluster.id.parse().map_err(|e| content(Box::new(e)))?;
         let role: Role = on_disk.role.parse().map_err(|e| content(Box::new(e)))?;
         let credential = Credential {
             cluster,
@@ -209,20 +205,10 @@ impl ConnectionFileError {
     }
 
     pub(super) fn content(path: &Path, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self::Content {
-            path: path.into(),
-            source: source.into(),
-        }
+        Self::Content { path: path.into(), source: source.into() }
     }
 
     pub(super) fn check_format(path: &Path, format: u32) -> Result<(), Self> {
-        if format == FORMAT {
-            Ok(())
-        } else {
-            Err(Self::Format {
-                path: path.into(),
-                format,
-            })
-        }
+        if format == FORMAT { Ok(()) } else { Err(Self::Format { path: path.into(), format }) }
     }
 }

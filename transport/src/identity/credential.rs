@@ -109,11 +109,8 @@ impl Credential {
     }
 
     pub(super) fn certificate_der(&self) -> Result<CertificateDer<'static>, IdentityError> {
-        CertificateDer::from_pem_slice(self.certificate_pem.as_bytes()).map_err(|_| {
-            IdentityError::Pem {
-                what: "certificate",
-            }
-        })
+        CertificateDer::from_pem_slice(self.certificate_pem.as_bytes())
+            .map_err(|_| IdentityError::Pem { what: "certificate" })
     }
 
     pub(super) fn key_der(&self) -> Result<PrivateKeyDer<'static>, IdentityError> {

@@ -17,7 +17,7 @@ pub use credential::{
     CertificateRefused, ClusterId, Credential, IdentityError, ParseClusterIdError, PeerIdentity,
     PrivateKey,
 };
-pub(crate) use tls::{alpn, client_config, identity_of_chain, role_of_alpn, server_config};
+pub(crate) use tls::{client_config, identity_of_chain, role_of_alpn, server_config};
 
 /// The name that the hub's certificate carries and that every peer verifies: no other role's
 /// certificate has it, so none can pose as the hub.

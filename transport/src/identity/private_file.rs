@@ -98,14 +98,10 @@ pub fn write(path: &Path, content: &[u8]) -> Result<(), PrivateFileError> {
     let directory = directory_of(path);
     make_directory(directory)?;
     check_directory(directory, OTHERS)?;
-    let file_name = path
-        .file_name()
-        .ok_or_else(|| PrivateFileError::NotAFile { path: path.into() })?;
-    let temporary = directory.join(format!(
-        ".{}.{:016x}.new",
-        file_name.to_string_lossy(),
-        fastrand::u64(..)
-    ));
+    let file_name =
+        path.file_name().ok_or_else(|| PrivateFileError::NotAFile { path: path.into() })?;
+    let temporary =
+        directory.join(format!(".{}.{:016x}.new", file_name.to_string_lossy(), fastrand::u64(..)));
     write_temporary(&temporary, content)
         .and_then(|()| {
             fs::rename(&temporary, path).map_err(|source| io_error("replace", path, source))
@@ -128,11 +124,8 @@ pub fn read(path: &Path) -> Result<Vec<u8>, PrivateFileError> {
     // Opened once, then judged by the open file: a swap between check and read changes nothing.
     // NONBLOCK: a pipe put in the file's place must not hold us up.
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(flags.bits() as i32)
-        .open(path)
-        .map_err(|source| {
+    let file = OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(path).map_err(
+        |source| {
             if source.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) {
                 PrivateFileError::Symlink {
                     path: path.into(),
@@ -141,7 +134,8 @@ pub fn read(path: &Path) -> Result<Vec<u8>, PrivateFileError> {
             } else {
                 io_error("open", path, source)
             }
-        })?;
+        },
+    )?;
     check_file(&file, path)?;
     let mut content = Vec::new();
     file.take(PRIVATE_FILE_LEN_MAX)
@@ -171,16 +165,13 @@ fn write_temporary(path: &Path, content: &[u8]) -> Result<(), PrivateFileError> 
         .open(path)
         .map_err(failed)?;
     // A strict umask may have taken our own bits away.
-    file.set_permissions(fs::Permissions::from_mode(FILE_MODE))
-        .map_err(failed)?;
+    file.set_permissions(fs::Permissions::from_mode(FILE_MODE)).map_err(failed)?;
     file.write_all(content).map_err(failed)?;
     file.sync_all().map_err(failed)
 }
 
 fn check_file(file: &File, path: &Path) -> Result<(), PrivateFileError> {
-    let metadata = file
-        .metadata()
-        .map_err(|source| io_error("inspect", path, source))?;
+    let metadata = file.metadata().map_err(|source| io_error("inspect", path, source))?;
     if !metadata.is_file() {
         return Err(PrivateFileError::NotAFile { path: path.into() });
     }
@@ -194,10 +185,7 @@ fn check_file(file: &File, path: &Path) -> Result<(), PrivateFileError> {
         });
     }
     if metadata.len() > PRIVATE_FILE_LEN_MAX {
-        return Err(PrivateFileError::TooLong {
-            path: path.into(),
-            len: metadata.len(),
-        });
+        return Err(PrivateFileError::TooLong { path: path.into(), len: metadata.len() });
     }
     Ok(())
 }
@@ -237,11 +225,7 @@ fn directory_of(path: &Path) -> &Path {
 }
 
 fn io_error(action: &'static str, path: &Path, source: io::Error) -> PrivateFileError {
-    PrivateFileError::Io {
-        action,
-        path: path.into(),
-        source,
-    }
+    PrivateFileError::Io { action, path: path.into(), source }
 }
 
 /// The path as a shell takes it.

@@ -57,10 +57,7 @@ fn roots(credential: &Credential) -> Result<RootCertStore, IdentityError> {
 /// The hub's end.
 pub(crate) fn server_config(credential: &Credential) -> Result<QuicServerConfig, IdentityError> {
     if credential.role != Role::Hub {
-        return Err(IdentityError::WrongEnd {
-            role: credential.role,
-            end: "hub",
-        });
+        return Err(IdentityError::WrongEnd { role: credential.role, end: "hub" });
     }
     let provider = provider();
     let verifier = WebPkiClientVerifier::builder_with_provider(
@@ -72,11 +69,8 @@ pub(crate) fn server_config(credential: &Credential) -> Result<QuicServerConfig,
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_client_cert_verifier(verifier)
         .with_single_cert(vec![credential.certificate_der()?], credential.key_der()?)?;
-    config.alpn_protocols = Role::ALL
-        .into_iter()
-        .filter(|role| *role != Role::Hub)
-        .map(alpn)
-        .collect();
+    config.alpn_protocols =
+        Role::ALL.into_iter().filter(|role| *role != Role::Hub).map(alpn).collect();
     // Every connection verifies the certificate anew: a resumed one would let an expired or
     // revoked credential in, and early data could be replayed.
     config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -88,10 +82,7 @@ pub(crate) fn server_config(credential: &Credential) -> Result<QuicServerConfig,
 /// A peer's end.
 pub(crate) fn client_config(credential: &Credential) -> Result<QuicClientConfig, IdentityError> {
     if credential.role == Role::Hub {
-        return Err(IdentityError::WrongEnd {
-            role: credential.role,
-            end: "peer",
-        });
+        return Err(IdentityError::WrongEnd { role: credential.role, end: "peer" });
     }
     let mut config = rustls::ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])?

@@ -9,7 +9,7 @@
 //! | nothing | nil | `()`, `None` | `None` |
 //! | truth | bool | `bool` | `bool` |
 //! | integer, -2^63 to 2^64-1 | shortest int form | `i8`-`u64` | `int` (beyond: error) |
-//! | float | float 64 (float 32 is read) | `f32`, `f64` | `float` |
+//! | float | float 64; float 32 for `f32` | `f32`, `f64` | `float` |
 //! | text | str, UTF-8 | `String`, `&str`, `char` | `str` |
 //! | bytes | bin | `Bytes`, `serde_bytes` | `bytes`, `bytearray`, `memoryview` |
 //! | list, tuple | array | `Vec`, tuples, arrays | `list` |

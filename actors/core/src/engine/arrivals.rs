@@ -64,10 +64,6 @@ impl Arrivals {
     pub(super) fn check_invariants(&self) {
         let bytes: u64 = self.early.values().map(|bytes| bytes.len() as u64).sum();
         assert_eq!(bytes, self.early_bytes);
-        assert!(
-            self.early
-                .keys()
-                .all(|ticket| !self.unwanted.contains(ticket))
-        );
+        assert!(self.early.keys().all(|ticket| !self.unwanted.contains(ticket)));
     }
 }

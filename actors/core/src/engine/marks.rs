@@ -21,9 +21,7 @@ struct Mark {
 impl DirectMarks {
     /// Whether this direct task, or a later one, has arrived.
     pub(super) fn covers(&self, task: TaskId) -> bool {
-        self.by_client
-            .get(&task.client)
-            .is_some_and(|mark| task.seq <= mark.seq)
+        self.by_client.get(&task.client).is_some_and(|mark| task.seq <= mark.seq)
     }
 
     /// Notes an arrival; says what the mark was before.
@@ -45,10 +43,7 @@ impl DirectMarks {
 
     /// All of them, by client.
     pub(super) fn list(&self) -> Vec<(ClientId, u64)> {
-        self.by_client
-            .iter()
-            .map(|(client, mark)| (*client, mark.seq))
-            .collect()
+        self.by_client.iter().map(|(client, mark)| (*client, mark.seq)).collect()
     }
 
     /// Forgets all: another ledger names its clients anew.
@@ -58,13 +53,7 @@ impl DirectMarks {
 
     fn set(&mut self, client: ClientId, seq: u64) {
         self.touches += 1;
-        self.by_client.insert(
-            client,
-            Mark {
-                seq,
-                touched: self.touches,
-            },
-        );
+        self.by_client.insert(client, Mark { seq, touched: self.touches });
         if self.by_client.len() > DIRECT_MARKS_MAX {
             // A walk over all of them, but only when a client beyond the limit comes.
             let silent = self.by_client.iter().min_by_key(|(_, mark)| mark.touched);

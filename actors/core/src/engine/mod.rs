@@ -20,6 +20,8 @@ mod reports;
 mod room;
 mod running;
 mod session;
+#[cfg(test)]
+mod tests;
 
 use bytes::Bytes;
 use phalanx_protocol::ids::{AttemptId, Ticket};

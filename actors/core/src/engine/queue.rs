@@ -56,9 +56,7 @@ impl Queue {
 
     /// The attempt at this task that waits.
     pub(super) fn attempt(&self, task: TaskId) -> Option<AttemptId> {
-        self.by_task
-            .get(&task)
-            .map(|order| self.entries[order].assignment.attempt)
+        self.by_task.get(&task).map(|order| self.entries[order].assignment.attempt)
     }
 
     /// Whether an attempt waits for this payload.
@@ -80,13 +78,7 @@ impl Queue {
             let client = assignment.attempt.task.client;
             self.lanes.entry(client).or_default().waiting.insert(order);
         }
-        self.put(
-            order,
-            Queued {
-                assignment,
-                mark_before,
-            },
-        );
+        self.put(order, Queued { assignment, mark_before });
     }
 
     /// Puts a later attempt at the same task in the place of the one that waits; hands back that.
@@ -95,16 +87,7 @@ impl Queue {
         let old = self.take(order)?;
         let mark_before = old.mark_before;
         let direct = old.assignment.direct;
-        self.put(
-            order,
-            Queued {
-                assignment: Assignment {
-                    direct,
-                    ..assignment
-                },
-                mark_before,
-            },
-        );
+        self.put(order, Queued { assignment: Assignment { direct, ..assignment }, mark_before });
         Some(old)
     }
 
@@ -153,9 +136,7 @@ impl Queue {
     /// Takes this attempt out, if it waits.
     pub(super) fn remove(&mut self, attempt: AttemptId) -> Option<Queued> {
         let order = *self.by_task.get(&attempt.task)?;
-        self.entries
-            .get(&order)
-            .filter(|queued| queued.assignment.attempt == attempt)?;
+        self.entries.get(&order).filter(|queued| queued.assignment.attempt == attempt)?;
         let queued = self.take(order)?;
         self.by_task.remove(&attempt.task);
         if queued.assignment.direct {
@@ -181,13 +162,7 @@ impl Queue {
         let mut lost_tasks = FxHashSet::default();
         let mut lost_lanes = FxHashSet::default();
         for queued in self.entries.values() {
-            let Assignment {
-                attempt,
-                direct,
-                payload,
-                gates,
-                ..
-            } = &queued.assignment;
+            let Assignment { attempt, direct, payload, gates, .. } = &queued.assignment;
             let unfed = payload.ticket().is_some()
                 || gates.iter().any(|gate| lost_tasks.contains(gate))
                 || *direct && lost_lanes.contains(&attempt.task.client);
@@ -199,19 +174,12 @@ impl Queue {
                 }
             }
         }
-        lost.into_iter()
-            .filter_map(|attempt| self.remove(attempt))
-            .collect()
+        lost.into_iter().filter_map(|attempt| self.remove(attempt)).collect()
     }
 
     /// Enters what does not depend on the place of others.
     fn put(&mut self, order: u64, mut queued: Queued) {
-        let Assignment {
-            attempt,
-            payload,
-            gates,
-            ..
-        } = &mut queued.assignment;
+        let Assignment { attempt, payload, gates, .. } = &mut queued.assignment;
         // Only what is here and was assigned before can hold it up, so that gates never close
         // a circle.
         gates.retain(|gate| {
@@ -285,13 +253,7 @@ impl Queue {
         let Some(queued) = self.entries.get(&order) else {
             return false;
         };
-        let Assignment {
-            attempt,
-            direct,
-            payload,
-            gates,
-            ..
-        } = &queued.assignment;
+        let Assignment { attempt, direct, payload, gates, .. } = &queued.assignment;
         let is_turn = || {
             let lane = self.lanes.get(&attempt.task.client);
             lane.is_some_and(|lane| !lane.running && lane.waiting.first() == Some(&order))
@@ -307,29 +269,16 @@ impl Queue {
         assert_eq!(self.by_task.len(), self.entries.len());
         let (mut tickets, mut directs, mut gated) = (0, 0, 0);
         for (order, queued) in &self.entries {
-            let Assignment {
-                attempt,
-                direct,
-                payload,
-                gates,
-                ..
-            } = &queued.assignment;
+            let Assignment { attempt, direct, payload, gates, .. } = &queued.assignment;
             assert_eq!(self.by_task.get(&attempt.task), Some(order), "{attempt}");
-            assert_eq!(
-                self.startable.contains(order),
-                self.may_start(*order),
-                "{attempt}"
-            );
+            assert_eq!(self.startable.contains(order), self.may_start(*order), "{attempt}");
             assert_eq!(self.gated.contains(order), !gates.is_empty(), "{attempt}");
             if let Some(ticket) = payload.ticket() {
                 assert_eq!(self.by_ticket.get(&ticket), Some(order), "{attempt}");
                 tickets += 1;
             }
             if *direct {
-                assert!(
-                    self.lanes[&attempt.task.client].waiting.contains(order),
-                    "{attempt}"
-                );
+                assert!(self.lanes[&attempt.task.client].waiting.contains(order), "{attempt}");
                 directs += 1;
             }
             for gate in gates {
@@ -339,23 +288,9 @@ impl Queue {
             gated += usize::from(!gates.is_empty());
         }
         assert_eq!((self.by_ticket.len(), self.gated.len()), (tickets, gated));
-        assert!(
-            self.startable
-                .iter()
-                .all(|order| self.entries.contains_key(order))
-        );
-        assert_eq!(
-            self.lanes
-                .values()
-                .map(|lane| lane.waiting.len())
-                .sum::<usize>(),
-            directs
-        );
-        assert!(
-            self.lanes
-                .values()
-                .all(|lane| lane.running || !lane.waiting.is_empty())
-        );
+        assert!(self.startable.iter().all(|order| self.entries.contains_key(order)));
+        assert_eq!(self.lanes.values().map(|lane| lane.waiting.len()).sum::<usize>(), directs);
+        assert!(self.lanes.values().all(|lane| lane.running || !lane.waiting.is_empty()));
     }
 
     /// The tasks that were handed out and have not ended.

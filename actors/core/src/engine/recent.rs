@@ -18,12 +18,7 @@ pub(super) struct Recent {
 impl Recent {
     /// Remembers at most `len_max`.
     pub(super) fn new(len_max: usize) -> Self {
-        Self {
-            len_max,
-            order: VecDeque::new(),
-            set: FxHashSet::default(),
-            marked: 0,
-        }
+        Self { len_max, order: VecDeque::new(), set: FxHashSet::default(), marked: 0 }
     }
 
     /// Whether it is remembered.

@@ -32,13 +32,7 @@ impl Reports {
         self.next_number += 1;
         self.payload_bytes += payload.len();
         self.attempts.insert(attempt);
-        self.waiting.push_back(Report {
-            number,
-            attempt,
-            outcome,
-            times,
-            payload,
-        });
+        self.waiting.push_back(Report { number, attempt, outcome, times, payload });
         &self.waiting[self.waiting.len() - 1]
     }
 
@@ -95,17 +89,10 @@ impl Reports {
     /// Panics if a fact contradicts another.
     pub(super) fn check_invariants(&self) {
         let numbers: Vec<_> = self.waiting.iter().map(|report| report.number).collect();
-        assert!(
-            numbers.is_sorted_by(|one, next| one < next),
-            "numbers {numbers:?}"
-        );
+        assert!(numbers.is_sorted_by(|one, next| one < next), "numbers {numbers:?}");
         assert!(numbers.last().is_none_or(|last| *last < self.next_number));
         assert_eq!(self.attempts.len(), self.waiting.len());
-        assert!(
-            self.waiting
-                .iter()
-                .all(|report| self.attempts.contains(&report.attempt))
-        );
+        assert!(self.waiting.iter().all(|report| self.attempts.contains(&report.attempt)));
         let bytes: u64 = self.waiting.iter().map(|report| report.payload.len()).sum();
         assert_eq!(bytes, self.payload_bytes);
     }

@@ -52,10 +52,7 @@ impl EngineRoom {
     /// Call [`Room::on_deadline`] once at the start: it learns the time by it, and so when
     /// [`HUB_LOST_MAX`] without a hub is over.
     pub fn new(profile: EngineProfile) -> Self {
-        let profile = EngineProfile {
-            slots: profile.slots.max(1),
-            ..profile
-        };
+        let profile = EngineProfile { slots: profile.slots.max(1), ..profile };
         Self {
             slots: Slots::new(profile.slots),
             profile,
@@ -80,6 +77,12 @@ impl EngineRoom {
     /// Its place in the cluster, as last granted; also while there is no session.
     pub const fn registration(&self) -> Option<Registration> {
         self.registration
+    }
+
+    /// Payloads and tickets that wait for each other's assignment.
+    #[cfg(test)]
+    pub(super) fn loose_ends_len(&self) -> usize {
+        self.arrivals.len()
     }
 
     fn on_assigned(
@@ -111,10 +114,7 @@ impl EngineRoom {
             None => assignment.payload,
         };
         let attempt = assignment.attempt;
-        self.enqueue(Assignment {
-            payload,
-            ..assignment
-        })?;
+        self.enqueue(Assignment { payload, ..assignment })?;
         if self.tombstones.remove(attempt) {
             self.abort_queued(attempt, effects)?;
         }
@@ -125,11 +125,7 @@ impl EngineRoom {
     /// the hub fences off.
     fn is_known(&self, assignment: &Assignment) -> bool {
         let AttemptId { task, number } = assignment.attempt;
-        let running = self
-            .slots
-            .get(task)
-            .filter(|run| run.wanted)
-            .map(|run| run.attempt);
+        let running = self.slots.get(task).filter(|run| run.wanted).map(|run| run.attempt);
         let queued = self.queue.attempt(task);
         // A queued one may be replaced even if it is direct: it has not been started.
         let seen = assignment.direct && queued.is_none() && self.marks.covers(task);
@@ -145,11 +141,7 @@ impl EngineRoom {
             let old = self.queue.replace(assignment);
             return self.refuse_payload(old);
         }
-        let mark_before = if assignment.direct {
-            self.marks.advance(task)
-        } else {
-            None
-        };
+        let mark_before = if assignment.direct { self.marks.advance(task) } else { None };
         self.queue.push(assignment, mark_before);
         Ok(())
     }
@@ -177,8 +169,7 @@ impl EngineRoom {
         if self.link != Link::Registered {
             return self.out_of_turn();
         }
-        self.reports
-            .confirm(up_to, |attempt| self.settled.insert(attempt))
+        self.reports.confirm(up_to, |attempt| self.settled.insert(attempt))
     }
 
     /// Control overtakes: this is heard in every state of the link.
@@ -188,11 +179,7 @@ impl EngineRoom {
         effects: &mut Vec<EngineEffect>,
     ) -> Result<(), RuleBroken> {
         let queued = self.queue.attempt(attempt.task);
-        let running = self
-            .slots
-            .get(attempt.task)
-            .filter(|run| run.wanted)
-            .map(|run| run.attempt);
+        let running = self.slots.get(attempt.task).filter(|run| run.wanted).map(|run| run.attempt);
         if queued == Some(attempt) {
             return self.abort_queued(attempt, effects);
         }
@@ -262,19 +249,9 @@ impl EngineRoom {
             let Some(assignment) = self.queue.start_next() else {
                 return;
             };
-            let Assignment {
-                attempt,
-                direct,
-                method,
-                payload,
-                ..
-            } = assignment;
+            let Assignment { attempt, direct, method, payload, .. } = assignment;
             self.slots.start(now, attempt, direct);
-            effects.push(EngineEffect::Start {
-                attempt,
-                method,
-                payload,
-            });
+            effects.push(EngineEffect::Start { attempt, method, payload });
         }
     }
 
@@ -309,12 +286,7 @@ impl EngineRoom {
                 return attempts.into_iter().map(abort).fold(Ok(()), Result::and);
             }
             EngineEvent::EndRequested(reason) => self.end(reason, effects),
-            EngineEvent::Ran {
-                attempt,
-                outcome,
-                times,
-                payload,
-            } => {
+            EngineEvent::Ran { attempt, outcome, times, payload } => {
                 self.on_ran(attempt, outcome, times, payload, effects);
             }
         }
@@ -344,10 +316,9 @@ impl Room for EngineRoom {
         match self.link {
             _ if self.ended => None,
             Link::Registered => self.slots.next_news(),
-            Link::Down | Link::Open | Link::Leaving => Some(
-                self.unregistered_since
-                    .map_or(Time::ZERO, |since| since + HUB_LOST_MAX),
-            ),
+            Link::Down | Link::Open | Link::Leaving => {
+                Some(self.unregistered_since.map_or(Time::ZERO, |since| since + HUB_LOST_MAX))
+            }
         }
     }
 
@@ -357,10 +328,7 @@ impl Room for EngineRoom {
         }
         self.note_time(now);
         self.tell_started(now, effects);
-        if self
-            .unregistered_since
-            .is_some_and(|since| now >= since + HUB_LOST_MAX)
-        {
+        if self.unregistered_since.is_some_and(|since| now >= since + HUB_LOST_MAX) {
             self.end(format!("no hub for {} s", HUB_LOST_MAX.as_secs()), effects);
         }
     }
@@ -379,20 +347,11 @@ impl Room for EngineRoom {
         if self.link == Link::Down {
             assert_eq!(self.arrivals.len(), 0, "nothing of a session is left");
             let waits = |queued: &Queued| queued.assignment.payload.ticket().is_some();
-            assert!(
-                !self.queue.iter().any(waits),
-                "a payload that will not come"
-            );
+            assert!(!self.queue.iter().any(waits), "a payload that will not come");
         }
         for queued in self.queue.iter().map(|queued| queued.assignment.attempt) {
-            assert!(
-                !self.reports.contains(queued),
-                "{queued} is queued and reported"
-            );
-            assert!(
-                !self.tombstones.contains(queued),
-                "{queued} is queued and aborted"
-            );
+            assert!(!self.reports.contains(queued), "{queued} is queued and reported");
+            assert!(!self.tombstones.contains(queued), "{queued} is queued and aborted");
         }
     }
 }

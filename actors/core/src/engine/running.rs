@@ -32,11 +32,7 @@ pub(super) struct Run {
 impl Slots {
     /// This many, all free.
     pub(super) fn new(slots: u32) -> Self {
-        Self {
-            slots: slots as usize,
-            runs: BTreeMap::new(),
-            untold: BTreeSet::new(),
-        }
+        Self { slots: slots as usize, runs: BTreeMap::new(), untold: BTreeSet::new() }
     }
 
     /// How many run.
@@ -56,22 +52,14 @@ impl Slots {
 
     /// Takes a slot.
     pub(super) fn start(&mut self, now: Time, attempt: AttemptId, direct: bool) {
-        let run = Run {
-            attempt,
-            direct,
-            wanted: true,
-            started: now,
-            interrupted: false,
-        };
+        let run = Run { attempt, direct, wanted: true, started: now, interrupted: false };
         self.runs.insert(attempt.task, run);
         self.untold.insert((now, attempt.task));
     }
 
     /// Frees the slot of this attempt, if it runs.
     pub(super) fn end(&mut self, attempt: AttemptId) -> Option<Run> {
-        self.runs
-            .get(&attempt.task)
-            .filter(|run| run.attempt == attempt)?;
+        self.runs.get(&attempt.task).filter(|run| run.attempt == attempt)?;
         let run = self.runs.remove(&attempt.task)?;
         self.untold.remove(&(run.started, attempt.task));
         Some(run)
@@ -80,19 +68,13 @@ impl Slots {
     /// Whether this attempt runs and must be interrupted: only the first time, for code that is
     /// cleaning up after an interrupt shall not meet a second one.
     pub(super) fn interrupt(&mut self, attempt: AttemptId) -> bool {
-        let run = self
-            .runs
-            .get_mut(&attempt.task)
-            .filter(|run| run.attempt == attempt);
+        let run = self.runs.get_mut(&attempt.task).filter(|run| run.attempt == attempt);
         run.is_some_and(|run| !std::mem::replace(&mut run.interrupted, true))
     }
 
     /// The hub does not want to hear of this attempt any more.
     pub(super) fn disown(&mut self, attempt: AttemptId) {
-        let run = self
-            .runs
-            .get_mut(&attempt.task)
-            .filter(|run| run.attempt == attempt);
+        let run = self.runs.get_mut(&attempt.task).filter(|run| run.attempt == attempt);
         if let Some(run) = run {
             run.wanted = false;
             self.untold.remove(&(run.started, attempt.task));
@@ -111,9 +93,7 @@ impl Slots {
 
     /// When the next one has run for [`STARTED_AFTER`] untold.
     pub(super) fn next_news(&self) -> Option<Time> {
-        self.untold
-            .first()
-            .map(|(started, _)| *started + STARTED_AFTER)
+        self.untold.first().map(|(started, _)| *started + STARTED_AFTER)
     }
 
     /// One that has run for [`STARTED_AFTER`] untold; from now on it counts as told.
@@ -125,21 +105,13 @@ impl Slots {
 
     /// Panics if a fact contradicts another.
     pub(super) fn check_invariants(&self) {
-        assert!(
-            self.runs.len() <= self.slots,
-            "{} run in {} slots",
-            self.runs.len(),
-            self.slots
-        );
+        assert!(self.runs.len() <= self.slots, "{} run in {} slots", self.runs.len(), self.slots);
         for (task, run) in &self.runs {
             assert_eq!(run.attempt.task, *task);
         }
         for (started, task) in &self.untold {
             let run = &self.runs[task];
-            assert!(
-                run.wanted && run.started == *started,
-                "{task} is to be told of"
-            );
+            assert!(run.wanted && run.started == *started, "{task} is to be told of");
         }
     }
 }

@@ -30,11 +30,7 @@ impl EngineRoom {
         Inventory {
             previous: self.registration,
             running: running.map(|run| run.attempt).collect(),
-            queued: self
-                .queue
-                .iter()
-                .map(|queued| queued.assignment.attempt)
-                .collect(),
+            queued: self.queue.iter().map(|queued| queued.assignment.attempt).collect(),
             unconfirmed: self.reports.iter().map(|report| report.attempt).collect(),
             direct_marks: self.marks.list(),
         }
@@ -56,11 +52,7 @@ impl EngineRoom {
         self.link = Link::Down;
         self.arrivals.clear();
         let mut restored = FxHashSet::default();
-        for Queued {
-            assignment,
-            mark_before,
-        } in self.queue.lose_unfed()
-        {
+        for Queued { assignment, mark_before } in self.queue.lose_unfed() {
             let client = assignment.attempt.task.client;
             if assignment.direct && restored.insert(client) {
                 self.marks.restore(client, mark_before);
@@ -122,11 +114,7 @@ impl EngineRoom {
     /// Something that only a registered engine may be told. After a rule was broken, what the old
     /// session still brings is not news.
     pub(super) fn out_of_turn(&self) -> Result<(), RuleBroken> {
-        if self.link == Link::Open {
-            Err(RuleBroken)
-        } else {
-            Ok(())
-        }
+        if self.link == Link::Open { Err(RuleBroken) } else { Ok(()) }
     }
 
     pub(super) fn tell_started(&mut self, now: Time, effects: &mut Vec<EngineEffect>) {

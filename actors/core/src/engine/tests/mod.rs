@@ -1,0 +1,8 @@
+//! Tests of the engine room: tables here, random orders of events in `properties`.
+
+mod limits;
+mod properties;
+mod sessions;
+mod tables;
+mod text;
+mod world;

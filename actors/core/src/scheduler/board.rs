@@ -106,10 +106,7 @@ impl Board {
         vitals: impl Fn(ClassId) -> Option<Vitals>,
     ) {
         assert_eq!(&self.classes, expected);
-        assert!(
-            self.heads.len() <= 2 * self.classes.len() + SLACK,
-            "stale heads pile up"
-        );
+        assert!(self.heads.len() <= 2 * self.classes.len() + SLACK, "stale heads pile up");
         let mut living = FxHashSet::default();
         for Reverse(head) in &self.heads {
             let Some(vitals) = vitals(head.class).filter(|vitals| vitals.birth == head.birth)
@@ -119,11 +116,7 @@ impl Board {
             assert!(head.arrival <= vitals.arrival, "not a lower bound");
             assert!(living.insert(head.class), "a class has two heads");
         }
-        let served = expected
-            .iter()
-            .copied()
-            .filter(|&class| can_serve(class))
-            .collect();
+        let served = expected.iter().copied().filter(|&class| can_serve(class)).collect();
         assert_eq!(living, served);
     }
 }

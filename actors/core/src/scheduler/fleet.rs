@@ -97,10 +97,7 @@ pub(super) struct Fleet {
 
 impl Fleet {
     pub(super) fn new(hwm: Hwm) -> Self {
-        Self {
-            hwm,
-            ..Self::default()
-        }
+        Self { hwm, ..Self::default() }
     }
 
     /// Adds an engine without tasks and without a rank. Says its kind, and whether that is new.
@@ -110,10 +107,7 @@ impl Fleet {
         slots: u32,
         methods: &[MethodName],
     ) -> (KindId, bool) {
-        let mut ids: Vec<_> = methods
-            .iter()
-            .map(|name| self.methods.intern(Some(name)))
-            .collect();
+        let mut ids: Vec<_> = methods.iter().map(|name| self.methods.intern(Some(name))).collect();
         ids.sort_unstable();
         ids.dedup();
         let ids: Arc<[MethodId]> = ids.into();
@@ -135,11 +129,7 @@ impl Fleet {
     }
 
     fn add_kind(&mut self, methods: Arc<[MethodId]>) -> KindId {
-        let row = Kind {
-            methods: methods.clone(),
-            engines: 0,
-            room: BTreeSet::new(),
-        };
+        let row = Kind { methods: methods.clone(), engines: 0, room: BTreeSet::new() };
         let kind = KindId(self.kinds.insert(row));
         self.methods.add_kind(kind, &methods);
         self.kind_ids.insert(methods, kind);
@@ -161,10 +151,7 @@ impl Fleet {
             self.kind_ids.remove(&kind.methods);
             self.methods.remove_kind(engine.kind, &kind.methods);
         }
-        Some(Wreck {
-            tasks: engine.tasks,
-            extinct,
-        })
+        Some(Wreck { tasks: engine.tasks, extinct })
     }
 
     /// Whether nothing is kept.
@@ -190,9 +177,7 @@ impl Fleet {
 
     /// Whether it is there and may have tasks of this method.
     pub(super) fn offers(&self, id: EngineId, method: MethodId) -> bool {
-        self.engines
-            .get(&id)
-            .is_some_and(|engine| self.kind_offers(engine.kind, method))
+        self.engines.get(&id).is_some_and(|engine| self.kind_offers(engine.kind, method))
     }
 
     fn kind_offers(&self, kind: KindId, method: MethodId) -> bool {
@@ -220,9 +205,7 @@ impl Fleet {
         let rank = match engines {
             None => {
                 let kinds = self.methods.kinds(method).iter();
-                kinds
-                    .filter_map(|kind| self.kinds[kind.0].room.first())
-                    .min()
+                kinds.filter_map(|kind| self.kinds[kind.0].room.first()).min()
             }
             Some(engines) => {
                 let engines = engines.iter().filter_map(|id| self.engines.get(id));
@@ -286,9 +269,7 @@ impl Fleet {
 
     /// The methods of each kind, for checks.
     pub(super) fn methods_of_kinds(&self) -> impl Iterator<Item = MethodId> {
-        self.kinds
-            .iter()
-            .flat_map(|(_, kind)| kind.methods.iter().copied())
+        self.kinds.iter().flat_map(|(_, kind)| kind.methods.iter().copied())
     }
 
     /// The engines with room that may have tasks of this method, for checks.
@@ -306,10 +287,7 @@ impl Fleet {
         let mut methods: FxHashMap<EngineId, Vec<Option<MethodId>>> = FxHashMap::default();
         for (task, place) in tasks {
             if let Place::Assigned { engine, method } = place {
-                assert!(
-                    self.engines[engine].tasks.contains(task),
-                    "{task} is not on {engine}"
-                );
+                assert!(self.engines[engine].tasks.contains(task), "{task} is not on {engine}");
                 assert!(method.is_none_or(|method| self.offers(*engine, method)));
                 methods.entry(*engine).or_default().push(*method);
             }
@@ -318,25 +296,14 @@ impl Fleet {
         let mut engines: FxHashMap<KindId, usize> = FxHashMap::default();
         for (&id, engine) in &self.engines {
             let methods = methods.remove(&id).unwrap_or_default();
-            assert_eq!(
-                methods.len(),
-                engine.tasks.len(),
-                "{id} has a task that is not noted"
-            );
+            assert_eq!(methods.len(), engine.tasks.len(), "{id} has a task that is not noted");
             engine.backlog.check(methods.into_iter());
             assert_eq!(engine.rank, engine.rank_now(id, self.hwm));
             room.entry(engine.kind).or_default().extend(engine.rank);
             *engines.entry(engine.kind).or_default() += 1;
         }
-        assert_eq!(
-            room.values().map(BTreeSet::len).sum::<usize>(),
-            self.with_room_len
-        );
-        assert_eq!(
-            engines.len(),
-            self.kinds.len(),
-            "a kind is kept that has no engine"
-        );
+        assert_eq!(room.values().map(BTreeSet::len).sum::<usize>(), self.with_room_len);
+        assert_eq!(engines.len(), self.kinds.len(), "a kind is kept that has no engine");
         assert_eq!(self.kind_ids.len(), self.kinds.len());
         for (id, kind) in self.kinds.iter() {
             assert_eq!(engines[&KindId(id)], kind.engines);
@@ -349,8 +316,6 @@ impl Fleet {
     }
 
     fn engine_mut(&mut self, id: EngineId) -> &mut Engine {
-        self.engines
-            .get_mut(&id)
-            .expect("the room names engines that are there")
+        self.engines.get_mut(&id).expect("the room names engines that are there")
     }
 }

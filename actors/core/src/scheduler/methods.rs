@@ -37,9 +37,7 @@ pub(super) struct Methods {
 impl Methods {
     /// The number of a method in use.
     pub(super) fn find(&self, name: Option<&MethodName>) -> Option<MethodId> {
-        name.map_or(Some(MethodId::NONE), |name| {
-            self.ids.get(name).copied().map(MethodId)
-        })
+        name.map_or(Some(MethodId::NONE), |name| self.ids.get(name).copied().map(MethodId))
     }
 
     /// The number of a method, which the caller will [`Methods::hold`] if it was not in use.
@@ -52,11 +50,7 @@ impl Methods {
         if let Some(id) = self.ids.get(name) {
             return MethodId(*id);
         }
-        let id = rows.insert(Method {
-            name: name.clone(),
-            uses: 0,
-            kinds: Vec::new(),
-        });
+        let id = rows.insert(Method { name: name.clone(), uses: 0, kinds: Vec::new() });
         self.ids.insert(name.clone(), id);
         MethodId(id)
     }
@@ -120,11 +114,7 @@ impl Methods {
             *uses.entry(method.0).or_default() += 1;
         }
         assert_eq!(self.ids.len(), self.rows.len());
-        assert_eq!(
-            uses.len(),
-            self.rows.len(),
-            "a method is kept that nobody names"
-        );
+        assert_eq!(uses.len(), self.rows.len(), "a method is kept that nobody names");
         for (id, row) in self.rows.iter() {
             assert_eq!(self.ids.get(&row.name), Some(&id));
             assert_eq!(uses.get(&id), Some(&row.uses), "uses of {}", row.name);

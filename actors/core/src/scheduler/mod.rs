@@ -94,10 +94,7 @@ pub struct Scheduler {
 impl Scheduler {
     /// A room without engines and tasks.
     pub fn with_settings(settings: Settings) -> Self {
-        Self {
-            fleet: Fleet::new(settings.hwm),
-            ..Self::default()
-        }
+        Self { fleet: Fleet::new(settings.hwm), ..Self::default() }
     }
 
     /// How many tasks wait for an engine.
@@ -122,12 +119,7 @@ impl Scheduler {
     }
 
     fn place(&mut self, ready: ReadyTask, effects: &mut Vec<SchedulerEffect>) {
-        let ReadyTask {
-            task,
-            method,
-            engines,
-            follows,
-        } = ready;
+        let ReadyTask { task, method, engines, follows } = ready;
         if self.tasks.contains_key(&task) {
             return;
         }
@@ -136,10 +128,7 @@ impl Scheduler {
             && follows
             && !engines.iter().any(|&engine| self.fleet.has(engine))
         {
-            effects.push(SchedulerEffect {
-                task,
-                verdict: SchedulerVerdict::Unplaceable,
-            });
+            effects.push(SchedulerEffect { task, verdict: SchedulerVerdict::Unplaceable });
             return;
         }
         let known = self.fleet.methods.find(method.as_ref());
@@ -152,11 +141,7 @@ impl Scheduler {
             self.fleet.rank(engine);
         } else {
             let method = known.unwrap_or_else(|| self.fleet.methods.intern(method.as_ref()));
-            let needs = Needs {
-                method,
-                follows: follows && engines.is_some(),
-                engines,
-            };
+            let needs = Needs { method, follows: follows && engines.is_some(), engines };
             let place = self.queue.push(task, needs, &mut self.fleet);
             self.tasks.insert(task, place);
         }
@@ -176,12 +161,7 @@ impl Scheduler {
     }
 
     fn engine_up(&mut self, capacity: EngineCapacity, effects: &mut Vec<SchedulerEffect>) {
-        let EngineCapacity {
-            engine,
-            slots,
-            methods,
-            assigned,
-        } = capacity;
+        let EngineCapacity { engine, slots, methods, assigned } = capacity;
         self.remove_engine(engine);
         let kind = self.fleet.add(engine, slots, &methods);
         self.queue.engine_up(engine, kind, &self.fleet);
@@ -204,10 +184,7 @@ impl Scheduler {
                 let method = self.queue.forget(class, &self.tasks, &mut self.fleet);
                 self.fleet.offers(engine, method).then_some(method)
             }
-            Some(Place::Assigned {
-                engine: other,
-                method,
-            }) => {
+            Some(Place::Assigned { engine: other, method }) => {
                 self.fleet.free(other, task, method, None);
                 relieved = (other != engine).then_some(other);
                 method.filter(|&method| self.fleet.offers(engine, method))
@@ -222,15 +199,9 @@ impl Scheduler {
         if !self.remove_engine(engine) {
             return;
         }
-        for task in self
-            .queue
-            .take_stranded(engine, &self.tasks, &mut self.fleet)
-        {
+        for task in self.queue.take_stranded(engine, &self.tasks, &mut self.fleet) {
             self.tasks.remove(&task);
-            effects.push(SchedulerEffect {
-                task,
-                verdict: SchedulerVerdict::Unplaceable,
-            });
+            effects.push(SchedulerEffect { task, verdict: SchedulerVerdict::Unplaceable });
         }
     }
 
@@ -265,17 +236,8 @@ impl Scheduler {
         effects: &mut Vec<SchedulerEffect>,
     ) {
         self.fleet.assign(engine, task, method);
-        self.tasks.insert(
-            task,
-            Place::Assigned {
-                engine,
-                method: Some(method),
-            },
-        );
-        effects.push(SchedulerEffect {
-            task,
-            verdict: SchedulerVerdict::Assign(engine),
-        });
+        self.tasks.insert(task, Place::Assigned { engine, method: Some(method) });
+        effects.push(SchedulerEffect { task, verdict: SchedulerVerdict::Assign(engine) });
     }
 }
 
@@ -310,8 +272,6 @@ impl Room for Scheduler {
     fn check_invariants(&self) {
         self.fleet.check(&self.tasks);
         self.queue.check(&self.tasks, &self.fleet);
-        self.fleet
-            .methods
-            .check(self.queue.methods().chain(self.fleet.methods_of_kinds()));
+        self.fleet.methods.check(self.queue.methods().chain(self.fleet.methods_of_kinds()));
     }
 }

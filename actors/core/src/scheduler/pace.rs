@@ -100,10 +100,7 @@ impl Backlog {
             self.nanos -= AHEAD_NANOS;
             return;
         };
-        let pace = self
-            .paces
-            .get_mut(&method)
-            .expect("made when the task was added");
+        let pace = self.paces.get_mut(&method).expect("made when the task was added");
         self.nanos -= u64::from(pace.tasks) * pace.cost_nanos;
         pace.tasks -= 1;
         if let Some(ran) = ran {

@@ -48,20 +48,13 @@ struct Class {
 impl Class {
     fn vitals(&self) -> Option<Vitals> {
         let arrival = self.entries.front()?.arrival;
-        Some(Vitals {
-            birth: self.birth,
-            arrival,
-        })
+        Some(Vitals { birth: self.birth, arrival })
     }
 
     /// Drops what is dead at the front, and everywhere if it is more than what is alive.
     fn tidy(&mut self, id: ClassId, tasks: &Tasks) {
         let alive = |entry: &Entry| {
-            tasks.get(&entry.task)
-                == Some(&Place::Queued {
-                    class: id,
-                    arrival: entry.arrival,
-                })
+            tasks.get(&entry.task) == Some(&Place::Queued { class: id, arrival: entry.arrival })
         };
         while self.dead_len > 0 && self.entries.front().is_some_and(|entry| !alive(entry)) {
             self.entries.pop_front();
@@ -108,10 +101,7 @@ impl Queue {
 
     /// Appends a task; says what to note about it.
     pub(super) fn push(&mut self, task: TaskId, needs: Needs, fleet: &mut Fleet) -> Place {
-        let entry = Entry {
-            arrival: self.arrivals,
-            task,
-        };
+        let entry = Entry { arrival: self.arrivals, task };
         self.arrivals += 1;
         self.len += 1;
         let class = if let Some(&class) = self.ids.get(&needs) {
@@ -120,29 +110,18 @@ impl Queue {
         } else {
             self.make_class(needs, entry, fleet)
         };
-        Place::Queued {
-            class,
-            arrival: entry.arrival,
-        }
+        Place::Queued { class, arrival: entry.arrival }
     }
 
     /// The class of which this engine is to be given the next task.
     pub(super) fn first_for(&mut self, engine: EngineId, kind: KindId) -> Option<ClassId> {
-        let Self {
-            classes, boards, ..
-        } = self;
+        let Self { classes, boards, .. } = self;
         let mut first = |reader| {
-            boards
-                .get_mut(&reader)?
-                .first(|class| classes.get(class).and_then(Class::vitals))
+            boards.get_mut(&reader)?.first(|class| classes.get(class).and_then(Class::vitals))
         };
         let of_kind = first(Reader::Kind(kind));
         let of_engine = first(Reader::Engine(engine));
-        of_kind
-            .into_iter()
-            .chain(of_engine)
-            .min()
-            .map(|(_, class)| class)
+        of_kind.into_iter().chain(of_engine).min().map(|(_, class)| class)
     }
 
     /// Takes the first task of a class. The caller notes at once where it is now.
@@ -180,17 +159,10 @@ impl Queue {
         if is_new {
             let methods = fleet.methods_of_kind(kind).iter().copied();
             for method in methods.chain([MethodId::NONE]) {
-                let needs = Needs {
-                    method,
-                    engines: None,
-                    follows: false,
-                };
+                let needs = Needs { method, engines: None, follows: false };
                 if let Some(&class) = self.ids.get(&needs) {
                     let head = self.head(class);
-                    self.boards
-                        .entry(Reader::Kind(kind))
-                        .or_default()
-                        .post(class, Some(head));
+                    self.boards.entry(Reader::Kind(kind)).or_default().post(class, Some(head));
                 }
             }
         }
@@ -243,11 +215,7 @@ impl Queue {
         for class in classes {
             let row = &mut self.classes[class];
             let alive = |entry: &Entry| {
-                tasks.get(&entry.task)
-                    == Some(&Place::Queued {
-                        class,
-                        arrival: entry.arrival,
-                    })
+                tasks.get(&entry.task) == Some(&Place::Queued { class, arrival: entry.arrival })
             };
             let before = stranded.len();
             stranded.extend(row.entries.drain(..).filter(alive));
@@ -268,14 +236,8 @@ impl Queue {
     }
 
     fn head(&self, class: ClassId) -> Head {
-        let vitals = self.classes[class]
-            .vitals()
-            .expect("a class is never empty");
-        Head {
-            arrival: vitals.arrival,
-            class,
-            birth: vitals.birth,
-        }
+        let vitals = self.classes[class].vitals().expect("a class is never empty");
+        Head { arrival: vitals.arrival, class, birth: vitals.birth }
     }
 
     fn make_class(&mut self, needs: Needs, first: Entry, fleet: &mut Fleet) -> ClassId {
@@ -293,19 +255,13 @@ impl Queue {
         match &needs.engines {
             None => {
                 for &kind in fleet.methods.kinds(needs.method) {
-                    self.boards
-                        .entry(Reader::Kind(kind))
-                        .or_default()
-                        .post(class, Some(head));
+                    self.boards.entry(Reader::Kind(kind)).or_default().post(class, Some(head));
                 }
             }
             Some(engines) => {
                 for &engine in engines {
                     let head = fleet.offers(engine, needs.method).then_some(head);
-                    self.boards
-                        .entry(Reader::Engine(engine))
-                        .or_default()
-                        .post(class, head);
+                    self.boards.entry(Reader::Engine(engine)).or_default().post(class, head);
                 }
             }
         }
@@ -316,13 +272,9 @@ impl Queue {
     fn drop_class(&mut self, class: ClassId, fleet: &mut Fleet) {
         let needs = self.classes.remove(class).needs;
         self.ids.remove(&needs);
-        let Self {
-            classes, boards, ..
-        } = self;
+        let Self { classes, boards, .. } = self;
         let mut unpost = |reader| {
-            let board = boards
-                .get_mut(&reader)
-                .expect("made when the class was posted");
+            let board = boards.get_mut(&reader).expect("made when the class was posted");
             board.unpost(class, |class| classes.get(class).and_then(Class::vitals));
             if board.is_empty() {
                 boards.remove(&reader);
@@ -333,9 +285,7 @@ impl Queue {
                 let kinds = fleet.methods.kinds(needs.method);
                 kinds.iter().for_each(|&kind| unpost(Reader::Kind(kind)));
             }
-            Some(engines) => engines
-                .iter()
-                .for_each(|&engine| unpost(Reader::Engine(engine))),
+            Some(engines) => engines.iter().for_each(|&engine| unpost(Reader::Engine(engine))),
         }
         fleet.methods.release(needs.method);
     }
@@ -354,35 +304,24 @@ impl Queue {
             assert_eq!(self.ids.get(&class.needs), Some(&id));
             assert!(class.entries.iter().is_sorted_by_key(|entry| entry.arrival));
             let alive = |entry: &&Entry| {
-                tasks.get(&entry.task)
-                    == Some(&Place::Queued {
-                        class: id,
-                        arrival: entry.arrival,
-                    })
+                tasks.get(&entry.task) == Some(&Place::Queued { class: id, arrival: entry.arrival })
             };
-            assert!(
-                class.entries.front().as_ref().is_some_and(alive),
-                "class {id} has no head"
-            );
+            assert!(class.entries.front().as_ref().is_some_and(alive), "class {id} has no head");
             let class_alive_len = class.entries.iter().filter(alive).count();
             assert_eq!(class_alive_len + class.dead_len, class.entries.len());
+            assert!(class.dead_len <= class_alive_len, "class {id} keeps what is dead");
             alive_len += class_alive_len;
             let listed = class.needs.engines.as_deref();
             let up = listed.map_or(0, |listed| listed.iter().filter(|e| fleet.has(**e)).count());
             assert_eq!(class.engines_up, up);
-            assert!(
-                !class.needs.follows || up > 0,
-                "class {id} waits for engines that are gone"
-            );
+            assert!(!class.needs.follows || up > 0, "class {id} waits for engines that are gone");
             for engine in fleet.with_room_for(class.needs.method) {
                 let may = listed.is_none_or(|listed| listed.contains(&engine));
                 assert!(!may, "{engine} has room for class {id}");
             }
         }
         assert_eq!(alive_len, self.len);
-        let queued = tasks
-            .values()
-            .filter(|place| matches!(place, Place::Queued { .. }));
+        let queued = tasks.values().filter(|place| matches!(place, Place::Queued { .. }));
         assert_eq!(queued.count(), self.len);
         self.check_boards(fleet);
     }
@@ -394,20 +333,13 @@ impl Queue {
             let kinds = fleet.methods.kinds(needs.method);
             let readers: Vec<_> = match &needs.engines {
                 None => kinds.iter().map(|&kind| Reader::Kind(kind)).collect(),
-                Some(engines) => engines
-                    .iter()
-                    .map(|&engine| Reader::Engine(engine))
-                    .collect(),
+                Some(engines) => engines.iter().map(|&engine| Reader::Engine(engine)).collect(),
             };
             for reader in readers {
                 expected.entry(reader).or_default().insert(id);
             }
         }
-        assert_eq!(
-            expected.len(),
-            self.boards.len(),
-            "a board is kept that is empty"
-        );
+        assert_eq!(expected.len(), self.boards.len(), "a board is kept that is empty");
         for (reader, expected) in &expected {
             let can_serve = |class: ClassId| match *reader {
                 Reader::Kind(_) => true,

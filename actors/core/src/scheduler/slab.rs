@@ -22,9 +22,7 @@ impl<T> Slab<T> {
     }
 
     pub(super) fn remove(&mut self, number: u32) -> T {
-        let row = self.rows[number as usize]
-            .take()
-            .expect("the caller names a row that is there");
+        let row = self.rows[number as usize].take().expect("the caller names a row that is there");
         self.vacant.push(number);
         row
     }
@@ -34,9 +32,7 @@ impl<T> Slab<T> {
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
-        (0..)
-            .zip(&self.rows)
-            .filter_map(|(number, row)| Some((number, row.as_ref()?)))
+        (0..).zip(&self.rows).filter_map(|(number, row)| Some((number, row.as_ref()?)))
     }
 
     pub(super) const fn len(&self) -> usize {
@@ -46,10 +42,7 @@ impl<T> Slab<T> {
 
 impl<T> Default for Slab<T> {
     fn default() -> Self {
-        Self {
-            rows: Vec::new(),
-            vacant: Vec::new(),
-        }
+        Self { rows: Vec::new(), vacant: Vec::new() }
     }
 }
 
@@ -57,16 +50,12 @@ impl<T> Index<u32> for Slab<T> {
     type Output = T;
 
     fn index(&self, number: u32) -> &T {
-        self.rows[number as usize]
-            .as_ref()
-            .expect("the caller names a row that is there")
+        self.rows[number as usize].as_ref().expect("the caller names a row that is there")
     }
 }
 
 impl<T> IndexMut<u32> for Slab<T> {
     fn index_mut(&mut self, number: u32) -> &mut T {
-        self.rows[number as usize]
-            .as_mut()
-            .expect("the caller names a row that is there")
+        self.rows[number as usize].as_mut().expect("the caller names a row that is there")
     }
 }

@@ -26,8 +26,7 @@ struct ModelEngine {
 
 impl ModelEngine {
     fn offers(&self, need: &Need) -> bool {
-        need.as_ref()
-            .is_none_or(|method| self.methods.contains(method))
+        need.as_ref().is_none_or(|method| self.methods.contains(method))
     }
 
     fn has_room(&self, hwm: Hwm) -> bool {
@@ -83,12 +82,7 @@ pub(super) struct Model {
 
 impl Model {
     pub(super) const fn new(hwm: Hwm) -> Self {
-        Self {
-            hwm,
-            engines: Vec::new(),
-            queue: Vec::new(),
-            assignments: 0,
-        }
+        Self { hwm, engines: Vec::new(), queue: Vec::new(), assignments: 0 }
     }
 
     pub(super) fn handle(&mut self, event: SchedulerEvent) -> Vec<SchedulerEffect> {
@@ -131,8 +125,7 @@ impl Model {
                 assigned: self.tasks_on(engine.id),
             })
         });
-        up.chain(self.queue.iter().cloned().map(SchedulerEvent::Place))
-            .collect()
+        up.chain(self.queue.iter().cloned().map(SchedulerEvent::Place)).collect()
     }
 
     fn engine_up(&mut self, capacity: EngineCapacity, effects: &mut Vec<SchedulerEffect>) {
@@ -187,9 +180,7 @@ impl Model {
         let freest = with_room.min_by(|a, b| {
             let load = |engine: &ModelEngine| engine.tasks.len() as u64;
             let shares = (load(a) * b.slots).cmp(&(load(b) * a.slots));
-            shares
-                .then(a.last_assigned.cmp(&b.last_assigned))
-                .then(a.id.cmp(&b.id))
+            shares.then(a.last_assigned.cmp(&b.last_assigned)).then(a.id.cmp(&b.id))
         });
         let id = freest.map(|engine| engine.id);
         self.queue.push(task);
@@ -217,11 +208,7 @@ impl Model {
 
     fn fill(&mut self, id: EngineId, effects: &mut Vec<SchedulerEffect>) {
         loop {
-            let engine = self
-                .engines
-                .iter()
-                .find(|engine| engine.id == id)
-                .expect("it is up");
+            let engine = self.engines.iter().find(|engine| engine.id == id).expect("it is up");
             let first = self.queue.iter().position(|task| may_have(engine, task));
             match first {
                 Some(at) if engine.has_room(self.hwm) => self.give(at, id, effects),
@@ -233,18 +220,11 @@ impl Model {
     fn give(&mut self, at: usize, id: EngineId, effects: &mut Vec<SchedulerEffect>) {
         let task = self.queue.remove(at);
         self.assignments += 1;
-        let engine = self
-            .engines
-            .iter_mut()
-            .find(|engine| engine.id == id)
-            .expect("it is up");
+        let engine = self.engines.iter_mut().find(|engine| engine.id == id).expect("it is up");
         assert!(engine.has_room(self.hwm), "over the window");
         engine.last_assigned = self.assignments;
         engine.tasks.push((task.task, Some(task.method)));
-        effects.push(SchedulerEffect {
-            task: task.task,
-            verdict: SchedulerVerdict::Assign(id),
-        });
+        effects.push(SchedulerEffect { task: task.task, verdict: SchedulerVerdict::Assign(id) });
     }
 
     fn drop_stranded(&mut self, effects: &mut Vec<SchedulerEffect>) {
@@ -257,10 +237,7 @@ impl Model {
             let stranded = task.follows && gone;
             if stranded {
                 let verdict = SchedulerVerdict::Unplaceable;
-                effects.push(SchedulerEffect {
-                    task: task.task,
-                    verdict,
-                });
+                effects.push(SchedulerEffect { task: task.task, verdict });
             }
             !stranded
         });
@@ -268,23 +245,13 @@ impl Model {
 
     /// Work is conserved, and nothing is in two places.
     fn check(&self) {
-        for task in &self.queue {
-            for engine in self.engines.iter().filter(|engine| may_have(engine, task)) {
-                assert!(
-                    !engine.has_room(self.hwm),
-                    "{} idles, {} waits",
-                    engine.id,
-                    task.task
-                );
-            }
+        for engine in self.engines.iter().filter(|engine| engine.has_room(self.hwm)) {
+            let waits = self.queue.iter().find(|task| may_have(engine, task));
+            assert!(waits.is_none(), "{} has room, {waits:?} waits", engine.id);
         }
-        let assigned = self
-            .engines
-            .iter()
-            .flat_map(|engine| engine.tasks.iter().map(|(id, _)| *id));
-        let mut all: Vec<_> = assigned
-            .chain(self.queue.iter().map(|task| task.task))
-            .collect();
+        let assigned =
+            self.engines.iter().flat_map(|engine| engine.tasks.iter().map(|(id, _)| *id));
+        let mut all: Vec<_> = assigned.chain(self.queue.iter().map(|task| task.task)).collect();
         let len = all.len();
         all.sort_unstable();
         all.dedup();
@@ -294,8 +261,5 @@ impl Model {
 
 fn may_have(engine: &ModelEngine, task: &ReadyTask) -> bool {
     engine.offers(&task.method)
-        && task
-            .engines
-            .as_ref()
-            .is_none_or(|allowed| allowed.contains(&engine.id))
+        && task.engines.as_ref().is_none_or(|allowed| allowed.contains(&engine.id))
 }

@@ -3,6 +3,7 @@
 use phalanx_protocol::limits::PREFETCH_PER_SLOT_MAX;
 
 use super::text::{check, say};
+use crate::Room;
 use crate::scheduler::Scheduler;
 
 /// A room with one engine that offers `short`, `long` and `mixed`.
@@ -14,21 +15,12 @@ fn room(slots: u32) -> Scheduler {
 
 /// Queues this many tasks, numbered from `from`.
 fn queue(room: &mut Scheduler, method: &str, tasks: std::ops::Range<u64>) -> Vec<u64> {
-    tasks
-        .flat_map(|seq| assigned(&say(room, &format!("place {seq} {method}"))))
-        .collect()
+    tasks.flat_map(|seq| assigned(&say(room, &format!("place {seq} {method}")))).collect()
 }
 
 fn assigned(effects: &str) -> Vec<u64> {
     let words = effects.split_whitespace();
-    words
-        .map(|word| {
-            word.strip_suffix(":e1")
-                .expect("on e1")
-                .parse()
-                .expect("a number")
-        })
-        .collect()
+    words.map(|word| word.strip_suffix(":e1").expect("on e1").parse().expect("a number")).collect()
 }
 
 /// Ends the oldest running task after `ran` this many times; answers how many run in the end.
@@ -38,6 +30,7 @@ fn run(room: &mut Scheduler, running: &mut Vec<u64>, ran_us: u64, ends: usize) -
         let effects = say(room, &format!("free {seq} {ran_us}us"));
         running.extend(assigned(&effects));
     }
+    room.check_invariants();
     running.len()
 }
 
@@ -73,11 +66,7 @@ fn the_window_ends_where_its_tasks_cover_the_look_ahead() {
     for (ran_us, window) in [(900, 2), (500, 2), (400, 3), (100, 10), (10, 100)] {
         let mut room = room(1);
         let mut running = queue(&mut room, "short", 0..1_000);
-        assert_eq!(
-            run(&mut room, &mut running, ran_us, 800),
-            window,
-            "{ran_us} us"
-        );
+        assert_eq!(run(&mut room, &mut running, ran_us, 800), window, "{ran_us} us");
     }
 }
 

@@ -2,9 +2,9 @@
 
 use phalanx_protocol::limits::ATTEMPTS_PER_ENGINE_MAX;
 
-use super::text::{check, effects_text, event};
+use super::text::{check, say};
+use crate::Room;
 use crate::scheduler::{Hwm, Scheduler, Settings};
-use crate::{Room, Time};
 
 /// A room that never sends ahead.
 fn room() -> Scheduler {
@@ -13,13 +13,6 @@ fn room() -> Scheduler {
 
 fn fixed(per_slot: u32) -> Scheduler {
     Scheduler::with_settings(Settings::default().with_hwm(Hwm::Fixed(per_slot)))
-}
-
-/// Says one event without the checks of the whole room that [`check`] makes.
-fn run(room: &mut Scheduler, line: &str) -> String {
-    let mut effects = Vec::new();
-    room.handle(Time::ZERO, event(line), &mut effects);
-    effects_text(&effects)
 }
 
 #[test]
@@ -235,10 +228,66 @@ fn without_a_mark_an_engine_takes_as_much_as_an_inventory_holds() {
     let mut room = fixed(0);
     check(&mut room, "up e1 1");
     for seq in 0..ATTEMPTS_PER_ENGINE_MAX {
-        assert_eq!(
-            run(&mut room, &format!("place {seq} -")),
-            format!("{seq}:e1")
-        );
+        assert_eq!(say(&mut room, &format!("place {seq} -")), format!("{seq}:e1"));
     }
     check(&mut room, "place 99999 -\n free 5 => 99999:e1");
+}
+
+#[test]
+fn what_was_freed_while_it_waited_takes_no_room() {
+    let mut room = room();
+    check(&mut room, "up e1 1\n place 0 - => 0:e1");
+    for seq in 1..2_000 {
+        assert_eq!(say(&mut room, &format!("place {seq} -")), "");
+    }
+    // Not the first, so that it cannot simply be taken off.
+    for seq in 2..1_990 {
+        assert_eq!(say(&mut room, &format!("free {seq}")), "");
+        if seq % 100 == 0 {
+            room.check_invariants();
+        }
+    }
+    check(&mut room, "free 0 => 1:e1\n free 1 => 1990:e1");
+    assert_eq!(room.queued_len(), 9);
+}
+
+#[test]
+fn an_engine_does_not_pile_up_what_it_could_have_served() {
+    let mut room = room();
+    check(
+        &mut room,
+        "up e1 1
+         up e2 1
+         place 0 a
+         place 1 -           => 1:e1
+         place 2 -           => 2:e2
+         place 3 - on e1",
+    );
+    for seq in 100..400 {
+        // Each of its own needs, over before e1 has a look at it.
+        check(&mut room, &format!("place {seq} - on e1 e{seq}\n free {seq}"));
+    }
+    check(
+        &mut room,
+        "place 4 - on e1 e2
+         place 5 - on e1 e9
+         free 2              => 4:e2
+         free 1              => 3:e1
+         free 3              => 5:e1",
+    );
+}
+
+#[test]
+fn engines_named_out_of_order_or_twice_are_the_same_engines() {
+    check(
+        &mut room(),
+        "up e1 1
+         up e2 1
+         place 1 - on e2 e1 e2 => 1:e1
+         place 2 -             => 2:e2
+         place 3 - on e2 e1
+         place 4 - on e1 e2 e1
+         free 2                => 3:e2
+         free 1                => 4:e1",
+    );
 }

@@ -32,16 +32,13 @@ pub fn client_message(reply: ClientReply) -> HubToClient {
         ClientReply::EngineLeft(engine, cause) => {
             HubToClient::EngineLeft(EngineLeft { engine, cause })
         }
-        ClientReply::Status(request, status) => HubToClient::Status(StatusReply {
-            request,
-            status: *status,
-        }),
+        ClientReply::Status(request, status) => {
+            HubToClient::Status(StatusReply { request, status: *status })
+        }
         ClientReply::Pong(request) => HubToClient::Pong(Ping { request }),
-        ClientReply::Refused(request, code, detail) => HubToClient::Refused(Refused {
-            request,
-            code: Some(code),
-            detail,
-        }),
+        ClientReply::Refused(request, code, detail) => {
+            HubToClient::Refused(Refused { request, code: Some(code), detail })
+        }
     }
 }
 
@@ -61,11 +58,7 @@ mod tests {
 
     #[test]
     fn each_message_of_a_client_is_the_request_it_names() {
-        let resume = Resume {
-            epoch: Epoch(1),
-            client: ClientId(7),
-            token: 9,
-        };
+        let resume = Resume { epoch: Epoch(1), client: ClientId(7), token: 9 };
         let spec = TaskSpec {
             id: TASK,
             target: Target::Any,
@@ -75,46 +68,21 @@ mod tests {
         };
         let table = [
             (
-                ClientToHub::Open(Open {
-                    resume: Some(resume),
-                    name: "n".into(),
-                }),
-                ClientRequest::Open {
-                    resume: Some(resume),
-                    name: "n".into(),
-                },
+                ClientToHub::Open(Open { resume: Some(resume), name: "n".into() }),
+                ClientRequest::Open { resume: Some(resume), name: "n".into() },
             ),
+            (ClientToHub::Submit(spec.clone()), ClientRequest::Submit(spec)),
+            (ClientToHub::Received(Received { up_to: 5 }), ClientRequest::Received(5)),
+            (ClientToHub::Abort(Abort { tasks: vec![TASK] }), ClientRequest::Abort(vec![TASK])),
             (
-                ClientToHub::Submit(spec.clone()),
-                ClientRequest::Submit(spec),
-            ),
-            (
-                ClientToHub::Received(Received { up_to: 5 }),
-                ClientRequest::Received(5),
-            ),
-            (
-                ClientToHub::Abort(Abort { tasks: vec![TASK] }),
-                ClientRequest::Abort(vec![TASK]),
-            ),
-            (
-                ClientToHub::StatusRequest(StatusRequest {
-                    request: RequestId(1),
-                }),
+                ClientToHub::StatusRequest(StatusRequest { request: RequestId(1) }),
                 ClientRequest::Status(RequestId(1)),
             ),
             (
-                ClientToHub::Shutdown(Shutdown {
-                    request: RequestId(2),
-                    scope: Scope::Cluster,
-                }),
+                ClientToHub::Shutdown(Shutdown { request: RequestId(2), scope: Scope::Cluster }),
                 ClientRequest::Shutdown(RequestId(2), Scope::Cluster),
             ),
-            (
-                ClientToHub::Ping(Ping {
-                    request: RequestId(3),
-                }),
-                ClientRequest::Ping(RequestId(3)),
-            ),
+            (ClientToHub::Ping(Ping { request: RequestId(3) }), ClientRequest::Ping(RequestId(3))),
             (
                 ClientToHub::Leave(Leave { abort_open: true }),
                 ClientRequest::Leave { abort_open: true },
@@ -127,17 +95,8 @@ mod tests {
 
     #[test]
     fn each_reply_of_the_hub_is_the_message_it_names() {
-        let opened = Opened {
-            client: ClientId(7),
-            ..Opened::default()
-        };
-        let accepted = Accepted {
-            next_seq: 3,
-            grant: Grant {
-                seq_end: 9,
-                bytes_end: 10,
-            },
-        };
+        let opened = Opened { client: ClientId(7), ..Opened::default() };
+        let accepted = Accepted { next_seq: 3, grant: Grant { seq_end: 9, bytes_end: 10 } };
         let delivery = Delivery {
             number: 1,
             task: TASK,
@@ -147,31 +106,13 @@ mod tests {
             times: RunTimes::default(),
             payload: Payload::empty(),
         };
-        let info = EngineInfo {
-            id: EngineId(3),
-            ..EngineInfo::default()
-        };
-        let status = ClusterStatus {
-            uptime_ms: 4,
-            ..ClusterStatus::default()
-        };
+        let info = EngineInfo { id: EngineId(3), ..EngineInfo::default() };
+        let status = ClusterStatus { uptime_ms: 4, ..ClusterStatus::default() };
         let table = [
-            (
-                ClientReply::Opened(Box::new(opened.clone())),
-                HubToClient::Opened(opened),
-            ),
-            (
-                ClientReply::Accepted(accepted),
-                HubToClient::Accepted(accepted),
-            ),
-            (
-                ClientReply::Delivery(Box::new(delivery.clone())),
-                HubToClient::Delivery(delivery),
-            ),
-            (
-                ClientReply::EngineJoined(Box::new(info.clone())),
-                HubToClient::EngineJoined(info),
-            ),
+            (ClientReply::Opened(Box::new(opened.clone())), HubToClient::Opened(opened)),
+            (ClientReply::Accepted(accepted), HubToClient::Accepted(accepted)),
+            (ClientReply::Delivery(Box::new(delivery.clone())), HubToClient::Delivery(delivery)),
+            (ClientReply::EngineJoined(Box::new(info.clone())), HubToClient::EngineJoined(info)),
             (
                 ClientReply::EngineLeft(EngineId(3), "silence".into()),
                 HubToClient::EngineLeft(EngineLeft {
@@ -181,17 +122,9 @@ mod tests {
             ),
             (
                 ClientReply::Status(RequestId(1), Box::new(status.clone())),
-                HubToClient::Status(StatusReply {
-                    request: RequestId(1),
-                    status,
-                }),
+                HubToClient::Status(StatusReply { request: RequestId(1), status }),
             ),
-            (
-                ClientReply::Pong(RequestId(2)),
-                HubToClient::Pong(Ping {
-                    request: RequestId(2),
-                }),
-            ),
+            (ClientReply::Pong(RequestId(2)), HubToClient::Pong(Ping { request: RequestId(2) })),
             (
                 ClientReply::Refused(RequestId(3), ErrorCode::NoHost, "no".into()),
                 HubToClient::Refused(Refused {

@@ -81,29 +81,17 @@ pub fn engine_statement(
 ) -> EngineStatement {
     match effect {
         EngineEffect::Register(profile, inventory) => {
-            let register = Register {
-                profile: *profile,
-                inventory: *inventory,
-            };
+            let register = Register { profile: *profile, inventory: *inventory };
             EngineStatement::Say(EngineToHub::Register(register))
         }
         EngineEffect::Started(attempt) => {
-            let started = Started {
-                attempt,
-                started_us: started_us(attempt),
-            };
+            let started = Started { attempt, started_us: started_us(attempt) };
             EngineStatement::Say(EngineToHub::Started(started))
         }
         EngineEffect::Report(report) => EngineStatement::Say(EngineToHub::Report(report)),
-        EngineEffect::Start {
-            attempt,
-            method,
-            payload,
-        } => EngineStatement::Start {
-            attempt,
-            method,
-            payload,
-        },
+        EngineEffect::Start { attempt, method, payload } => {
+            EngineStatement::Start { attempt, method, payload }
+        }
         EngineEffect::Interrupt(attempt) => EngineStatement::Interrupt(attempt),
         EngineEffect::Reconnect => EngineStatement::Reconnect,
         EngineEffect::End(reason) => {
@@ -124,17 +112,11 @@ mod tests {
     const ATTEMPT: AttemptId = TaskId::new(ClientId(7), 42).attempt(1);
 
     fn profile() -> EngineProfile {
-        EngineProfile {
-            pid: 5,
-            ..EngineProfile::default()
-        }
+        EngineProfile { pid: 5, ..EngineProfile::default() }
     }
 
     fn inventory() -> Inventory {
-        Inventory {
-            running: vec![ATTEMPT],
-            ..Inventory::default()
-        }
+        Inventory { running: vec![ATTEMPT], ..Inventory::default() }
     }
 
     fn report() -> Report {
@@ -158,11 +140,7 @@ mod tests {
     }
 
     fn registration() -> Registration {
-        Registration {
-            epoch: Epoch(1),
-            engine: EngineId(2),
-            incarnation: Incarnation(3),
-        }
+        Registration { epoch: Epoch(1), engine: EngineId(2), incarnation: Incarnation(3) }
     }
 
     /// What the engine wants said arrives at the hub as the news it is about.
@@ -186,9 +164,7 @@ mod tests {
             assert_eq!(engine_news(message), news);
         }
         let end = engine_statement(EngineEffect::End("asked".into()), |_| 0);
-        let EngineStatement::End(message) = end else {
-            panic!("{end:?} ends the engine")
-        };
+        let EngineStatement::End(message) = end else { panic!("{end:?} ends the engine") };
         assert_eq!(engine_news(message), EngineNews::Leave("asked".into()));
     }
 
@@ -197,24 +173,12 @@ mod tests {
         let table = [
             (
                 EngineOrder::Registered(registration(), vec![ATTEMPT]),
-                EngineEvent::Registered {
-                    registration: registration(),
-                    drop: vec![ATTEMPT],
-                },
+                EngineEvent::Registered { registration: registration(), drop: vec![ATTEMPT] },
             ),
-            (
-                EngineOrder::Assign(Box::new(assignment())),
-                EngineEvent::Assigned(assignment()),
-            ),
+            (EngineOrder::Assign(Box::new(assignment())), EngineEvent::Assigned(assignment())),
             (EngineOrder::Confirmed(4), EngineEvent::Confirmed(4)),
-            (
-                EngineOrder::Abort(vec![ATTEMPT]),
-                EngineEvent::AbortRequested(vec![ATTEMPT]),
-            ),
-            (
-                EngineOrder::End("stop".into()),
-                EngineEvent::EndRequested("stop".into()),
-            ),
+            (EngineOrder::Abort(vec![ATTEMPT]), EngineEvent::AbortRequested(vec![ATTEMPT])),
+            (EngineOrder::End("stop".into()), EngineEvent::EndRequested("stop".into())),
         ];
         for (order, event) in table {
             assert_eq!(engine_event(engine_message(order)), event);
@@ -229,19 +193,13 @@ mod tests {
             method: method.clone(),
             payload: Payload::empty(),
         };
-        let expected = EngineStatement::Start {
-            attempt: ATTEMPT,
-            method,
-            payload: Payload::empty(),
-        };
+        let expected =
+            EngineStatement::Start { attempt: ATTEMPT, method, payload: Payload::empty() };
         assert_eq!(engine_statement(start, |_| 0), expected);
         assert_eq!(
             engine_statement(EngineEffect::Interrupt(ATTEMPT), |_| 0),
             EngineStatement::Interrupt(ATTEMPT)
         );
-        assert_eq!(
-            engine_statement(EngineEffect::Reconnect, |_| 0),
-            EngineStatement::Reconnect
-        );
+        assert_eq!(engine_statement(EngineEffect::Reconnect, |_| 0), EngineStatement::Reconnect);
     }
 }

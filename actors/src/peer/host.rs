@@ -30,32 +30,16 @@ mod tests {
 
     #[test]
     fn the_host_conversation_translates_one_to_one() {
-        let attach = Attach {
-            host: "h".into(),
-            pid: 3,
-        };
-        assert_eq!(
-            host_news(HostToHub::Attach(attach)),
-            HostNews::Attach { host: "h".into() }
-        );
-        let exited = EngineExited {
-            name: "h/1".into(),
-            pid: 4,
-            cause: "killed".into(),
-        };
+        let attach = Attach { host: "h".into(), pid: 3 };
+        assert_eq!(host_news(HostToHub::Attach(attach)), HostNews::Attach { host: "h".into() });
+        let exited = EngineExited { name: "h/1".into(), pid: 4, cause: "killed".into() };
         assert_eq!(
             host_news(HostToHub::EngineExited(exited)),
-            HostNews::EngineExited {
-                name: "h/1".into(),
-                pid: 4,
-                cause: "killed".into()
-            }
+            HostNews::EngineExited { name: "h/1".into(), pid: 4, cause: "killed".into() }
         );
         assert_eq!(
             host_message(HostOrder::StopCluster("asked".into())),
-            HubToHost::StopCluster(StopCluster {
-                reason: "asked".into()
-            })
+            HubToHost::StopCluster(StopCluster { reason: "asked".into() })
         );
         assert_eq!(
             host_message(HostOrder::Retire("h/1".into())),

@@ -52,17 +52,9 @@ impl From<RoomStatement> for HubEvent {
             RoomStatement::Scheduler(generation, SchedulerEffect { task, verdict }) => {
                 Self::FromScheduler(generation, task, verdict)
             }
-            RoomStatement::Down {
-                room,
-                generation,
-                culprit,
-                message,
-            } => Self::RoomDown {
-                room,
-                generation,
-                culprit,
-                message,
-            },
+            RoomStatement::Down { room, generation, culprit, message } => {
+                Self::RoomDown { room, generation, culprit, message }
+            }
         }
     }
 }
@@ -74,39 +66,28 @@ pub fn room_message(order: RoomOrder) -> HubToScheduling {
             HubToScheduling::Recreate(Recreate { room, generation })
         }
         RoomOrder::Dag(generation, event) => match event {
-            DagEvent::Hold(task) => HubToScheduling::Hold(Addressed {
-                generation,
-                what: task,
-            }),
-            DagEvent::Ended(task, ending) => HubToScheduling::Ended(Addressed {
-                generation,
-                what: (task, ending),
-            }),
-            DagEvent::Release(task) => HubToScheduling::Release(Addressed {
-                generation,
-                what: task,
-            }),
+            DagEvent::Hold(task) => HubToScheduling::Hold(Addressed { generation, what: task }),
+            DagEvent::Ended(task, ending) => {
+                HubToScheduling::Ended(Addressed { generation, what: (task, ending) })
+            }
+            DagEvent::Release(task) => {
+                HubToScheduling::Release(Addressed { generation, what: task })
+            }
         },
         RoomOrder::Scheduler(generation, event) => match event {
-            SchedulerEvent::EngineUp(capacity) => HubToScheduling::EngineUp(Addressed {
-                generation,
-                what: capacity,
-            }),
-            SchedulerEvent::EngineDown(engine) => HubToScheduling::EngineDown(Addressed {
-                generation,
-                what: engine,
-            }),
-            SchedulerEvent::Place(task) => HubToScheduling::Place(Addressed {
-                generation,
-                what: task,
-            }),
+            SchedulerEvent::EngineUp(capacity) => {
+                HubToScheduling::EngineUp(Addressed { generation, what: capacity })
+            }
+            SchedulerEvent::EngineDown(engine) => {
+                HubToScheduling::EngineDown(Addressed { generation, what: engine })
+            }
+            SchedulerEvent::Place(task) => {
+                HubToScheduling::Place(Addressed { generation, what: task })
+            }
             SchedulerEvent::Free(task, ran) => {
                 // 584 years fit.
                 let ran_ns = ran.map(|ran| u64::try_from(ran.as_nanos()).unwrap_or(u64::MAX));
-                HubToScheduling::Free(Addressed {
-                    generation,
-                    what: (task, ran_ns),
-                })
+                HubToScheduling::Free(Addressed { generation, what: (task, ran_ns) })
             }
         },
     }
@@ -123,10 +104,9 @@ pub fn room_order(message: HubToScheduling) -> RoomOrder {
         HubToScheduling::Hold(Addressed { generation, what }) => {
             dag(generation, DagEvent::Hold(what))
         }
-        HubToScheduling::Ended(Addressed {
-            generation,
-            what: (task, ending),
-        }) => dag(generation, DagEvent::Ended(task, ending)),
+        HubToScheduling::Ended(Addressed { generation, what: (task, ending) }) => {
+            dag(generation, DagEvent::Ended(task, ending))
+        }
         HubToScheduling::Release(Addressed { generation, what }) => {
             dag(generation, DagEvent::Release(what))
         }
@@ -139,13 +119,9 @@ pub fn room_order(message: HubToScheduling) -> RoomOrder {
         HubToScheduling::Place(Addressed { generation, what }) => {
             scheduler(generation, SchedulerEvent::Place(what))
         }
-        HubToScheduling::Free(Addressed {
-            generation,
-            what: (task, ran_ns),
-        }) => scheduler(
-            generation,
-            SchedulerEvent::Free(task, ran_ns.map(Duration::from_nanos)),
-        ),
+        HubToScheduling::Free(Addressed { generation, what: (task, ran_ns) }) => {
+            scheduler(generation, SchedulerEvent::Free(task, ran_ns.map(Duration::from_nanos)))
+        }
     }
 }
 
@@ -153,29 +129,14 @@ pub fn room_order(message: HubToScheduling) -> RoomOrder {
 pub fn room_statement(statement: RoomStatement) -> SchedulingToHub {
     match statement {
         RoomStatement::Dag(generation, DagEffect { task, verdict }) => {
-            SchedulingToHub::Dag(Addressed {
-                generation,
-                what: (task, verdict),
-            })
+            SchedulingToHub::Dag(Addressed { generation, what: (task, verdict) })
         }
         RoomStatement::Scheduler(generation, SchedulerEffect { task, verdict }) => {
-            SchedulingToHub::Scheduler(Addressed {
-                generation,
-                what: (task, verdict),
-            })
+            SchedulingToHub::Scheduler(Addressed { generation, what: (task, verdict) })
         }
-        RoomStatement::Down {
-            room,
-            generation,
-            culprit,
-            message,
-        } => {
+        RoomStatement::Down { room, generation, culprit, message } => {
             let room = Some((room, generation));
-            SchedulingToHub::RoomPanicked(RoomPanicked {
-                room,
-                culprit,
-                message,
-            })
+            SchedulingToHub::RoomPanicked(RoomPanicked { room, culprit, message })
         }
     }
 }
@@ -186,26 +147,15 @@ pub fn scheduling_event(session: SessionId, message: SchedulingToHub) -> Option<
     Some(match message {
         // Which machine and process it is, is for logs; the shell writes it there.
         SchedulingToHub::Offer(_) => HubEvent::RoomsOffered(Some(session)),
-        SchedulingToHub::Dag(Addressed {
-            generation,
-            what: (task, verdict),
-        }) => HubEvent::FromDag(generation, task, verdict),
-        SchedulingToHub::Scheduler(Addressed {
-            generation,
-            what: (task, verdict),
-        }) => HubEvent::FromScheduler(generation, task, verdict),
-        SchedulingToHub::RoomPanicked(RoomPanicked {
-            room,
-            culprit,
-            message,
-        }) => {
+        SchedulingToHub::Dag(Addressed { generation, what: (task, verdict) }) => {
+            HubEvent::FromDag(generation, task, verdict)
+        }
+        SchedulingToHub::Scheduler(Addressed { generation, what: (task, verdict) }) => {
+            HubEvent::FromScheduler(generation, task, verdict)
+        }
+        SchedulingToHub::RoomPanicked(RoomPanicked { room, culprit, message }) => {
             let (room, generation) = room?;
-            HubEvent::RoomDown {
-                room,
-                generation,
-                culprit,
-                message,
-            }
+            HubEvent::RoomDown { room, generation, culprit, message }
         }
     })
 }
@@ -225,18 +175,12 @@ mod tests {
 
     #[test]
     fn what_the_hub_wants_of_a_room_survives_the_wire() {
-        let ending = Ending {
-            success: true,
-            engine: Some(EngineId(1)),
-        };
+        let ending = Ending { success: true, engine: Some(EngineId(1)) };
         let orders = [
             RoomOrder::Recreate(RoomName::Dag, LIFE),
             RoomOrder::Dag(
                 LIFE,
-                DagEvent::Hold(WaitingTask {
-                    task: TASK,
-                    ..WaitingTask::default()
-                }),
+                DagEvent::Hold(WaitingTask { task: TASK, ..WaitingTask::default() }),
             ),
             RoomOrder::Dag(LIFE, DagEvent::Ended(TASK, ending)),
             RoomOrder::Dag(LIFE, DagEvent::Release(TASK)),
@@ -244,10 +188,7 @@ mod tests {
             RoomOrder::Scheduler(LIFE, SchedulerEvent::EngineDown(EngineId(1))),
             RoomOrder::Scheduler(
                 LIFE,
-                SchedulerEvent::Place(ReadyTask {
-                    task: TASK,
-                    ..ReadyTask::default()
-                }),
+                SchedulerEvent::Place(ReadyTask { task: TASK, ..ReadyTask::default() }),
             ),
             RoomOrder::Scheduler(LIFE, SchedulerEvent::Free(TASK, None)),
             RoomOrder::Scheduler(
@@ -263,19 +204,10 @@ mod tests {
     #[test]
     fn what_a_room_says_is_the_same_event_from_here_and_over_the_wire() {
         let statements = [
-            RoomStatement::Dag(
-                LIFE,
-                DagEffect {
-                    task: TASK,
-                    verdict: DagVerdict::TimedOut,
-                },
-            ),
+            RoomStatement::Dag(LIFE, DagEffect { task: TASK, verdict: DagVerdict::TimedOut }),
             RoomStatement::Scheduler(
                 LIFE,
-                SchedulerEffect {
-                    task: TASK,
-                    verdict: SchedulerVerdict::Assign(EngineId(1)),
-                },
+                SchedulerEffect { task: TASK, verdict: SchedulerVerdict::Assign(EngineId(1)) },
             ),
             RoomStatement::Down {
                 room: RoomName::Scheduler,
@@ -292,10 +224,7 @@ mod tests {
 
     #[test]
     fn an_offer_names_its_session_and_a_panic_without_a_room_is_malformed() {
-        let offer = SchedulingToHub::Offer(Offer {
-            host: "h".into(),
-            pid: 1,
-        });
+        let offer = SchedulingToHub::Offer(Offer { host: "h".into(), pid: 1 });
         assert_eq!(
             scheduling_event(SessionId(9), offer),
             Some(HubEvent::RoomsOffered(Some(SessionId(9))))

@@ -1,0 +1,99 @@
+//! Runs one engine on the current arbiter: opens its actor, keeps its link, passes on what its
+//! executor finishes, and waits for the end.
+
+use std::pin::pin;
+
+use phalanx_protocol::engine::EngineToHub;
+use phalanx_protocol::limits::{CLOSE_DEADLINE, SLOTS_PER_ENGINE_MAX};
+use phalanx_protocol::peer::EngineProfile;
+use tokio::sync::mpsc;
+
+use super::shell::{Ended, EngineMail, EngineShell};
+use super::{EngineEnd, EngineError};
+use crate::executor::{Executor, Finished, Finisher};
+use crate::link::{Connect, keep_linked};
+use crate::rt::{self, Clock, Post};
+
+/// Makes the executor on the engine's own thread.
+pub(super) type MakeExecutor = Box<dyn FnOnce() -> Box<dyn Executor> + Send>;
+
+/// All that an engine needs before it has a thread.
+pub(super) struct Ready {
+    pub(super) name: Option<String>,
+    pub(super) slots: u32,
+    pub(super) labels: Vec<String>,
+    pub(super) executor: MakeExecutor,
+}
+
+/// Runs the engine until it has ended.
+pub(super) async fn serve(
+    ready: Ready,
+    connect: impl Connect<EngineToHub>,
+    stop: mpsc::Receiver<String>,
+) -> Result<EngineEnd, EngineError> {
+    let Ready { name, slots, labels, executor } = ready;
+    let executor = executor();
+    let profile = EngineProfile {
+        name,
+        kind: executor.kind().to_owned(),
+        host: rt::host_name(),
+        pid: std::process::id(),
+        instance: fastrand::u64(..),
+        slots,
+        methods: executor.methods(),
+        labels,
+    };
+    let clock = Clock::start();
+    // Two reasons to end at most: its own decision, and a panic on the way there.
+    let (ended, mut end) = mpsc::channel(2);
+    let (finisher, finished) = Finisher::new();
+    let on_death = {
+        let ended = ended.clone();
+        Box::new(move |message| {
+            let why = Err(EngineError::Panicked { message });
+            // Full: it has ended before.
+            let _ = ended.try_send(Ended { why, closing: None });
+        })
+    };
+    let post = rt::open(clock, on_death, |post| {
+        EngineShell::new(post, clock, profile, executor, finisher, ended)
+    });
+    let link = rt::spawn(keep_linked(post.clone(), connect));
+    let answers = rt::spawn(pass_answers(post.clone(), finished));
+    let owner = rt::spawn(pass_stop(post, stop));
+    // The shell holds a sender until it has told its end.
+    let ended = end.recv().await;
+    for task in [link, answers, owner] {
+        task.abort();
+    }
+    match ended {
+        Some(Ended { why, closing }) => {
+            if let Some(session) = closing {
+                let closed = pin!(session.closed());
+                // A goodbye that takes longer is not waited for.
+                let _ = tokio::time::timeout(2 * CLOSE_DEADLINE, closed).await;
+            }
+            why
+        }
+        None => Err(EngineError::Panicked { message: "it ended without a word".to_owned() }),
+    }
+}
+
+/// Posts what the executor finishes, as much at a time as there is.
+async fn pass_answers(post: Post<EngineShell>, mut finished: mpsc::UnboundedReceiver<Finished>) {
+    let mut batch: Vec<Finished> = Vec::new();
+    while finished.recv_many(&mut batch, SLOTS_PER_ENGINE_MAX as usize).await > 0 {
+        let mail = EngineMail::Finished(std::mem::take(&mut batch));
+        if post.deliver(mail).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Passes on that the owner wants the engine to end.
+async fn pass_stop(post: Post<EngineShell>, mut stop: mpsc::Receiver<String>) {
+    if let Some(reason) = stop.recv().await {
+        // One that has ended needs no telling.
+        let _ = post.deliver(EngineMail::End(reason)).await;
+    }
+}

@@ -1,0 +1,88 @@
+//! Executors: what an engine's slots run. The engine's shell starts and interrupts attempts here;
+//! the engine's queue, slots and reports are in [`phalanx_core::engine`].
+//!
+//! | module | runs |
+//! |---|---|
+//! | [`native`] | typed Rust handlers, asynchronous and blocking |
+//! | [`null`] | nothing: answers at once, for measurements |
+
+mod context;
+mod failure;
+pub mod native;
+pub mod null;
+mod panics;
+mod pool;
+
+use phalanx_protocol::ids::{AttemptId, EngineId};
+use phalanx_protocol::outcome::{AttemptOutcome, RunTimes};
+use phalanx_protocol::payload::Payload;
+use phalanx_protocol::task::MethodName;
+use tokio::sync::mpsc;
+
+pub use context::{CancelToken, TaskContext};
+
+/// Runs attempts. Lives on the engine's arbiter: its functions must return at once.
+///
+/// The engine starts at most as many attempts at a time as it has slots, and none twice.
+pub trait Executor: 'static {
+    /// What it runs, for people: `native`, `null`, `python`.
+    fn kind(&self) -> &str;
+
+    /// The methods it offers.
+    fn methods(&self) -> Vec<MethodName>;
+
+    /// Begins an attempt. It is answered exactly once: by what this returns if it is over already,
+    /// otherwise through `finisher`, from any thread.
+    fn start(&mut self, start: Start, finisher: &Finisher) -> Option<Finished>;
+
+    /// Interrupts an attempt if it still runs. It is answered all the same.
+    fn interrupt(&mut self, attempt: AttemptId, finisher: &Finisher);
+
+    /// The engine has taken the answer of an attempt that [`Executor::start`] left open: what was
+    /// kept to interrupt it can go.
+    fn on_finished(&mut self, attempt: AttemptId);
+}
+
+/// An attempt to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Start {
+    /// Which one.
+    pub attempt: AttemptId,
+    /// On which engine.
+    pub engine: EngineId,
+    /// What to call.
+    pub method: MethodName,
+    /// With what; inline.
+    pub payload: Payload,
+}
+
+/// An attempt that is over.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Finished {
+    /// Which one.
+    pub attempt: AttemptId,
+    /// How it ended.
+    pub outcome: AttemptOutcome,
+    /// When it ran.
+    pub times: RunTimes,
+    /// What it returned, inline.
+    pub payload: Payload,
+}
+
+/// Where executors answer. Cheap to clone; never blocks. The slots bound how much waits in it.
+#[derive(Debug, Clone)]
+pub struct Finisher(mpsc::UnboundedSender<Finished>);
+
+impl Finisher {
+    /// A finisher, and where its answers come out.
+    pub(crate) fn new() -> (Self, mpsc::UnboundedReceiver<Finished>) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        (Self(sender), receiver)
+    }
+
+    /// Answers a start.
+    pub fn finish(&self, finished: Finished) {
+        // Without a receiver the engine has ended, and nobody is left to tell.
+        let _ = self.0.send(finished);
+    }
+}

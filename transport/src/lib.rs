@@ -13,7 +13,7 @@
 //! | [`accept`] | the hub's end: [`HubEndpoint`], [`Arrival`], the audit |
 //! | [`connect`] | a peer's end: [`Connector`], [`ConnectError`] |
 //! | [`session`] | [`Session`]: send queue, batches, payloads, close reasons |
-
+//! | [`memory`] | the same sessions without a network, with seeded faults |
 //! | [`reconnect`] | when to try again |
 //! | [`conversation`] | which messages each role exchanges with the hub |
 //!
@@ -31,6 +31,7 @@ pub mod conversation;
 mod endpoint;
 mod handshake;
 pub mod identity;
+pub mod memory;
 mod quic;
 pub mod reconnect;
 pub mod session;

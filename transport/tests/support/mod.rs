@@ -19,10 +19,10 @@ use phalanx_transport::{
 use tokio::sync::mpsc;
 
 /// Nothing in these tests may take longer.
-pub const DEADLINE: Duration = Duration::from_secs(10);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Fails the test instead of hanging.
-pub async fn within<T>(future: impl Future<Output = T>) -> T {
+pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
     match tokio::time::timeout(DEADLINE, future).await {
         Ok(value) => value,
         Err(_) => panic!("nothing happened within {DEADLINE:?}"),
@@ -30,9 +30,9 @@ pub async fn within<T>(future: impl Future<Output = T>) -> T {
 }
 
 /// Keeps what the hub's audit hears.
-pub struct Recorder {
+pub(crate) struct Recorder {
     refused: mpsc::UnboundedSender<RefusedPeer>,
-    pub admitted: Mutex<Vec<PeerInfo>>,
+    pub(crate) admitted: Mutex<Vec<PeerInfo>>,
 }
 
 impl Audit for Recorder {
@@ -46,27 +46,27 @@ impl Audit for Recorder {
 }
 
 /// A hub on loopback with its authority.
-pub struct Cluster {
-    pub authority: ClusterAuthority,
-    pub hub: HubEndpoint,
-    pub address: SocketAddr,
-    pub refused: mpsc::UnboundedReceiver<RefusedPeer>,
-    pub audit: Arc<Recorder>,
-    pub settings: Settings,
+pub(crate) struct Cluster {
+    pub(crate) authority: ClusterAuthority,
+    pub(crate) hub: HubEndpoint,
+    pub(crate) address: SocketAddr,
+    pub(crate) refused: mpsc::UnboundedReceiver<RefusedPeer>,
+    pub(crate) audit: Arc<Recorder>,
+    pub(crate) settings: Settings,
 }
 
 impl Cluster {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::with(Settings::default())
     }
 
-    pub fn with(settings: Settings) -> Self {
+    pub(crate) fn with(settings: Settings) -> Self {
         let authority = ClusterAuthority::create().unwrap();
         let credential = authority.issue(Role::Hub).unwrap();
         Self::with_hub(authority, &credential, settings)
     }
 
-    pub fn with_hub(
+    pub(crate) fn with_hub(
         authority: ClusterAuthority,
         credential: &Credential,
         settings: Settings,
@@ -80,19 +80,19 @@ impl Cluster {
         Self { authority, hub, address, refused, audit, settings }
     }
 
-    pub fn file(&self, role: Role) -> ConnectionFile {
+    pub(crate) fn file(&self, role: Role) -> ConnectionFile {
         self.file_of(self.authority.issue(role).unwrap())
     }
 
-    pub fn file_of(&self, credential: Credential) -> ConnectionFile {
+    pub(crate) fn file_of(&self, credential: Credential) -> ConnectionFile {
         ConnectionFile::new("test", vec![self.address], credential)
     }
 
-    pub fn connector(&self, role: Role) -> Connector {
+    pub(crate) fn connector(&self, role: Role) -> Connector {
         Connector::new(&self.file(role), &self.settings).unwrap()
     }
 
-    pub async fn client(&mut self) -> (PeerSession<ClientToHub>, HubSession<ClientToHub>) {
+    pub(crate) async fn client(&mut self) -> (PeerSession<ClientToHub>, HubSession<ClientToHub>) {
         let connector = self.connector(Role::Client);
         let (peer, arrival) =
             tokio::join!(within(connector.connect("a client")), within(self.hub.accept()));
@@ -102,7 +102,7 @@ impl Cluster {
         }
     }
 
-    pub async fn engine(&mut self) -> (PeerSession<EngineToHub>, HubSession<EngineToHub>) {
+    pub(crate) async fn engine(&mut self) -> (PeerSession<EngineToHub>, HubSession<EngineToHub>) {
         let connector = self.connector(Role::Engine);
         let (peer, arrival) =
             tokio::join!(within(connector.connect("an engine")), within(self.hub.accept()));
@@ -113,7 +113,7 @@ impl Cluster {
     }
 
     /// The next refusal that the hub's audit heard of; nothing must have arrived at the hub.
-    pub async fn refusal(&mut self) -> RefusedPeer {
+    pub(crate) async fn refusal(&mut self) -> RefusedPeer {
         tokio::select! {
             refused = within(self.refused.recv()) => refused.unwrap(),
             arrival = self.hub.accept() => panic!("{arrival:?} was let in"),
@@ -122,17 +122,17 @@ impl Cluster {
 }
 
 /// A session of the given conversation, failing loudly.
-pub async fn connect<C: Conversation>(connector: &Connector) -> PeerSession<C> {
+pub(crate) async fn connect<C: Conversation>(connector: &Connector) -> PeerSession<C> {
     within(connector.connect::<C>("a peer")).await.unwrap()
 }
 
 /// A control message.
-pub fn ping(number: u64) -> Ping {
+pub(crate) fn ping(number: u64) -> Ping {
     Ping { request: RequestId(number) }
 }
 
 /// A tasks message with a payload of `len` bytes.
-pub fn report(number: u64, len: usize) -> Report {
+pub(crate) fn report(number: u64, len: usize) -> Report {
     Report {
         number,
         attempt: AttemptId::default(),
@@ -143,7 +143,7 @@ pub fn report(number: u64, len: usize) -> Report {
 }
 
 /// A tasks message of the hub with a payload of `len` bytes.
-pub fn delivery(number: u64, len: usize) -> Delivery {
+pub(crate) fn delivery(number: u64, len: usize) -> Delivery {
     Delivery {
         number,
         task: TaskId::default(),
@@ -156,12 +156,12 @@ pub fn delivery(number: u64, len: usize) -> Delivery {
 }
 
 /// Bytes that tell payloads apart.
-pub fn pattern(number: u64, len: usize) -> Vec<u8> {
+pub(crate) fn pattern(number: u64, len: usize) -> Vec<u8> {
     (0..len as u64).map(|index| (index.wrapping_mul(31) ^ number) as u8).collect()
 }
 
 /// Receives until `count` items are there.
-pub async fn receive<In: phalanx_transport::protocol::codec::Message>(
+pub(crate) async fn receive<In: phalanx_transport::protocol::codec::Message>(
     receiver: &mut SessionReceiver<In>,
     count: usize,
 ) -> Vec<Incoming<In>> {
@@ -173,7 +173,7 @@ pub async fn receive<In: phalanx_transport::protocol::codec::Message>(
 }
 
 /// What the hub says to engines, for tests that need its type.
-pub type ToEngine = HubToEngine;
+pub(crate) type ToEngine = HubToEngine;
 
 /// What the hub says to clients, for tests that need its type.
-pub type ToClient = HubToClient;
+pub(crate) type ToClient = HubToClient;

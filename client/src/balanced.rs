@@ -1,0 +1,130 @@
+//! The view that leaves it to the scheduler where a task runs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use phalanx_transport::protocol::ids::EngineId;
+use phalanx_transport::protocol::payload::Format;
+use phalanx_transport::protocol::task::{MethodName, Target, TaskOptions};
+use serde::Serialize;
+
+use crate::call::{Callable, engine_list, raw_task, submit_many, submit_one, task};
+use crate::client::Handle;
+use crate::dependency::IntoDependency;
+use crate::error::CallError;
+use crate::map::AsyncMapResult;
+use crate::result::{AsyncResult, Raw};
+
+/// Engines among which the scheduler chooses, and what the tasks of this view wait for.
+///
+/// A task runs at least once within its crash budget: if its engine dies it is tried elsewhere.
+/// [`on`](Self::on), [`after`](Self::after), [`follow`](Self::follow) and
+/// [`timeout`](Self::timeout) return a changed view and leave this one as it is; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct LoadBalancedView {
+    handle: Arc<Handle>,
+    engines: Option<Arc<[EngineId]>>,
+    options: TaskOptions,
+}
+
+impl LoadBalancedView {
+    pub(crate) fn new(handle: Arc<Handle>) -> Self {
+        Self { handle, engines: None, options: TaskOptions::default() }
+    }
+
+    /// The same view, but only these engines may be chosen.
+    #[must_use]
+    pub fn on(&self, engines: impl IntoIterator<Item = EngineId>) -> Self {
+        Self { engines: Some(engine_list(engines)), ..self.clone() }
+    }
+
+    /// The same view, but its tasks start only when this is met: order only, on any engine.
+    /// Replaces an earlier `after`.
+    #[must_use]
+    pub fn after(&self, dependency: impl IntoDependency) -> Self {
+        let mut view = self.clone();
+        view.options.after = Some(dependency.into_dependency());
+        view
+    }
+
+    /// The same view, but its tasks start only when this is met, and where what they follow ran.
+    /// Replaces an earlier `follow`.
+    #[must_use]
+    pub fn follow(&self, dependency: impl IntoDependency) -> Self {
+        let mut view = self.clone();
+        view.options.follow = Some(dependency.into_dependency());
+        view
+    }
+
+    /// The same view, but its tasks end as
+    /// [`TaskError::DependencyTimeout`](crate::TaskError::DependencyTimeout) if what they wait for
+    /// is not met within `limit`. Without it they wait for ever.
+    #[must_use]
+    pub fn timeout(&self, limit: Duration) -> Self {
+        let mut view = self.clone();
+        view.options.timeout_ms = Some(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX));
+        view
+    }
+
+    /// Calls the method on one of the engines.
+    ///
+    /// # Errors
+    /// [`CallError`] if nothing was submitted.
+    pub fn call<M, A, R>(&self, method: M, args: &A) -> Result<AsyncResult<R>, CallError>
+    where
+        M: Callable<A, R>,
+        A: Serialize + ?Sized,
+    {
+        let task = task(self.target(), method.method_name()?, args, self.options())?;
+        submit_one(&self.handle, task)
+    }
+
+    /// Calls the method once per item, each wherever there is room.
+    ///
+    /// # Errors
+    /// [`CallError`] if nothing was submitted: all items are, or none.
+    pub fn map<M, A, R>(
+        &self,
+        method: M,
+        items: impl IntoIterator<Item = A>,
+    ) -> Result<AsyncMapResult<R>, CallError>
+    where
+        M: Callable<A, R>,
+        A: Serialize,
+    {
+        let method = method.method_name()?;
+        let tasks = items
+            .into_iter()
+            .map(|item| task(self.target(), method.clone(), &item, self.options()));
+        let tasks = tasks.collect::<Result<Vec<_>, _>>()?;
+        let len = tasks.len();
+        submit_many(&self.handle, tasks, len)
+    }
+
+    /// Calls the method with arguments that are bytes already.
+    ///
+    /// # Errors
+    /// [`CallError`] if nothing was submitted.
+    pub fn submit_raw(
+        &self,
+        method: &str,
+        format: Format,
+        arguments: Bytes,
+    ) -> Result<AsyncResult<Raw>, CallError> {
+        let method = MethodName::try_from(method)?;
+        let task = raw_task(self.target(), method, (format, arguments), self.options());
+        submit_one(&self.handle, task)
+    }
+
+    fn target(&self) -> Target {
+        match &self.engines {
+            None => Target::Any,
+            Some(engines) => Target::Subset(engines.to_vec()),
+        }
+    }
+
+    fn options(&self) -> Option<Box<TaskOptions>> {
+        (self.options != TaskOptions::default()).then(|| Box::new(self.options.clone()))
+    }
+}

@@ -1,0 +1,26 @@
+//! The same client for programs without an async runtime: every wait blocks the calling thread.
+//!
+//! Each [`Client`] has one thread of its own that runs its sessions; callers submit from their own
+//! threads, past it. Not for use inside an async runtime: waits there would block it.
+//!
+//! ```no_run
+//! use phalanx_client::ConnectionFile;
+//! use phalanx_client::blocking::Client;
+//!
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let connection = ConnectionFile::load("client.json".as_ref())?;
+//!     let client = Client::connect(&connection)?;
+//!     let greeting = client.load_balanced_view().call::<_, _, String>("hello.greet", "ada")?;
+//!     println!("{}", greeting.get()?);
+//!     Ok(())
+//! }
+//! ```
+
+mod client;
+mod park;
+mod result;
+mod views;
+
+pub use self::client::{Client, ClientBuilder};
+pub use self::result::{AsyncMapResult, AsyncResult};
+pub use self::views::{DirectView, EngineView, LoadBalancedView};

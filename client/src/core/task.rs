@@ -1,0 +1,107 @@
+//! A task before it has a name, and what makes a client refuse it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use phalanx_transport::protocol::ids::TaskId;
+use phalanx_transport::protocol::limits::{
+    CLIENT_QUEUE_BYTES_MAX, CLIENT_QUEUE_TASKS_MAX, DEPENDENCIES_PER_TASK_MAX, TARGET_ENGINES_MAX,
+    TASK_PAYLOAD_LEN_MAX,
+};
+use phalanx_transport::protocol::payload::{Format, Payload};
+use phalanx_transport::protocol::role::Role;
+use phalanx_transport::protocol::task::{MethodName, Target, TaskOptions, TaskSpec};
+
+/// A task to be submitted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewTask {
+    /// The engines it is for.
+    pub target: Target,
+    /// What to call.
+    pub method: MethodName,
+    /// How the arguments are to be read.
+    pub format: Format,
+    /// The arguments.
+    pub arguments: Bytes,
+    /// Dependencies and other rare wishes; only for balanced tasks.
+    pub options: Option<Box<TaskOptions>>,
+}
+
+impl NewTask {
+    /// Whether a hub may take it, as far as a client can know.
+    pub(super) fn check(&self) -> Result<(), SubmitError> {
+        if let Target::Subset(engines) | Target::Engines(engines) = &self.target {
+            match engines.len() {
+                0 => return Err(SubmitError::NoEngines),
+                1..=TARGET_ENGINES_MAX => {}
+                len => return Err(SubmitError::TooManyEngines(len)),
+            }
+        }
+        if let Some(options) = &self.options {
+            if self.target.is_direct() {
+                return Err(SubmitError::DirectWithOptions);
+            }
+            for dependency in [&options.after, &options.follow].into_iter().flatten() {
+                let len = dependency.tasks.len();
+                if len > DEPENDENCIES_PER_TASK_MAX {
+                    return Err(SubmitError::TooManyDependencies(len));
+                }
+            }
+        }
+        let len = self.arguments.len() as u64;
+        if len > TASK_PAYLOAD_LEN_MAX {
+            return Err(SubmitError::PayloadTooLong(len));
+        }
+        Ok(())
+    }
+
+    /// The task under its name.
+    pub(super) fn into_spec(self, id: TaskId) -> TaskSpec {
+        TaskSpec {
+            id,
+            target: self.target,
+            method: self.method,
+            payload: Payload::inline(self.format, self.arguments),
+            options: self.options,
+        }
+    }
+}
+
+/// Why a task was not taken. Nothing was submitted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SubmitError {
+    /// There was never a session: the client has no name yet.
+    #[error("the client has not been opened by a hub yet")]
+    NotOpened,
+    /// The client was closed, or gave up on its hub.
+    #[error("the client is closed: {0}; connect anew")]
+    Closed(Arc<str>),
+    /// The credential is for looking, not for submitting.
+    #[error("a {0} may not submit tasks; connect with a client's credential")]
+    WrongRole(Role),
+    /// The queue before the hub's grant is full.
+    #[error(
+        "{CLIENT_QUEUE_TASKS_MAX} tasks or {CLIENT_QUEUE_BYTES_MAX} bytes already wait for the \
+         hub's grant; wait for room, then submit again"
+    )]
+    QueueFull,
+    /// The view has no engines.
+    #[error("the view has no engines; wait for some, then take a new view")]
+    NoEngines,
+    /// The view has too many engines.
+    #[error("a target of {0} engines is over the limit of {TARGET_ENGINES_MAX}; split the view")]
+    TooManyEngines(usize),
+    /// A dependency names too many tasks.
+    #[error(
+        "{0} dependencies are over the limit of {DEPENDENCIES_PER_TASK_MAX}; join some in a task \
+         of their own"
+    )]
+    TooManyDependencies(usize),
+    /// Direct tasks run where and when they are told.
+    #[error("a direct task has no dependencies and no timeout; use a load-balanced view")]
+    DirectWithOptions,
+    /// The arguments are too long.
+    #[error("arguments of {0} bytes are over the limit of {TASK_PAYLOAD_LEN_MAX}")]
+    PayloadTooLong(u64),
+}

@@ -1,0 +1,130 @@
+//! What a caller may want of the room: one method per wish.
+
+use std::sync::Arc;
+
+use phalanx_transport::protocol::client::{Leave, Ping, Scope, Shutdown, StatusRequest};
+use phalanx_transport::protocol::ids::{RequestId, TaskId};
+use phalanx_transport::protocol::role::Role;
+
+use super::questions::Question;
+use super::room::{ClientRoom, Leaving, Session};
+use super::{Effect, NewTask, RequestError, SubmitError};
+
+impl<K> ClientRoom<K> {
+    /// Names tasks, all or none, and sends what the grant allows; the rest waits here. `key` makes
+    /// the key of each id in turn (one per engine for [`Target::Engines`]).
+    ///
+    /// # Errors
+    /// [`SubmitError`]; no task was named then.
+    pub fn submit<T>(
+        &mut self,
+        tasks: T,
+        mut key: impl FnMut(TaskId) -> K,
+        effects: &mut Vec<Effect<K>>,
+    ) -> Result<(), SubmitError>
+    where
+        T: AsRef<[NewTask]> + IntoIterator<Item = NewTask>,
+    {
+        self.may_submit()?;
+        for task in tasks.as_ref() {
+            task.check()?;
+        }
+        let bytes = tasks.as_ref().iter().map(|task| task.arguments.len() as u64);
+        if !self.submits.admit(tasks.as_ref().len(), bytes.sum()) {
+            return Err(SubmitError::QueueFull);
+        }
+        for task in tasks {
+            let ids = task.target.ids_len();
+            let first = self.submits.push(|id| task.into_spec(id));
+            for seq in first.seq..first.seq + ids {
+                self.open.insert(seq, key(TaskId::new(first.client, seq)));
+            }
+        }
+        self.pump(effects);
+        Ok(())
+    }
+
+    /// Wants tasks to end. Ended ones are left as they are; open ones of this client are
+    /// remembered, so that the wish outlives the session. It is sent at the next
+    /// [`ClientRoom::on_deadline`], which is due at once.
+    pub fn abort(&mut self, tasks: impl IntoIterator<Item = TaskId>) {
+        for task in tasks {
+            if task.client != self.submits.client() {
+                self.aborts_due.push(task);
+            } else if self.open.contains_key(&task.seq) && self.aborting.insert(task.seq) {
+                // The others follow when they are sent: a hub remembers few ids it has not seen.
+                if self.submits.was_sent(task.seq) {
+                    self.aborts_due.push(task);
+                }
+            }
+        }
+        if self.session != Session::Open {
+            // Ours are remembered; of another's we can only speak while there is a session.
+            self.aborts_due.clear();
+        }
+    }
+
+    /// Asks for the cluster's status.
+    ///
+    /// # Errors
+    /// [`RequestError`] if it cannot be asked.
+    pub fn status(&mut self, effects: &mut Vec<Effect<K>>) -> Result<RequestId, RequestError> {
+        let request = self.ask(Question::Status)?;
+        effects.push(Effect::Send(StatusRequest { request }.into()));
+        Ok(request)
+    }
+
+    /// Asks for a sign of life.
+    ///
+    /// # Errors
+    /// [`RequestError`] if it cannot be asked.
+    pub fn ping(&mut self, effects: &mut Vec<Effect<K>>) -> Result<RequestId, RequestError> {
+        let request = self.ask(Question::Alive)?;
+        effects.push(Effect::Send(Ping { request }.into()));
+        Ok(request)
+    }
+
+    /// Asks for engines, or the whole cluster, to end.
+    ///
+    /// # Errors
+    /// [`RequestError`] if it cannot be asked.
+    pub fn shutdown(
+        &mut self,
+        scope: Scope,
+        effects: &mut Vec<Effect<K>>,
+    ) -> Result<RequestId, RequestError> {
+        let request = self.ask(Question::Alive)?;
+        effects.push(Effect::Send(Shutdown { request, scope }.into()));
+        Ok(request)
+    }
+
+    /// Takes no more tasks, and says goodbye as soon as the hub has recorded those submitted (at
+    /// once if they are to be aborted).
+    pub fn leave(&mut self, abort_open: bool, effects: &mut Vec<Effect<K>>) {
+        self.leaving = Leaving::Wanted(Leave { abort_open });
+        self.leave_if_recorded(effects);
+    }
+
+    fn may_submit(&self) -> Result<(), SubmitError> {
+        if let Some(cause) = &self.closed {
+            return Err(SubmitError::Closed(Arc::clone(cause)));
+        }
+        if self.leaving != Leaving::No {
+            return Err(SubmitError::Closed("it is leaving".into()));
+        }
+        if !matches!(self.role, Role::Client | Role::Admin) {
+            return Err(SubmitError::WrongRole(self.role));
+        }
+        if self.identity.is_none() {
+            return Err(SubmitError::NotOpened);
+        }
+        Ok(())
+    }
+
+    fn ask(&mut self, question: Question) -> Result<RequestId, RequestError> {
+        match self.session {
+            Session::Open => self.questions.ask(question),
+            _ => Err(RequestError::Disconnected),
+        }
+    }
+}

@@ -62,6 +62,20 @@ fn the_window_doubles_at_most_once_per_window_of_short_tasks() {
 }
 
 #[test]
+fn the_window_opens_only_after_short_tasks_in_a_row() {
+    let mut room = room(3);
+    let mut running = queue(&mut room, "mixed", 0..100);
+    for (ran_us, window) in [(1, 3), (1, 3), (1_000_000, 3), (1_000, 3)] {
+        assert_eq!(run(&mut room, &mut running, ran_us, 1), window, "{ran_us} us");
+    }
+    let mut room = self::room(3);
+    let mut running = queue(&mut room, "mixed", 0..100);
+    for (ran_us, window) in [(1_000, 3), (1, 3), (1, 3), (1, 5)] {
+        assert_eq!(run(&mut room, &mut running, ran_us, 1), window, "{ran_us} us");
+    }
+}
+
+#[test]
 fn the_window_ends_where_its_tasks_cover_the_look_ahead() {
     for (ran_us, window) in [(900, 2), (500, 2), (400, 3), (100, 10), (10, 100)] {
         let mut room = room(1);

@@ -278,6 +278,23 @@ fn an_engine_does_not_pile_up_what_it_could_have_served() {
 }
 
 #[test]
+fn what_an_engine_could_have_served_is_dropped_also_if_its_number_is_in_use_again() {
+    let mut room = room();
+    check(&mut room, "up e1 1\n place 0 - => 0:e1");
+    for seq in 1..=20 {
+        check(&mut room, &format!("place {seq} - on e1 e{seq}"));
+    }
+    for seq in 100..130 {
+        check(&mut room, &format!("place {seq} - on e1 e{seq}\n free {seq}"));
+    }
+    check(&mut room, "place 200 - on e1 e200");
+    for seq in 1..=20 {
+        check(&mut room, &format!("free {seq}"));
+    }
+    check(&mut room, "free 0 => 200:e1");
+}
+
+#[test]
 fn engines_named_out_of_order_or_twice_are_the_same_engines() {
     check(
         &mut room(),

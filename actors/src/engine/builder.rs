@@ -7,12 +7,13 @@ use std::thread;
 use phalanx_protocol::engine::EngineToHub;
 use phalanx_protocol::limits::SLOTS_PER_ENGINE_MAX;
 use phalanx_protocol::method::Method;
+use phalanx_protocol::peer::Registration;
 use phalanx_transport::Settings;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 
-use super::serve::{MakeExecutor, Ready, serve};
+use super::serve::{MakeExecutor, OnRegistered, Ready, serve};
 use super::{EngineEnd, EngineError, EngineHandle};
 use crate::executor::native::{HandlerError, HandlerNameError, Handlers, Native};
 use crate::executor::{Executor, TaskContext};
@@ -34,6 +35,7 @@ pub struct EngineBuilder {
     labels: Vec<String>,
     settings: Settings,
     executor: Option<MakeExecutor>,
+    on_registered: Option<OnRegistered>,
 }
 
 impl std::fmt::Debug for EngineBuilder {
@@ -56,6 +58,7 @@ impl EngineBuilder {
             labels: Vec::new(),
             settings: Settings::default(),
             executor: None,
+            on_registered: None,
         }
     }
 
@@ -164,6 +167,13 @@ impl EngineBuilder {
         self
     }
 
+    /// Calls this once, on the engine's thread, when the hub has registered the engine for the
+    /// first time: from then on it takes tasks. It must return at once.
+    pub fn on_registered(mut self, tell: impl FnOnce(Registration) + Send + 'static) -> Self {
+        self.on_registered = Some(Box::new(tell));
+        self
+    }
+
     /// Runs the engine on this thread until it has ended.
     ///
     /// # Errors
@@ -222,7 +232,8 @@ impl EngineBuilder {
         let executor = self
             .executor
             .unwrap_or_else(|| Box::new(move || Box::new(Native::new(handlers, slots))));
-        Ok(Ready { name: self.name, slots, labels: self.labels, executor })
+        let on_registered = self.on_registered;
+        Ok(Ready { name: self.name, slots, labels: self.labels, executor, on_registered })
     }
 
     fn note(mut self, added: Result<(), HandlerNameError>) -> Self {

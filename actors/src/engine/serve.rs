@@ -5,7 +5,7 @@ use std::pin::pin;
 
 use phalanx_protocol::engine::EngineToHub;
 use phalanx_protocol::limits::{CLOSE_DEADLINE, SLOTS_PER_ENGINE_MAX};
-use phalanx_protocol::peer::EngineProfile;
+use phalanx_protocol::peer::{EngineProfile, Registration};
 use tokio::sync::mpsc;
 
 use super::shell::{Ended, EngineMail, EngineShell};
@@ -17,12 +17,16 @@ use crate::rt::{self, Clock, Post};
 /// Makes the executor on the engine's own thread.
 pub(super) type MakeExecutor = Box<dyn FnOnce() -> Box<dyn Executor> + Send>;
 
+/// Is told once that the engine takes tasks.
+pub(super) type OnRegistered = Box<dyn FnOnce(Registration) + Send>;
+
 /// All that an engine needs before it has a thread.
 pub(super) struct Ready {
     pub(super) name: Option<String>,
     pub(super) slots: u32,
     pub(super) labels: Vec<String>,
     pub(super) executor: MakeExecutor,
+    pub(super) on_registered: Option<OnRegistered>,
 }
 
 /// Runs the engine until it has ended.
@@ -31,7 +35,7 @@ pub(super) async fn serve(
     connect: impl Connect<EngineToHub>,
     stop: mpsc::Receiver<String>,
 ) -> Result<EngineEnd, EngineError> {
-    let Ready { name, slots, labels, executor } = ready;
+    let Ready { name, slots, labels, executor, on_registered } = ready;
     let executor = executor();
     let profile = EngineProfile {
         name,
@@ -56,7 +60,7 @@ pub(super) async fn serve(
         })
     };
     let post = rt::open(clock, on_death, |post| {
-        EngineShell::new(post, clock, profile, executor, finisher, ended)
+        EngineShell::new(post, clock, profile, executor, finisher, ended).telling(on_registered)
     });
     let link = rt::spawn(keep_linked(post.clone(), connect));
     let answers = rt::spawn(pass_answers(post.clone(), finished));

@@ -13,6 +13,7 @@ use phalanx_protocol::peer::EngineProfile;
 use phalanx_transport::{Incoming, SessionSender};
 use tokio::sync::mpsc;
 
+use super::serve::OnRegistered;
 use super::{EngineEnd, EngineError};
 use crate::executor::native::wall_clock_us;
 use crate::executor::{Executor, Finished, Finisher, Start};
@@ -61,6 +62,8 @@ pub(super) struct EngineShell {
     /// Whether [`EngineMail::Continue`] is on its way.
     paused: bool,
     ended: mpsc::Sender<Ended>,
+    /// Who is still to be told that the engine takes tasks.
+    on_registered: Option<OnRegistered>,
 }
 
 impl EngineShell {
@@ -83,7 +86,14 @@ impl EngineShell {
             pending: VecDeque::new(),
             paused: false,
             ended,
+            on_registered: None,
         }
+    }
+
+    /// Has this told once, when the hub has registered the engine.
+    pub(super) fn telling(mut self, on_registered: Option<OnRegistered>) -> Self {
+        self.on_registered = on_registered;
+        self
     }
 
     fn on_event(&mut self, now: Time, event: EngineEvent) {
@@ -103,6 +113,12 @@ impl EngineShell {
                 Incoming::Payload { ticket, bytes } => EngineEvent::PayloadArrived(ticket, bytes),
             };
             self.on_event(now, event);
+        }
+        if self.on_registered.is_some()
+            && let Some(place) = self.room.registration()
+            && let Some(tell) = self.on_registered.take()
+        {
+            tell(place);
         }
     }
 

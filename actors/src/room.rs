@@ -13,6 +13,7 @@ use phalanx_protocol::room::RoomName;
 
 use crate::peer::RoomStatement;
 use crate::rt::{Flow, Shell};
+use crate::supervise::PlantedPanic;
 
 /// A room that the hub can have re-created.
 pub(crate) trait SchedulingRoom: Room<Event: Send + 'static> + Default + 'static {
@@ -33,13 +34,8 @@ pub(crate) enum Order<E> {
     Recreate(Generation),
     /// Something for one life.
     Event(Generation, E),
-    /// Panic at some event; `beyond_guard`: the actor, not only the room in it. For tests.
-    Plant {
-        /// When.
-        fault: FaultPoint,
-        /// Whether the actor dies.
-        beyond_guard: bool,
-    },
+    /// Panic at some event; for tests.
+    Plant(PlantedPanic),
 }
 
 /// What the shell was doing; outlives it, for whoever must explain its death.
@@ -61,7 +57,9 @@ pub(crate) struct RoomShell<R: SchedulingRoom> {
     effects: Vec<R::Effect>,
     statements: Vec<RoomStatement>,
     /// Events until the actor itself panics; for tests.
-    actor_fault: FaultPoint,
+    actor_fault: Option<u64>,
+    /// The task at whose events the room panics; for tests.
+    poison: Option<TaskId>,
 }
 
 impl<R: SchedulingRoom> RoomShell<R> {
@@ -73,7 +71,8 @@ impl<R: SchedulingRoom> RoomShell<R> {
             trace,
             effects: Vec::new(),
             statements: Vec::new(),
-            actor_fault: FaultPoint::default(),
+            actor_fault: None,
+            poison: None,
         }
     }
 
@@ -86,19 +85,25 @@ impl<R: SchedulingRoom> RoomShell<R> {
             Order::Event(generation, event) => {
                 let task = R::task_of(&event);
                 self.trace.at_task.set(task);
+                if task.is_some() && task == self.poison {
+                    self.guarded.plant(FaultPoint { after_events: Some(0) });
+                }
                 let result = self.guarded.handle(now, generation, event, &mut self.effects);
                 self.after(result, task);
                 self.pass_actor_fault();
             }
-            Order::Plant { fault, beyond_guard: false } => self.guarded.plant(fault),
-            Order::Plant { fault, beyond_guard: true } => self.actor_fault = fault,
+            Order::Plant(PlantedPanic::InRoom(_, events)) => {
+                self.guarded.plant(FaultPoint { after_events: Some(events) });
+            }
+            Order::Plant(PlantedPanic::InActor(_, events)) => self.actor_fault = Some(events),
+            Order::Plant(PlantedPanic::AtTask(_, task)) => self.poison = Some(task),
         }
     }
 
     fn pass_actor_fault(&mut self) {
-        match &mut self.actor_fault.after_events {
+        match &mut self.actor_fault {
             None => {}
-            Some(0) => panic!("planted by a fault point beyond the guard"),
+            Some(0) => panic!("planted beyond the guard"),
             Some(left) => *left -= 1,
         }
     }

@@ -9,8 +9,7 @@ use std::rc::Rc;
 
 use phalanx_core::dag::Dag;
 use phalanx_core::scheduler::Scheduler;
-use phalanx_core::supervise::FaultPoint;
-use phalanx_protocol::ids::Generation;
+use phalanx_protocol::ids::{Generation, TaskId};
 use phalanx_protocol::room::RoomName;
 
 use crate::peer::{RoomOrder, RoomStatement};
@@ -36,13 +35,22 @@ pub(crate) type Notify = Rc<dyn Fn(RoomNotice)>;
 
 /// Where a test wants a panic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PlantedPanic {
-    /// In which room.
-    pub room: RoomName,
-    /// At which of the events that it gets from now on.
-    pub fault: FaultPoint,
-    /// Whether the room's actor dies, not only the room in it.
-    pub kills_actor: bool,
+#[non_exhaustive]
+pub enum PlantedPanic {
+    /// In this room, at the event that comes after so many others.
+    InRoom(RoomName, u64),
+    /// In this room's actor, outside the room's guard, after so many events.
+    InActor(RoomName, u64),
+    /// In this room, at every event that is about this task.
+    AtTask(RoomName, TaskId),
+}
+
+impl PlantedPanic {
+    const fn room(self) -> RoomName {
+        match self {
+            Self::InRoom(room, _) | Self::InActor(room, _) | Self::AtTask(room, _) => room,
+        }
+    }
 }
 
 /// Both rooms' actors.
@@ -91,13 +99,9 @@ impl Rooms {
 
     /// Plants a panic; for tests.
     pub(crate) fn plant(&mut self, planted: PlantedPanic) {
-        let PlantedPanic { room, fault, kills_actor } = planted;
-        let beyond_guard = kills_actor;
-        match room {
-            RoomName::Dag => self.dag.orders.push(Order::Plant { fault, beyond_guard }),
-            RoomName::Scheduler => {
-                self.scheduler.orders.push(Order::Plant { fault, beyond_guard });
-            }
+        match planted.room() {
+            RoomName::Dag => self.dag.orders.push(Order::Plant(planted)),
+            RoomName::Scheduler => self.scheduler.orders.push(Order::Plant(planted)),
         }
     }
 

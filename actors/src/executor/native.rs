@@ -47,7 +47,7 @@ pub enum HandlerNameError {
         source: MethodNameError,
     },
     /// The name is taken.
-    #[error("handler {name:?} is registered twice; give one of them another name")]
+    #[error("handler \"{name}\" is registered twice; give one of them another name")]
     Twice {
         /// Which name.
         name: MethodName,
@@ -325,7 +325,7 @@ fn drop_caught(answering: Answering) {
 fn unknown(method: &MethodName, handlers: &Handlers) -> Failure {
     let offered: Vec<&str> = handlers.by_name.keys().map(MethodName::as_str).collect();
     let offered = offered.join(", ");
-    Failure::new("UnknownMethod", format!("no handler {method:?} here; there are: {offered}"))
+    Failure::new("UnknownMethod", format!("no handler \"{method}\" here; there are: {offered}"))
 }
 
 /// An attempt that began.
@@ -378,3 +378,6 @@ pub(crate) fn wall_clock_us() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,213 @@
+//! Hub, rooms, engines and handlers together, when nothing is wrong and when sessions are cut.
+
+mod support;
+
+use phalanx_protocol::error::ErrorCode;
+use phalanx_protocol::outcome::Outcome;
+use phalanx_protocol::task::{Target, TaskOptions};
+use phalanx_transport::{CloseReason, Settings};
+use support::{Cluster, cut, handlers, paused, soon, until};
+
+#[test]
+fn a_task_is_submitted_run_and_delivered() {
+    paused(async {
+        let cluster = Cluster::start();
+        let _engine = cluster.engine(handlers());
+        let mut client = cluster.client().await;
+        let task = client.submit("double", &21_u64);
+        assert_eq!(client.result::<u64>(task).await, 42);
+    });
+}
+
+#[test]
+fn a_thousand_tasks_over_two_engines_all_come_back() {
+    paused(async {
+        let cluster = Cluster::start();
+        let _engines = [cluster.engine(handlers()), cluster.engine(handlers())];
+        let mut client = cluster.client().await;
+        let tasks: Vec<_> = (0..1_000_u64).map(|number| client.submit("double", &number)).collect();
+        for (number, task) in (0..).zip(tasks) {
+            assert_eq!(client.result::<u64>(task).await, 2 * number);
+        }
+    });
+}
+
+#[test]
+fn dependents_run_after_what_they_depend_on() {
+    paused(async {
+        let cluster = Cluster::start();
+        let _engine = cluster.engine(handlers());
+        let mut client = cluster.client().await;
+        let slow: Vec<_> = (0..3_u64).map(|n| client.submit("slow", &(10 * n + 10))).collect();
+        let last = client.submit_after(slow.clone(), "double", &1_u64);
+        assert_eq!(client.result::<u64>(last).await, 2);
+        let last = client.outcome(last).await.times.started_us;
+        for task in slow {
+            let times = client.outcome(task).await.times;
+            assert!(times.started_us <= last);
+        }
+    });
+}
+
+#[test]
+fn handlers_fail_panic_and_are_aborted_without_harm_to_the_engine() {
+    paused(async {
+        let cluster = Cluster::start();
+        let _engine = cluster.engine(handlers());
+        let mut client = cluster.client().await;
+        let failing = client.submit("fail", &());
+        let panicking = client.submit("panic", &());
+        let endless = client.submit("for ever", &());
+        let wrong = client.submit("double", &"text");
+        for (task, kind) in [(failing, "&str"), (panicking, "panic"), (wrong, "InvalidArguments")] {
+            match client.outcome(task).await.outcome {
+                Outcome::Failed(error) => assert_eq!(error.kind, kind),
+                other => panic!("{other:?}"),
+            }
+        }
+        client.abort(endless);
+        assert_eq!(client.outcome(endless).await.outcome, Outcome::Aborted);
+        let task = client.submit("double", &4_u64);
+        assert_eq!(client.result::<u64>(task).await, 8);
+    });
+}
+
+#[test]
+fn direct_tasks_run_on_the_engine_they_name() {
+    paused(async {
+        let cluster = Cluster::start();
+        let _engines = [cluster.engine(handlers()), cluster.engine(handlers())];
+        let mut client = cluster.client().await;
+        for engine in client.engines(2).await {
+            let options = TaskOptions::default();
+            let task = client.submit_to(Target::Engine(engine), "double", &5_u64, options);
+            assert_eq!(client.outcome(task).await.engine, Some(engine));
+        }
+    });
+}
+
+#[test]
+fn a_large_payload_takes_its_own_stream_both_ways() {
+    paused(async {
+        let cluster = Cluster::start();
+        let engine = handlers().handler("reverse", |mut text: String| async move {
+            text = text.chars().rev().collect();
+            Ok::<_, String>(text)
+        });
+        let _engine = cluster.engine(engine);
+        let mut client = cluster.client().await;
+        let text = "abc".repeat(100_000);
+        let task = client.submit("reverse", &text);
+        let delivery = client.outcome(task).await;
+        assert_eq!(delivery.outcome, Outcome::Done);
+        assert!(delivery.payload.ticket().is_some());
+    });
+}
+
+#[test]
+fn an_engine_whose_session_is_cut_comes_back_with_its_tasks() {
+    paused(async {
+        let cluster = Cluster::start();
+        let engine = cluster.engine(handlers());
+        let mut client = cluster.client().await;
+        client.engines(1).await;
+        let tasks: Vec<_> = (0..40).map(|_| client.submit("slow", &50_u64)).collect();
+        for round in 0..5 {
+            client.outcome(tasks[6 * round]).await;
+            cut(&engine.cables);
+        }
+        for task in tasks {
+            assert_eq!(client.result::<u64>(task).await, 50);
+            assert_eq!(client.outcome(task).await.attempts, 1, "{task} was not run again");
+        }
+        assert!(engine.cables.borrow().len() >= 3);
+    });
+}
+
+#[test]
+fn a_client_whose_session_is_cut_is_told_what_it_missed() {
+    paused(async {
+        let cluster = Cluster::start();
+        let _engine = cluster.engine(handlers());
+        let mut client = cluster.client().await;
+        client.engines(1).await;
+        let tasks: Vec<_> = (0..20).map(|_| client.submit("slow", &50_u64)).collect();
+        client.outcome(tasks[0]).await;
+        cut(&client.way.cables);
+        client.closed().await;
+        assert_eq!(client.resume().await, 20, "every submit was recorded");
+        for task in tasks {
+            assert_eq!(client.result::<u64>(task).await, 50);
+        }
+    });
+}
+
+#[test]
+fn a_client_that_does_not_read_is_closed_and_others_go_on() {
+    paused(async {
+        let cluster = Cluster::start();
+        let _engine = cluster.engine(handlers().handler("kilobytes", |count: u64| async move {
+            Ok::<_, String>("x".repeat(1_000 * count as usize))
+        }));
+        let mut settings = Settings::default();
+        settings.queue_frames_max = 64;
+        let mut deaf = cluster.client_with(settings).await;
+        let mut other = cluster.client().await;
+        // More than the lane and the queue hold together.
+        for _ in 0..40 {
+            for _ in 0..10 {
+                deaf.submit("kilobytes", &60_u64);
+            }
+            // Its own queue is as short.
+            until(|| deaf.session.sender.queued().0 == 0).await;
+        }
+        let end = soon(deaf.session.sender.closed()).await;
+        assert!(
+            matches!(&end, CloseReason::Peer { code: Some(ErrorCode::Overloaded), .. }),
+            "{end:?}"
+        );
+        let task = other.submit("double", &1_u64);
+        assert_eq!(other.result::<u64>(task).await, 2);
+    });
+}
+
+#[test]
+fn a_hub_that_is_stopped_tells_its_peers_and_why() {
+    paused(async {
+        let cluster = Cluster::start();
+        let mut client = cluster.client().await;
+        let end = cluster.stop().await.unwrap();
+        assert_eq!(end.reason, "the test is over");
+        let reason = client.closed().await;
+        assert!(
+            matches!(&reason, CloseReason::Peer { code: Some(ErrorCode::ShuttingDown), .. }),
+            "{reason:?}"
+        );
+    });
+}
+
+#[test]
+fn an_engine_that_is_stopped_says_goodbye() {
+    paused(async {
+        let cluster = Cluster::start();
+        let engine = cluster.engine(handlers());
+        let mut client = cluster.client().await;
+        client.engines(1).await;
+        engine.stop.send("enough".into()).await.unwrap();
+        assert_eq!(soon(engine.engine).await.unwrap().unwrap().reason, "enough");
+        client.engines(0).await;
+    });
+}
+
+#[test]
+fn a_cluster_that_is_shut_down_ends_its_engines_and_its_hub() {
+    paused(async {
+        let cluster = Cluster::start();
+        let engine = cluster.engine(handlers());
+        let mut client = cluster.client().await;
+        client.engines(1).await;
+        client.shutdown_cluster();
+        soon(engine.engine).await.unwrap().unwrap();
+        cluster.ended().await.unwrap();
+    });
+}

@@ -1,0 +1,191 @@
+//! Panics of the dag and scheduler rooms and of their actors: the rooms are re-created from the
+//! hub's ledger and nothing is lost; an event that is poison is put away; too many panics stop the
+//! hub, and only the hub. Here and in a process of their own.
+
+mod support;
+
+use phalanx_actors::scheduling_process::SchedulingCommand;
+use phalanx_actors::supervise::PlantedPanic;
+use phalanx_actors::{HubError, Scheduling};
+use phalanx_protocol::error::ErrorCode;
+use phalanx_protocol::ids::TaskId;
+use phalanx_protocol::limits::ROOM_RESTARTS_MAX;
+use phalanx_protocol::outcome::Outcome;
+use phalanx_protocol::room::RoomName;
+use phalanx_protocol::task::{Accept, Dependency, Target, TaskOptions};
+use support::{Client, Cluster, cut, handlers, paused, soon};
+
+/// How many times the rooms were re-created.
+async fn restarts(client: &mut Client) -> u32 {
+    client.status().await.rooms.iter().map(|room| room.restarts).sum()
+}
+
+/// Tasks whose events are all that dag and scheduler ever hear: holds, endings and a release;
+/// engines that come and go, placements and ends of both kinds.
+async fn work_of_every_kind(cluster: &Cluster, client: &mut Client) {
+    let first = cluster.engine(handlers());
+    client.engines(1).await;
+    let roots: Vec<_> = (0..4_u64).map(|number| client.submit("slow", &number)).collect();
+    let follow = Some(Dependency::all([roots[0]]));
+    let options = TaskOptions { follow, ..TaskOptions::default() };
+    let following = client.submit_to(Target::Any, "double", &7_u64, options);
+    let chained = client.submit_after(roots.clone(), "double", &8_u64);
+    let last = client.submit_after([chained, following], "double", &9_u64);
+    let endless = client.submit("for ever", &());
+    let released = client.submit_after([endless], "double", &10_u64);
+    client.abort(released);
+    assert_eq!(client.outcome(released).await.outcome, Outcome::Aborted);
+    for (number, root) in (0..).zip(roots) {
+        assert_eq!(client.result::<u64>(root).await, number);
+    }
+    assert_eq!(client.result::<u64>(last).await, 18);
+    assert_eq!(client.result::<u64>(following).await, 14);
+    client.abort(endless);
+    assert_eq!(client.outcome(endless).await.outcome, Outcome::Aborted);
+    first.stop.send("enough".into()).await.unwrap();
+    client.engines(0).await;
+    let waiting = client.submit("double", &11_u64);
+    let second = cluster.engine(handlers());
+    assert_eq!(client.result::<u64>(waiting).await, 22);
+    second.stop.send("enough".into()).await.unwrap();
+    client.engines(0).await;
+}
+
+/// Every event that a room hears in all that work.
+fn events() -> impl Iterator<Item = (RoomName, u64)> {
+    let dag = (0..9).map(|event| (RoomName::Dag, event));
+    let scheduler = (0..18).map(|event| (RoomName::Scheduler, event));
+    dag.chain(scheduler)
+}
+
+#[test]
+fn nothing_is_lost_whenever_a_room_panics_or_its_actor_dies() {
+    for plant in [PlantedPanic::InRoom, PlantedPanic::InActor] {
+        for (room, event) in events() {
+            paused(async {
+                let cluster = Cluster::start();
+                cluster.plant(plant(room, event)).await;
+                let mut client = cluster.client().await;
+                work_of_every_kind(&cluster, &mut client).await;
+                assert_eq!(restarts(&mut client).await, 1, "{:?}", plant(room, event));
+                cluster.stop().await.unwrap();
+            });
+        }
+    }
+}
+
+#[test]
+fn nothing_is_lost_whenever_a_room_panics_in_a_process_of_its_own() {
+    for (room, event) in events() {
+        let planted = match event % 2 {
+            0 => PlantedPanic::InRoom(room, event),
+            _ => PlantedPanic::InActor(room, event),
+        };
+        paused(async {
+            let cluster = Cluster::start_with(Scheduling::Remote);
+            let rooms = cluster.scheduling();
+            rooms.commands.send(SchedulingCommand::Plant(planted)).await.unwrap();
+            let mut client = cluster.client().await;
+            work_of_every_kind(&cluster, &mut client).await;
+            assert_eq!(restarts(&mut client).await, 1, "{planted:?}");
+            rooms.commands.send(SchedulingCommand::Stop).await.unwrap();
+            soon(rooms.rooms).await.unwrap().unwrap();
+        });
+    }
+}
+
+#[test]
+fn a_task_whose_event_is_poison_fails_after_two_panics_and_others_go_on() {
+    for room in RoomName::ALL {
+        paused(async {
+            let cluster = Cluster::start();
+            let _engine = cluster.engine(handlers());
+            let mut client = cluster.client().await;
+            client.engines(1).await;
+            let root = client.submit("slow", &5_u64);
+            let poison = TaskId::new(root.client, root.seq + 1);
+            cluster.plant(PlantedPanic::AtTask(room, poison)).await;
+            assert_eq!(client.submit_after([root], "double", &1_u64), poison);
+            let after = Dependency::all([poison]).accepting(Accept::Failure);
+            let options = TaskOptions { after: Some(after), ..TaskOptions::default() };
+            let heir = client.submit_to(Target::Any, "double", &2_u64, options);
+            match client.outcome(poison).await.outcome {
+                Outcome::Failed(error) => assert_eq!(error.kind, "internal"),
+                other => panic!("{other:?}"),
+            }
+            assert_eq!(client.result::<u64>(root).await, 5);
+            assert_eq!(client.result::<u64>(heir).await, 4);
+        });
+    }
+}
+
+#[test]
+fn too_many_panics_stop_the_hub_and_not_the_process() {
+    paused(async {
+        let cluster = Cluster::start();
+        let _engine = cluster.engine(handlers());
+        let mut client = cluster.client().await;
+        client.engines(1).await;
+        for _ in 0..=ROOM_RESTARTS_MAX {
+            cluster.plant(PlantedPanic::InRoom(RoomName::Scheduler, 0)).await;
+            client.submit("double", &1_u64);
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        match cluster.ended().await {
+            Err(HubError::GaveUp { reason }) => assert!(reason.contains("scheduler"), "{reason}"),
+            other => panic!("{other:?}"),
+        }
+        let reason = client.closed().await;
+        assert!(reason.to_string().contains("shutting down"), "{reason}");
+    });
+}
+
+#[test]
+fn tasks_wait_for_a_scheduling_process_and_outlive_its_sessions() {
+    paused(async {
+        let cluster = Cluster::start_with(Scheduling::Remote);
+        let _engine = cluster.engine(handlers());
+        let mut client = cluster.client().await;
+        client.engines(1).await;
+        let root = client.submit("slow", &50_u64);
+        let rooms = cluster.scheduling();
+        let leaf = client.submit_after([root], "double", &4_u64);
+        client.outcome(root).await;
+        for number in 0..5_u64 {
+            let slow = client.submit("slow", &20_u64);
+            let after = client.submit_after([slow], "double", &number);
+            cut(&rooms.cables);
+            assert_eq!(client.result::<u64>(after).await, 2 * number);
+        }
+        assert_eq!(client.result::<u64>(leaf).await, 8);
+        assert!(rooms.cables.borrow().len() >= 2);
+    });
+}
+
+#[test]
+fn a_newer_scheduling_process_takes_over_and_the_older_one_ends() {
+    paused(async {
+        let cluster = Cluster::start_with(Scheduling::Remote);
+        let _engine = cluster.engine(handlers());
+        let mut client = cluster.client().await;
+        let older = cluster.scheduling();
+        let task = client.submit("double", &1_u64);
+        client.outcome(task).await;
+        let _newer = cluster.scheduling();
+        let error = soon(older.rooms).await.unwrap().unwrap_err();
+        assert!(error.to_string().contains("another process"), "{error}");
+        let task = client.submit("double", &2_u64);
+        assert_eq!(client.result::<u64>(task).await, 4);
+    });
+}
+
+#[test]
+fn a_hub_that_runs_its_rooms_itself_sends_a_scheduling_process_away() {
+    paused(async {
+        let cluster = Cluster::start();
+        let rooms = cluster.scheduling();
+        let error = soon(rooms.rooms).await.unwrap().unwrap_err();
+        let code = ErrorCode::WrongRole.to_string();
+        assert!(error.to_string().contains(&code), "{error}");
+    });
+}

@@ -13,7 +13,7 @@ use phalanx_protocol::limits::{
 };
 use phalanx_protocol::payload::{Format, Payload};
 use phalanx_protocol::task::{Dependency, MethodName, TaskOptions, TaskSpec};
-use phalanx_protocol::value::{VALUE_DEPTH_MAX, from_bytes};
+use phalanx_protocol::value::{ArrayBuffer, Timestamp, VALUE_DEPTH_MAX, from_bytes};
 use serde::Deserialize;
 
 use support::samples::{Samples, by_stream, task};
@@ -244,4 +244,40 @@ fn a_value_nested_too_deep_is_an_error_for_every_type() {
     assert_eq!(chain_len(&deepest), VALUE_DEPTH_MAX);
     assert!(from_bytes::<Chain>(&chain(VALUE_DEPTH_MAX + 1)).is_err());
     assert!(from_bytes::<Chain>(&chain(200_000)).is_err());
+}
+
+/// An extension value of at most 255 bytes.
+fn extension(kind: i8, body: &[u8]) -> Vec<u8> {
+    [&[0xc7, body.len() as u8, kind as u8][..], body].concat()
+}
+
+#[test]
+fn a_second_has_a_thousand_million_nanoseconds_in_every_form_of_a_timestamp() {
+    let long = |nanoseconds: u32| [&nanoseconds.to_be_bytes()[..], &7_i64.to_be_bytes()].concat();
+    let short = |nanoseconds: u64| (nanoseconds << 34 | 7).to_be_bytes();
+    let read = |body: &[u8]| from_bytes::<Timestamp>(&extension(-1, body)).ok();
+    let last = Some(Timestamp { seconds: 7, nanoseconds: 999_999_999 });
+    assert_eq!((read(&long(999_999_999)), read(&short(999_999_999))), (last, last));
+    assert_eq!((read(&long(1_000_000_000)), read(&short(1_000_000_000))), (None, None));
+    for len in [0, 1, 3, 5, 7, 9, 11, 13, 16] {
+        assert_eq!(read(&vec![0; len]), None, "{len} bytes are no timestamp");
+    }
+}
+
+#[test]
+fn an_extension_of_another_type_is_refused() {
+    let array = extension(1, b"\x92\xa3|u1\x91\x01\x05");
+    assert!(from_bytes::<ArrayBuffer>(&array).is_ok());
+    assert!(from_bytes::<Timestamp>(&extension(-1, &[0; 4])).is_ok());
+    for kind in [-128, -1, 0, 2, 127] {
+        assert!(from_bytes::<ArrayBuffer>(&extension(kind, &array[3..])).is_err(), "{kind}");
+    }
+    for kind in [-128, 0, 1, 127] {
+        assert!(from_bytes::<Timestamp>(&extension(kind, &[0; 4])).is_err(), "{kind}");
+    }
+    // A number or bytes are neither.
+    for other in [&[7][..], &[0xc4, 1, 5], &[0xc0], &[0x90]] {
+        assert!(from_bytes::<Timestamp>(other).is_err());
+        assert!(from_bytes::<ArrayBuffer>(other).is_err());
+    }
 }

@@ -13,14 +13,26 @@ pub mod cluster_dir;
 mod cluster_name;
 pub mod cluster_state;
 pub mod config;
+pub mod engine_process;
 pub mod host;
+pub mod hub_process;
 mod launch;
 pub mod limits;
 pub mod local;
 pub mod logging;
 mod os;
 pub mod ready;
+pub mod scheduler_process;
+mod signals;
 pub mod stop;
 mod words;
 
+pub use phalanx_actors::engine::{Engine, EngineBuilder, EngineEnd, EngineError, EngineHandle};
+pub use phalanx_actors::{CancelToken, Hub, HubEnd, HubError, HubHandle, HubOptions, TaskContext};
+pub use phalanx_client::{
+    self as client, AsyncMapResult, AsyncResult, Client, ConnectionFile, DirectView, EngineView,
+    LoadBalancedView, Method,
+};
+
+pub use engine_process::{EngineProcessError, run_engine, run_engine_with};
 pub use local::{LocalCluster, LocalClusterBuilder};

@@ -74,6 +74,10 @@ pub const CLUSTER_NAME_LEN_MAX: usize = 64;
 /// Tries to take the lock of a directory that another command is just removing.
 pub const LOCK_TRIES_MAX: usize = 50;
 
+/// Deaths of engines that are kept to be told to a hub that was away. It was away for seconds; a
+/// cluster that loses more engines meanwhile is told of by their absence.
+pub const DEATHS_KEPT_MAX: usize = 256;
+
 /// Messages from helper tasks that may wait for the host's main loop. Each child sends one, the
 /// hub session and the owner's pipe a few.
 pub const HOST_INBOX_LEN_MAX: usize = ENGINES_MAX as usize + 64;

@@ -39,10 +39,18 @@ pub(super) enum Command {
     Stop(StopArgs),
     /// List the clusters
     List(ListArgs),
+    /// Show a cluster's hub, engines, tasks and clients
+    Status(StatusArgs),
     /// Show the log lines of a cluster's processes
     Logs(LogsArgs),
     /// Run the host of a cluster (phalanx start does this)
     Host(HostArgs),
+    /// Run the hub of a cluster (the host does this)
+    Hub(HubArgs),
+    /// Run an engine for a hub (the host does this; by hand on another machine)
+    Engine(EngineArgs),
+    /// Run scheduler and DAG in a process of their own
+    Scheduler(SchedulerArgs),
     /// Wait for the host's death and end what it leaves behind
     #[command(hide = true)]
     Keeper(KeeperArgs),
@@ -96,6 +104,54 @@ pub(super) struct HostArgs {
     pub(super) until_stdin_closes: bool,
 }
 
+/// Who a process is and where its hub is.
+#[derive(Debug, Clone, Args)]
+pub(super) struct ConnectionArgs {
+    /// Its connection file: hub.json, engine.json and so on of the cluster's directory
+    #[arg(long, env = "PHALANX_CONNECTION", value_name = "FILE")]
+    pub(super) connection: PathBuf,
+    /// Names the run in log lines; the host sets it
+    #[arg(long, env = "PHALANX_RUN", hide = true)]
+    pub(super) run_id: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct HubArgs {
+    #[command(flatten)]
+    pub(super) connection: ConnectionArgs,
+    /// Where it listens [default: what its connection file says]
+    #[arg(long, value_name = "ADDR")]
+    pub(super) listen: Option<ListenAddress>,
+    /// Leave scheduler and DAG to a process of their own
+    #[arg(long)]
+    pub(super) scheduler_process: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct EngineArgs {
+    #[command(flatten)]
+    pub(super) connection: ConnectionArgs,
+    /// Its stable name in the cluster; restarted under it, it keeps its id
+    #[arg(long, env = "PHALANX_ENGINE_NAME", value_name = "NAME")]
+    pub(super) name: Option<String>,
+    /// How many tasks it runs at once
+    #[arg(long, env = "PHALANX_ENGINE_SLOTS", default_value_t = 1, value_name = "N")]
+    pub(super) slots: u32,
+    /// A word to choose it by; may be repeated
+    #[arg(long = "label", value_name = "WORD")]
+    pub(super) labels: Vec<String>,
+    /// Answer calls of this method with their own payload and run nothing, for measurements; may
+    /// be repeated
+    #[arg(long = "null", value_name = "METHOD")]
+    pub(super) null: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SchedulerArgs {
+    #[command(flatten)]
+    pub(super) connection: ConnectionArgs,
+}
+
 #[derive(Debug, Args)]
 pub(super) struct KeeperArgs {
     /// The run whose processes end with the host
@@ -135,6 +191,14 @@ pub(super) struct ListArgs {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct StatusArgs {
+    #[command(flatten)]
+    pub(super) which: WhichArgs,
+    #[command(flatten)]
+    pub(super) output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct LogsArgs {
     #[command(flatten)]
     pub(super) which: WhichArgs,
@@ -166,8 +230,13 @@ mod tests {
             "phalanx start -n 2 --program ./engine -- --slots 2",
             "phalanx stop --all",
             "phalanx list --output json",
+            "phalanx status --output quiet",
             "phalanx logs --follow hub",
             "phalanx host -n 1 --until-stdin-closes",
+            "phalanx hub --connection hub.json --listen 127.0.0.1:7000",
+            "phalanx engine --connection engine.json --slots 2 --label gpu",
+            "phalanx engine --connection engine.json --null bench.noop",
+            "phalanx scheduler --connection scheduler.json",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
         }

@@ -9,15 +9,21 @@ mod logs;
 mod output;
 mod processes;
 mod start;
+mod status;
+mod status_view;
 mod stop;
 
 use std::process::ExitCode;
 
 use clap::Parser;
+use phalanx_actors::scheduling_process::SchedulingError;
+use phalanx_client::protocol::task::MethodNameError;
 
 use crate::cluster_dir::{ClusterDir, DirError, Home};
 use crate::config::{ConfigError, Settings};
+use crate::engine_process::EngineProcessError;
 use crate::host::HostError;
+use crate::hub_process::HubProcessError;
 use crate::launch::StartError;
 use crate::logging::LogFilterError;
 use crate::stop::StopError;
@@ -42,9 +48,13 @@ fn run(cli: Cli) -> Result<ExitCode, CliError> {
     match cli.command {
         Command::Start(args) => start::start(&context, args),
         Command::Host(args) => start::host(&context, args),
+        Command::Hub(args) => processes::hub(&context, args),
+        Command::Engine(args) => processes::engine(&context, args),
+        Command::Scheduler(args) => processes::scheduler(&context, &args),
         Command::Keeper(args) => processes::keeper(&args),
         Command::Stop(args) => stop::stop(&context, &args),
         Command::List(args) => list::list(&context, &args),
+        Command::Status(args) => status::status(&context, args),
         Command::Logs(args) => logs::logs(&context, args),
     }
 }
@@ -98,6 +108,14 @@ enum CliError {
     Start(#[from] StartError),
     #[error(transparent)]
     Stop(#[from] StopError),
+    #[error(transparent)]
+    Hub(#[from] HubProcessError),
+    #[error(transparent)]
+    Engine(#[from] EngineProcessError),
+    #[error(transparent)]
+    Scheduler(#[from] SchedulingError),
+    #[error(transparent)]
+    Method(#[from] MethodNameError),
     #[error("cluster {cluster} is not running; start it with: phalanx start --cluster {cluster}")]
     NotRunning { cluster: String },
     #[error("cluster {cluster} has no log of {process:?}; it has: {known}")]

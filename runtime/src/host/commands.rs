@@ -22,6 +22,7 @@ pub(super) struct Commands {
     run: String,
     machine: String,
     program: Option<Program>,
+    scheduler_process: bool,
 }
 
 impl Commands {
@@ -31,8 +32,14 @@ impl Commands {
         run: String,
         options: &HostOptions,
     ) -> Self {
-        let program = options.program.clone();
-        Self { phalanx, dir, run, machine: machine_name(), program }
+        Self {
+            phalanx,
+            dir,
+            run,
+            machine: machine_name(),
+            program: options.program.clone(),
+            scheduler_process: options.scheduler_process,
+        }
     }
 
     /// The stable name of an engine of this machine.
@@ -50,8 +57,11 @@ impl Commands {
         match process {
             Process::Keeper => self.keeper(),
             Process::Hub => {
-                let args = ["hub".into(), "--listen".into(), listen.to_string().into()];
-                self.phalanx(process, args.to_vec(), "hub")
+                let mut args = vec!["hub".into(), "--listen".into(), listen.to_string().into()];
+                if self.scheduler_process {
+                    args.push("--scheduler-process".into());
+                }
+                self.phalanx(process, args, "hub")
             }
             Process::Scheduler => self.phalanx(process, vec!["scheduler".into()], "scheduler"),
             Process::Engine(index) => self.engine(index),

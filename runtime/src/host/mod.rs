@@ -8,6 +8,7 @@
 pub mod cause;
 mod commands;
 mod credentials;
+mod hub_link;
 pub(crate) mod logs;
 pub mod plan;
 pub mod plan_events;
@@ -20,6 +21,8 @@ pub mod sweep;
 use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use tracing::Instrument;
 
 use crate::cluster_dir::{ClusterName, DirError, Home, HostLock};
 use crate::cluster_state::ClusterState;
@@ -172,7 +175,9 @@ fn run_with(options: HostOptions, reporter: &mut Reporter) -> Result<HostEnd, Ho
         .enable_all()
         .build()
         .map_err(|source| HostError::System { what: "make a runtime", source })?;
-    let (end, lock) = runtime.block_on(shell::Shell::new(options, lock, reporter)?.run())?;
+    let shell = shell::Shell::new(options, lock, reporter)?;
+    let span = tracing::error_span!("cluster", run = shell.run_id());
+    let (end, lock) = runtime.block_on(shell.run().instrument(span))?;
     match &end {
         HostEnd::Stopped => lock.remove()?,
         // Its log and state stay for whoever asks; its keys are of no use any more.

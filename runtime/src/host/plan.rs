@@ -107,6 +107,8 @@ impl Plan {
             Event::Exited { pid, cause } => self.on_exited(now, pid, cause, effects),
             Event::Unusable { process, reason } => self.fail(now, process, reason, effects),
             Event::Retired(process) => self.on_retired(process),
+            Event::StopWanted if self.phase == Phase::Stopping => {}
+            Event::StopWanted => self.on_stop_asked(now, effects),
             Event::StopAsked => self.on_stop_asked(now, effects),
             Event::Due => self.on_due(now, effects),
         }

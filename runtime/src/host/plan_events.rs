@@ -48,6 +48,8 @@ pub enum Event {
     },
     /// A process shall not be started again when it ends.
     Retired(Process),
+    /// The cluster shall end; said again, it changes nothing.
+    StopWanted,
     /// Somebody asked for a stop; asked a second time, it does not wait.
     StopAsked,
     /// A deadline may have passed.

@@ -7,7 +7,7 @@ use super::*;
 
 /// Runs a plan by a tiny text form and writes down its effects in the same spirit.
 ///
-/// Events: `begin`, `ready P`, `die P`, `nospawn P`, `retire INDEX`, `useless hub`, `stop`, `at MS` (time passes,
+/// Events: `begin`, `ready P`, `die P`, `nospawn P`, `retire INDEX`, `useless hub`, `stop`, `want stop`, `at MS` (time passes,
 /// deadlines fire). A spawn is answered with a fresh process id at once, as the shell does it.
 struct Bench {
     plan: Plan,
@@ -44,6 +44,7 @@ impl Bench {
                 Event::Unusable { process: Process::Hub, reason: "told no address".into() }
             }
             ["retire", index] => Event::Retired(Process::Engine(index.parse().unwrap())),
+            ["want", "stop"] => Event::StopWanted,
             ["stop"] => Event::StopAsked,
             ["at", ms] => {
                 self.now = Duration::from_millis(ms.parse().unwrap());
@@ -367,4 +368,13 @@ fn a_hub_that_is_of_no_use_fails_the_start() {
             ("die hub", "bury hub (killed by SIGKILL); finish"),
         ],
     );
+}
+
+#[test]
+fn a_stop_that_is_wanted_twice_still_has_its_grace() {
+    check_running(&[
+        ("want stop", "term engine-0; term engine-1"),
+        ("want stop", ""),
+        ("at 3000", "kill engine-0; kill engine-1"),
+    ]);
 }

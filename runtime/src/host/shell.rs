@@ -8,6 +8,8 @@ use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::time::Instant;
 
+use phalanx_transport::protocol::host::EngineExited;
+use phalanx_transport::protocol::role::Role;
 use rustix::process::{Signal, WaitOptions};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::net::unix::pipe;
@@ -21,6 +23,7 @@ use crate::config::ListenAddress;
 use crate::host::cause::{Cause, OomWatch};
 use crate::host::commands::Commands;
 use crate::host::credentials::Credentials;
+use crate::host::hub_link::{HubLink, HubWish};
 use crate::host::plan::Plan;
 use crate::host::plan_events::{Effect, Event, PlanLimits};
 use crate::host::process::{Phase, Process};
@@ -36,6 +39,8 @@ enum Inbox {
     Ready { pid: u32, line: String },
     /// Whoever owns the cluster is gone.
     OwnerGone,
+    /// The hub wants something of its host.
+    Hub(HubWish),
 }
 
 /// The main loop's state.
@@ -50,6 +55,8 @@ pub(super) struct Shell<'a> {
     state: ClusterState,
     listen: ListenAddress,
     oom: OomWatch,
+    /// The session with the hub, once the main loop runs.
+    hub_link: Option<HubLink>,
     /// The keeper's standard input: it ends when this process does.
     leases: BTreeMap<Process, OwnedFd>,
     sender: mpsc::Sender<Inbox>,
@@ -103,12 +110,18 @@ impl<'a> Shell<'a> {
             began: Instant::now(),
             state,
             oom: OomWatch::default(),
+            hub_link: None,
             leases: BTreeMap::new(),
             sender,
             inbox,
             failure: None,
             has_finished: false,
         })
+    }
+
+    /// Names the run: every process of it carries the id in its environment and its log lines.
+    pub(super) fn run_id(&self) -> &str {
+        &self.state.run
     }
 
     /// Runs until every process has ended, and leaves nothing of the run alive.
@@ -118,9 +131,10 @@ impl<'a> Shell<'a> {
             watch_owner(self.sender.clone())
                 .map_err(|source| HostError::System { what: "watch its owner", source })?;
         }
+        self.hub_link = Some(self.start_hub_link());
         let mut log_check = tokio::time::interval(limits::LOG_CHECK_EVERY);
         log_check.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        tracing::info!(run = self.state.run, pid = self.state.host_pid, "host starts");
+        tracing::info!(pid = self.state.host_pid, "host starts");
         self.feed(Event::Begin);
         while !self.has_finished {
             let due = self.plan.next_deadline().map(|due| self.began + due);
@@ -136,6 +150,21 @@ impl<'a> Shell<'a> {
             }
         }
         self.finish()
+    }
+
+    fn start_hub_link(&self) -> HubLink {
+        let connection = self.lock.dir().connection_file(Role::Host.as_str());
+        let inbox = self.sender.clone();
+        HubLink::start(connection, self.state.machine.clone(), move |wish| {
+            match inbox.try_send(Inbox::Hub(wish)) {
+                Ok(()) => true,
+                Err(mpsc::error::TrySendError::Full(message)) => {
+                    tracing::warn!(?message, "the hub asks more than the host can take; dropped");
+                    true
+                }
+                Err(mpsc::error::TrySendError::Closed(_)) => false,
+            }
+        })
     }
 
     /// Tells the plan what happened and carries out what it says.
@@ -201,6 +230,10 @@ impl<'a> Shell<'a> {
     fn bury(&mut self, process: Process, pid: u32, cause: Cause) {
         signal_group(pid, Signal::KILL);
         self.leases.remove(&process);
+        if let (Process::Engine(index), Some(link)) = (process, &self.hub_link) {
+            let name = self.commands.engine_name(index);
+            link.on_engine_exited(EngineExited { name, pid, cause: cause.to_string() });
+        }
         if self.plan.phase() == Phase::Running {
             tracing::warn!(%process, pid, %cause, "ended");
         } else {
@@ -245,8 +278,16 @@ impl<'a> Shell<'a> {
             }
             Inbox::OwnerGone => {
                 tracing::info!("the owner of the cluster is gone");
-                self.feed(Event::StopAsked);
+                self.feed(Event::StopWanted);
             }
+            Inbox::Hub(HubWish::Stop { reason }) => {
+                tracing::info!(reason, "the hub says that the cluster shall end");
+                self.feed(Event::StopWanted);
+            }
+            Inbox::Hub(HubWish::Retire { name }) => match self.commands.engine_index(&name) {
+                Some(index) => self.feed(Event::Retired(Process::Engine(index))),
+                None => tracing::warn!(name, "no engine of this host has this name"),
+            },
         }
     }
 
@@ -265,6 +306,9 @@ impl<'a> Shell<'a> {
             }
             self.listen = ListenAddress(address);
             self.state.hub_address = Some(address.to_string());
+        }
+        if let Some(link) = &self.hub_link {
+            link.on_hub_ready();
         }
         Event::Ready { pid }
     }

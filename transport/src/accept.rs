@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use phalanx_protocol::error::ErrorCode;
 use phalanx_protocol::role::Role;
+use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{Connecting, Connection, ConnectionError, Endpoint, Incoming, ServerConfig};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
@@ -21,7 +22,8 @@ use crate::identity::{ClusterId, Credential, server_config};
 use crate::quic::{Lanes, code_number, wire};
 use crate::session::{PeerInfo, Session};
 use crate::settings::{
-    ARRIVALS_MAX, End, INCOMING_BUFFER_LEN_MAX, INCOMING_BUFFERS_LEN_MAX, Settings,
+    ARRIVALS_MAX, End, HANDSHAKES_PENDING_MAX, INCOMING_BUFFER_LEN_MAX, INCOMING_BUFFERS_LEN_MAX,
+    Settings,
 };
 use crate::tls_failure::TlsFailure;
 
@@ -113,7 +115,7 @@ impl HubEndpoint {
         audit: Arc<dyn Audit>,
     ) -> Result<Self, EndpointError> {
         let config = Arc::new(server_config(credential)?);
-        let endpoint = endpoint::open(address, Some(server(Arc::clone(&config), settings)))?;
+        let endpoint = endpoint::open_hub(address, server(Arc::clone(&config)), &credential.key)?;
         let (sender, arrivals) = mpsc::channel(ARRIVALS_MAX);
         let acceptor = Acceptor {
             endpoint: endpoint.clone(),
@@ -161,13 +163,10 @@ impl Drop for HubEndpoint {
 }
 
 /// The configuration of connections that nobody has looked at yet; each gets its own by address.
-fn server(
-    crypto: Arc<quinn::crypto::rustls::QuicServerConfig>,
-    settings: &Settings,
-) -> ServerConfig {
+fn server(crypto: Arc<QuicServerConfig>) -> ServerConfig {
     let mut server = ServerConfig::with_crypto(crypto);
     server
-        .max_incoming(settings.handshakes_pending_max)
+        .max_incoming(HANDSHAKES_PENDING_MAX)
         .incoming_buffer_size(INCOMING_BUFFER_LEN_MAX)
         .incoming_buffer_size_total(INCOMING_BUFFERS_LEN_MAX)
         // A laptop changes its network, a NAT its port: the session goes on.
@@ -184,7 +183,7 @@ enum HandshakeEnd {
 
 struct Acceptor {
     endpoint: Endpoint,
-    config: Arc<quinn::crypto::rustls::QuicServerConfig>,
+    config: Arc<QuicServerConfig>,
     settings: Settings,
     gate: Gate,
     handshaker: Handshaker,
@@ -242,14 +241,15 @@ impl Acceptor {
                 return;
             }
         }
-        let mut server = server(Arc::clone(&self.config), &self.settings);
+        let mut server = server(Arc::clone(&self.config));
         server.transport_config(self.settings.transport(End::Hub, address.ip()));
         match incoming.accept_with(Arc::new(server)) {
             Ok(connecting) => {
                 handshakes.spawn(self.handshaker.clone().run(connecting, address));
             }
             Err(error) => {
-                self.handshaker.refused(address, RefusalKind::Malformed, &error.to_string());
+                let (kind, reason) = refusal(&HandshakeError::Connection(error));
+                self.handshaker.refused(address, kind, &reason);
             }
         }
     }

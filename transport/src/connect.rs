@@ -187,10 +187,7 @@ impl ConnectError {
             | Self::TimedOut { .. }
             | Self::Busy { .. }
             | Self::Network { .. } => true,
-            Self::Refused { code, .. } => match code {
-                Some(code) => code.is_retryable(),
-                None => false,
-            },
+            Self::Refused { code: Some(code), .. } => code.is_retryable(),
             _ => false,
         }
     }
@@ -231,7 +228,7 @@ impl Connector {
         }
         let endpoints = addresses
             .iter()
-            .map(|address| endpoint::open(local_address(*address), None))
+            .map(|address| endpoint::open_peer(local_address(*address)))
             .collect::<Result<_, _>>()?;
         Ok(Self {
             crypto: Arc::new(crypto),

@@ -5,12 +5,16 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
+use std::time::Duration;
 
-use quinn::{Endpoint, ServerConfig, TokioRuntime};
+use quinn::{
+    ConnectionId, ConnectionIdGenerator, Endpoint, EndpointConfig, ServerConfig, TokioRuntime,
+};
+use ring::hmac;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::identity::IdentityError;
-use crate::settings::{SOCKET_BUFFER_LEN, endpoint_config, is_loopback};
+use crate::identity::{IdentityError, PrivateKey};
+use crate::settings::{LOOPBACK_DATAGRAM_LEN, SOCKET_BUFFER_LEN, is_loopback};
 
 /// Why an endpoint cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -29,14 +33,68 @@ pub enum EndpointError {
     Identity(#[from] IdentityError),
 }
 
-/// The endpoint of a hub, or of a peer if there is no server configuration.
-pub(crate) fn open(
+/// A hub's endpoint. The key is the hub's own: with it a hub that was killed and started anew
+/// tells the peers of its former life at once that their sessions are gone.
+pub(crate) fn open_hub(
     address: SocketAddr,
+    server: ServerConfig,
+    key: &PrivateKey,
+) -> Result<Endpoint, EndpointError> {
+    let config = EndpointConfig::new(Arc::new(reset_key(key)));
+    open(address, config, Some(server))
+}
+
+/// A peer's endpoint.
+pub(crate) fn open_peer(address: SocketAddr) -> Result<Endpoint, EndpointError> {
+    open(address, EndpointConfig::default(), None)
+}
+
+fn open(
+    address: SocketAddr,
+    mut config: EndpointConfig,
     server: Option<ServerConfig>,
 ) -> Result<Endpoint, EndpointError> {
+    // Every endpoint may have peers on loopback. Fails only below 1,200 bytes; then the default
+    // stands, which is smaller and works too.
+    let _ = config.max_udp_payload_size(LOOPBACK_DATAGRAM_LEN);
+    config.cid_generator(|| Box::new(RandomIds));
     socket(address)
-        .and_then(|socket| Endpoint::new(endpoint_config(), server, socket, Arc::new(TokioRuntime)))
+        .and_then(|socket| Endpoint::new(config, server, socket, Arc::new(TokioRuntime)))
         .map_err(|source| EndpointError::Socket { address, source })
+}
+
+/// Derives the key of stateless resets, so that it is the same in the hub's next life. Its
+/// outputs, which travel, say nothing about the key it comes from.
+fn reset_key(key: &PrivateKey) -> hmac::Key {
+    let root = hmac::Key::new(hmac::HMAC_SHA256, key.expose_pem().as_bytes());
+    let derived = hmac::sign(&root, b"phalanx stateless reset 1");
+    hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref())
+}
+
+/// Random connection ids. quinn's own are keyed at random for each process and would not know
+/// those of a hub's former life as ids at all.
+struct RandomIds;
+
+/// Long enough that no two of a hub's connections ever meet.
+const CONNECTION_ID_LEN: usize = 8;
+
+impl ConnectionIdGenerator for RandomIds {
+    fn generate_cid(&mut self) -> ConnectionId {
+        let mut id = [0; CONNECTION_ID_LEN];
+        if getrandom::fill(&mut id).is_err() {
+            // Not secret, only not to be guessed from outside; and the system has no better.
+            fastrand::fill(&mut id);
+        }
+        ConnectionId::new(&id)
+    }
+
+    fn cid_len(&self) -> usize {
+        CONNECTION_ID_LEN
+    }
+
+    fn cid_lifetime(&self) -> Option<Duration> {
+        None
+    }
 }
 
 /// Where a peer binds to reach this hub: on loopback if the hub is there, so that nothing of ours

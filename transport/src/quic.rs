@@ -203,7 +203,7 @@ impl WireReader for QuicReader {
         // The read is cancel-safe: dropping it while it waits loses nothing, and the stream
         // keeps the waker.
         let read = self.streams[lane as usize].read_buf(buffer);
-        pin!(read).poll(cx).map_err(read_failed)
+        pin!(read).poll(cx).map_err(|error| read_failed(&error))
     }
 
     fn poll_payload(
@@ -234,11 +234,11 @@ impl PayloadReader for QuicPayload {
     ) -> Poll<Result<usize, CloseReason>> {
         let mut limited = (&mut self.0).take(len_max as u64);
         let read = limited.read_buf(buffer);
-        pin!(read).poll(cx).map_err(read_failed)
+        pin!(read).poll(cx).map_err(|error| read_failed(&error))
     }
 }
 
-fn read_failed(error: std::io::Error) -> CloseReason {
+fn read_failed(error: &std::io::Error) -> CloseReason {
     let read_error = error.get_ref().and_then(|source| source.downcast_ref::<ReadError>());
     match read_error {
         Some(ReadError::ConnectionLost(error)) => close_reason(error.clone()),

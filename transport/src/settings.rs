@@ -13,7 +13,7 @@ use phalanx_protocol::limits::{
     SEND_QUEUE_BYTES_MAX, SEND_QUEUE_FRAMES_MAX,
 };
 use quinn::congestion::CubicConfig;
-use quinn::{EndpointConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
+use quinn::{IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
 
 /// Ordered streams of a session: control, tasks, events. The peer opens them, the hub none.
 /// quinn allocates per allowed stream at every connection (10,000 cost 1.6 MiB and 1.5 ms each),
@@ -228,12 +228,4 @@ impl Settings {
 /// Loopback, also as an IPv4 address inside IPv6.
 pub(crate) fn is_loopback(address: IpAddr) -> bool {
     address.to_canonical().is_loopback()
-}
-
-/// What an endpoint accepts: every endpoint may have peers on loopback.
-pub(crate) fn endpoint_config() -> EndpointConfig {
-    let mut config = EndpointConfig::default();
-    // Fails only below 1,200 bytes; then the default stands, which is smaller and works too.
-    let _ = config.max_udp_payload_size(LOOPBACK_DATAGRAM_LEN);
-    config
 }

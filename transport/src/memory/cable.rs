@@ -136,11 +136,11 @@ impl State {
     }
 
     /// Puts one whole frame under way.
-    pub(super) fn send_frame(&mut self, own: usize, lane: Lane, frame: Bytes) {
+    pub(super) fn send_frame(&mut self, own: usize, lane: Lane, frame: &Bytes) {
         if !self.passes() {
             return;
         }
-        let is_twice = self.chance(self.faults.duplicate) && !self.has_payload_stream[own](&frame);
+        let is_twice = self.chance(self.faults.duplicate) && !self.has_payload_stream[own](frame);
         let delay = self.delay();
         let other = &mut self.ends[1 - own];
         let queue = &mut other.lanes[lane as usize];

@@ -102,7 +102,7 @@ impl WireWriter for MemoryWriter {
         let partial = &mut self.partial[lane as usize];
         partial.extend_from_slice(bytes);
         while let Some(len) = frame_len(partial).filter(|len| *len <= partial.len()) {
-            state.send_frame(own, lane, partial.split_to(len).freeze());
+            state.send_frame(own, lane, &partial.split_to(len).freeze());
         }
         Poll::Ready(Ok(bytes.len()))
     }
@@ -183,11 +183,11 @@ impl WireReader for MemoryReader {
         let mut state = self.plug.lock();
         let end = &mut state.ends[self.plug.own()];
         end.reader = Some(cx.waker().clone());
-        if self.alarm.front(cx, end.payloads.front_mut()).is_some() {
-            if let Some(Timed { what: (ticket, bytes), .. }) = end.payloads.pop_front() {
-                let prefix = payload_prefix(ticket, bytes.len() as u64);
-                return Poll::Ready(Ok(Box::new(MemoryPayload { prefix, bytes, read: 0 })));
-            }
+        if self.alarm.front(cx, end.payloads.front_mut()).is_some()
+            && let Some(Timed { what: (ticket, bytes), .. }) = end.payloads.pop_front()
+        {
+            let prefix = payload_prefix(ticket, bytes.len() as u64);
+            return Poll::Ready(Ok(Box::new(MemoryPayload { prefix, bytes, read: 0 })));
         }
         if !end.payloads.is_empty() {
             return Poll::Pending;

@@ -1,6 +1,9 @@
 //! What the transport's tests share: a cluster on loopback, and messages to send.
 #![allow(dead_code, reason = "each test uses its part")]
 
+pub(crate) mod raw;
+pub(crate) mod relay;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -13,6 +13,7 @@ use phalanx_transport::protocol::limits::HUB_LOST_MAX;
 use phalanx_transport::reconnect::Backoff;
 use phalanx_transport::{Connector, Incoming, PeerSession, Settings};
 use tokio::sync::watch;
+use tracing::Instrument;
 
 use crate::{limits, words};
 
@@ -54,7 +55,8 @@ impl HubLink {
         wishes: impl Fn(HubWish) -> bool + Send + Sync + 'static,
     ) -> Self {
         let (news, heard) = watch::channel(News::default());
-        tokio::spawn(Task { connection, machine, wishes, news: heard }.run());
+        let task = Task { connection, machine, wishes, news: heard };
+        tokio::spawn(task.run().in_current_span());
         Self { news }
     }
 

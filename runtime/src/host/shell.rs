@@ -188,6 +188,10 @@ impl<'a> Shell<'a> {
             Effect::Spawn(process) => return Some(self.spawn(process)),
             Effect::Terminate { process, pid } => {
                 tracing::info!(%process, pid, "told to stop");
+                if process == Process::Hub {
+                    // A hub that ends must not be asked for another session meanwhile.
+                    self.hub_link = None;
+                }
                 signal_process(pid, Signal::TERM);
             }
             Effect::Kill { process, pid } => {

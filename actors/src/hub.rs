@@ -8,7 +8,9 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use phalanx_core::hub::{Hub, HubEffect, HubEvent, HubSettings};
+use phalanx_core::hub::{
+    ClientReply, ClientRequest, EngineOrder, Hub, HubEffect, HubEvent, HubSettings,
+};
 use phalanx_core::{Room, Time};
 use phalanx_protocol::error::ErrorCode;
 use phalanx_protocol::ids::SessionId;
@@ -120,6 +122,9 @@ impl HubShell {
     }
 
     fn on_event(&mut self, now: Time, event: HubEvent) {
+        if let HubEvent::FromClient(session, ClientRequest::Submit(spec)) = &event {
+            tracing::debug!(%session, task = %spec.id, method = %spec.method, "submitted");
+        }
         self.hub.handle(now, event, &mut self.effects);
     }
 
@@ -208,6 +213,7 @@ impl HubShell {
 
     /// `Some` if the hub ends.
     fn perform(&mut self, effect: HubEffect) -> Option<Result<String, HubError>> {
+        trace(&effect);
         match effect {
             HubEffect::ToClient(session, reply) => {
                 self.sessions.get(&session)?.tell_client(reply);
@@ -275,6 +281,7 @@ impl Shell for HubShell {
                 self.sessions.remove(&session);
                 self.on_event(now, HubEvent::SessionClosed { session });
             }
+            HubMail::Plant(PlantedPanic::InHub) => panic!("planted in the hub"),
             HubMail::Plant(planted) => {
                 if let RoomsSite::Local(rooms) = &mut self.rooms {
                     rooms.plant(planted);
@@ -292,6 +299,20 @@ impl Shell for HubShell {
     fn on_deadline(&mut self, now: Time) -> Flow {
         self.hub.on_deadline(now, &mut self.effects);
         self.finish_turn(now)
+    }
+}
+
+/// A task's way through the hub, for whoever follows its id through all processes.
+fn trace(effect: &HubEffect) {
+    match effect {
+        HubEffect::ToEngine(session, EngineOrder::Assign(assignment)) => {
+            tracing::debug!(%session, attempt = %assignment.attempt, "assigned");
+        }
+        HubEffect::ToClient(session, ClientReply::Delivery(delivery)) => {
+            let outcome = delivery.outcome.name();
+            tracing::debug!(%session, task = %delivery.task, outcome, "delivered");
+        }
+        _ => {}
     }
 }
 

@@ -13,7 +13,6 @@ use phalanx_protocol::room::RoomName;
 
 use crate::peer::RoomStatement;
 use crate::rt::{Flow, Shell};
-use crate::supervise::PlantedPanic;
 
 /// A room that the hub can have re-created.
 pub(crate) trait SchedulingRoom: Room<Event: Send + 'static> + Default + 'static {
@@ -35,7 +34,15 @@ pub(crate) enum Order<E> {
     /// Something for one life.
     Event(Generation, E),
     /// Panic at some event; for tests.
-    Plant(PlantedPanic),
+    Plant(Plant),
+}
+
+/// Where a room's shell is to panic; for tests. See [`crate::supervise::PlantedPanic`].
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Plant {
+    InRoom(u64),
+    InActor(u64),
+    AtTask(TaskId),
 }
 
 /// What the shell was doing; outlives it, for whoever must explain its death.
@@ -92,11 +99,11 @@ impl<R: SchedulingRoom> RoomShell<R> {
                 self.after(result, task);
                 self.pass_actor_fault();
             }
-            Order::Plant(PlantedPanic::InRoom(_, events)) => {
+            Order::Plant(Plant::InRoom(events)) => {
                 self.guarded.plant(FaultPoint { after_events: Some(events) });
             }
-            Order::Plant(PlantedPanic::InActor(_, events)) => self.actor_fault = Some(events),
-            Order::Plant(PlantedPanic::AtTask(_, task)) => self.poison = Some(task),
+            Order::Plant(Plant::InActor(events)) => self.actor_fault = Some(events),
+            Order::Plant(Plant::AtTask(task)) => self.poison = Some(task),
         }
     }
 

@@ -13,7 +13,7 @@ use phalanx_protocol::ids::{Generation, TaskId};
 use phalanx_protocol::room::RoomName;
 
 use crate::peer::{RoomOrder, RoomStatement};
-use crate::room::{Order, RoomShell, SchedulingRoom, Trace};
+use crate::room::{Order, Plant, RoomShell, SchedulingRoom, Trace};
 use crate::rt::{Clock, Post, open};
 
 /// What comes from the rooms' actors, for whoever owns the [`Rooms`].
@@ -43,14 +43,8 @@ pub enum PlantedPanic {
     InActor(RoomName, u64),
     /// In this room, at every event that is about this task.
     AtTask(RoomName, TaskId),
-}
-
-impl PlantedPanic {
-    const fn room(self) -> RoomName {
-        match self {
-            Self::InRoom(room, _) | Self::InActor(room, _) | Self::AtTask(room, _) => room,
-        }
-    }
+    /// In the hub itself, at once.
+    InHub,
 }
 
 /// Both rooms' actors.
@@ -99,9 +93,15 @@ impl Rooms {
 
     /// Plants a panic; for tests.
     pub(crate) fn plant(&mut self, planted: PlantedPanic) {
-        match planted.room() {
-            RoomName::Dag => self.dag.orders.push(Order::Plant(planted)),
-            RoomName::Scheduler => self.scheduler.orders.push(Order::Plant(planted)),
+        let (room, plant) = match planted {
+            PlantedPanic::InRoom(room, events) => (room, Plant::InRoom(events)),
+            PlantedPanic::InActor(room, events) => (room, Plant::InActor(events)),
+            PlantedPanic::AtTask(room, task) => (room, Plant::AtTask(task)),
+            PlantedPanic::InHub => return,
+        };
+        match room {
+            RoomName::Dag => self.dag.orders.push(Order::Plant(plant)),
+            RoomName::Scheduler => self.scheduler.orders.push(Order::Plant(plant)),
         }
     }
 

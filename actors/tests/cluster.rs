@@ -2,6 +2,9 @@
 
 mod support;
 
+use std::time::{Duration, Instant};
+
+use phalanx_actors::rt;
 use phalanx_protocol::error::ErrorCode;
 use phalanx_protocol::outcome::Outcome;
 use phalanx_protocol::task::{Target, TaskOptions};
@@ -101,6 +104,30 @@ fn a_large_payload_takes_its_own_stream_both_ways() {
         let delivery = client.outcome(task).await;
         assert_eq!(delivery.outcome, Outcome::Done);
         assert!(delivery.payload.ticket().is_some());
+    });
+}
+
+/// On a real clock, since it is about a thread that is busy.
+#[test]
+fn an_engine_hears_of_an_abort_between_tasks_that_are_over_at_once() {
+    rt::block_on(async {
+        let cluster = Cluster::start();
+        let _engine = cluster.engine(handlers().slots(1).handler("spin", |(): ()| async {
+            let start = Instant::now();
+            while start.elapsed() < Duration::from_millis(2) {
+                std::hint::spin_loop();
+            }
+            Ok::<_, String>(())
+        }));
+        let mut client = cluster.client().await;
+        let engine = client.engines(1).await[0];
+        let mut spin =
+            || client.submit_to(Target::Engine(engine), "spin", &(), TaskOptions::default());
+        let tasks: Vec<_> = (0..200).map(|_| spin()).collect();
+        client.outcome(tasks[0]).await;
+        client.abort(tasks[199]);
+        assert_eq!(client.outcome(tasks[199]).await.outcome, Outcome::Aborted);
+        assert_eq!(client.outcome(tasks[198]).await.outcome, Outcome::Done);
     });
 }
 

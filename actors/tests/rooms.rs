@@ -141,6 +141,20 @@ fn too_many_panics_stop_the_hub_and_not_the_process() {
 }
 
 #[test]
+fn a_panic_of_the_hub_itself_ends_it_and_its_owner_is_told() {
+    paused(async {
+        let cluster = Cluster::start();
+        let mut client = cluster.client().await;
+        cluster.plant(PlantedPanic::InHub).await;
+        client.closed().await;
+        match cluster.ended().await {
+            Err(HubError::Panicked { message }) => assert_eq!(message, "planted in the hub"),
+            other => panic!("{other:?}"),
+        }
+    });
+}
+
+#[test]
 fn tasks_wait_for_a_scheduling_process_and_outlive_its_sessions() {
     paused(async {
         let cluster = Cluster::start_with(Scheduling::Remote);

@@ -103,6 +103,7 @@ impl EngineShell {
 
     fn on_finished(&mut self, now: Time, finished: Finished) {
         let Finished { attempt, outcome, times, payload } = finished;
+        tracing::debug!(%attempt, ran_ns = times.ran_ns, ?outcome, "ended");
         self.on_event(now, EngineEvent::Ran { attempt, outcome, times, payload });
     }
 
@@ -132,6 +133,7 @@ impl EngineShell {
                 EngineStatement::Start { attempt, method, payload } => {
                     let engine = self.room.registration().map(|place| place.engine);
                     let engine = engine.unwrap_or_default();
+                    tracing::debug!(%attempt, %engine, %method, "started");
                     let start = Start { attempt, engine, method, payload };
                     if let Some(finished) = self.executor.start(start, &self.finisher) {
                         let now = self.clock.now();

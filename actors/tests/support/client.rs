@@ -22,8 +22,8 @@ pub(crate) fn packed<A: Serialize>(args: &A) -> Payload {
     Payload::inline(Format::MessagePack, value::to_bytes(args).unwrap())
 }
 
-pub(crate) struct Client {
-    pub(crate) way: Way<ClientToHub>,
+pub(crate) struct Client<W = Way<ClientToHub>> {
+    pub(crate) way: W,
     pub(crate) session: PeerSession<ClientToHub>,
     pub(crate) opened: Opened,
     next_seq: u64,
@@ -33,8 +33,8 @@ pub(crate) struct Client {
     status: Option<ClusterStatus>,
 }
 
-impl Client {
-    pub(crate) async fn open(mut way: Way<ClientToHub>) -> Self {
+impl<W: Connect<ClientToHub>> Client<W> {
+    pub(crate) async fn open(mut way: W) -> Self {
         let (session, opened, batch) = open(&mut way, None).await;
         let engines = opened.engines.iter().map(|info| info.id).collect();
         let deliveries = HashMap::new();
@@ -174,7 +174,7 @@ impl Client {
 }
 
 async fn open(
-    way: &mut Way<ClientToHub>,
+    way: &mut impl Connect<ClientToHub>,
     resume: Option<Resume>,
 ) -> (PeerSession<ClientToHub>, Opened, Vec<Incoming<HubToClient>>) {
     let mut session = way.connect().await.unwrap();

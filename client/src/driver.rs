@@ -35,13 +35,11 @@ pub(crate) struct Driver<S> {
     pub(crate) reconnect_for: Duration,
 }
 
-/// Whatever ends the driver ends every wait.
-struct GiveUpOnDrop(Arc<Shared>);
-
-impl Drop for GiveUpOnDrop {
+impl<S> Drop for Driver<S> {
+    /// Whatever ends the driver, even before it ran, ends every wait.
     fn drop(&mut self) {
         let cause = "the runtime that ran the client has ended";
-        self.0.handle([Event::GaveUp(cause.into())]);
+        self.shared.handle([Event::GaveUp(cause.into())]);
     }
 }
 
@@ -73,7 +71,6 @@ impl<S: Source> Driver<S> {
     /// Everything after the first session was opened.
     pub(crate) async fn run(mut self, mut receiver: Receiver) {
         let shared = Arc::clone(&self.shared);
-        let _ends_every_wait = GiveUpOnDrop(Arc::clone(&shared));
         let cause = loop {
             let ended = run_session(&shared, &mut receiver).await;
             shared.on_session_down();

@@ -28,6 +28,8 @@ mod link;
 mod map;
 mod result;
 mod shared;
+#[cfg(test)]
+mod tests;
 
 pub use phalanx_transport::identity::ConnectionFile;
 pub use phalanx_transport::protocol;

@@ -30,9 +30,11 @@ mod words;
 pub use phalanx_actors::engine::{Engine, EngineBuilder, EngineEnd, EngineError, EngineHandle};
 pub use phalanx_actors::{CancelToken, Hub, HubEnd, HubError, HubHandle, HubOptions, TaskContext};
 pub use phalanx_client::{
-    self as client, AsyncMapResult, AsyncResult, Client, ConnectionFile, DirectView, EngineView,
-    LoadBalancedView, Method,
+    self as client, Accept, AsyncMapResult, AsyncResult, Client, ConnectionFile, Dependency,
+    DirectView, EngineId, EngineView, Epoch, LoadBalancedView, Method, Quorum, TaskError, TaskId,
 };
+pub use phalanx_transport::identity;
+pub use phalanx_transport::protocol::role::Role;
 
 pub use engine_process::{EngineProcessError, run_engine, run_engine_with};
 pub use local::{LocalCluster, LocalClusterBuilder};

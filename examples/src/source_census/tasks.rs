@@ -11,13 +11,14 @@
 //! May call it: the handlers of the census engine. It deliberately does not know who runs it, or when:
 //! the order is the graph's business.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::{self, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use tempfile::{NamedTempFile, TempDir};
+use tempfile::{Builder, NamedTempFile, TempDir};
 
 use super::{
     CensusError, CrateId, CrateMeasure, FileMeasure, Reading, Report, SourceFile, build_report,
@@ -111,7 +112,8 @@ pub struct RunDir {
 impl RunDir {
     /// Makes the directory, and in it one for each of `crates`.
     pub fn create(crates: usize) -> io::Result<Self> {
-        let dir = TempDir::with_prefix("phalanx-census-")?;
+        let private = Permissions::from_mode(0o700);
+        let dir = Builder::new().prefix("phalanx-census-").permissions(private).tempdir()?;
         for index in 0..crates {
             fs::create_dir(dir.path().join(index.to_string()))?;
         }

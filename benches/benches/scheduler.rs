@@ -63,6 +63,7 @@ impl Bench {
             task: TaskId::new(ClientId(1), seq),
             method: Some(method.clone()),
             follows: engines.is_some(),
+            alone: false,
             engines,
         }));
     }

@@ -106,6 +106,9 @@ map_encoded! {
         /// Whether it fails when all of `engines` are gone (it follows) or waits for one to come
         /// back (it was targeted).
         pub follows: bool,
+        /// Whether it may only run on an engine that has no other balanced task meanwhile: engines
+        /// died under it and others, and the next death shall show whose doing it is.
+        pub alone: bool,
     }
 }
 

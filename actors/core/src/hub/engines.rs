@@ -203,10 +203,14 @@ impl Hub {
             let Some(known) = self.ledger.get_mut(task) else {
                 continue;
             };
-            // What may have run: what said so, and the oldest, as many as there are slots.
-            let suspect = index < slots || matches!(known.state(), TaskState::Running(_));
+            // What may have run: what said so, what was alone, and the oldest, as many as there are
+            // slots. The last is a guess, as reports may have died with the engine: therefore all
+            // that was there runs alone from now on.
+            let said_so = matches!(known.state(), TaskState::Running(_));
+            let blamed = index < slots || said_so || known.suspect;
+            known.suspect = true;
             let loss = Loss { engine: id, cause: cause.to_owned() };
-            if suspect {
+            if blamed {
                 known.losses.push(loss.clone());
             }
             if known.abort_requested {

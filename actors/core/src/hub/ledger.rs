@@ -67,7 +67,10 @@ pub(crate) struct Task {
     /// When it came into its state, among all tasks: the order of rebuilds and resends.
     order: u64,
     pub(crate) attempts: u32,
-    /// Engines that died under it.
+    /// Whether an engine died while it had this one: from then on it runs alone, so that the next
+    /// death is put down to who brings it about.
+    pub(crate) suspect: bool,
+    /// Deaths that are put down to it.
     pub(crate) losses: Vec<Loss>,
     /// Whether the dag was told that it is open, and so must be told how it ends.
     pub(crate) watched: bool,
@@ -90,6 +93,7 @@ impl Task {
             state: TaskState::Arriving,
             order: 0,
             attempts: 0,
+            suspect: false,
             losses: Vec::new(),
             watched: false,
             abort_requested: false,

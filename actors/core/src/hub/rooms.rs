@@ -137,7 +137,7 @@ impl Hub {
             return self.end_unplaceable(now, id, effects);
         }
         let method = Some(task.method.clone());
-        let ready = ReadyTask { task: id, method, engines, follows };
+        let ready = ReadyTask { task: id, method, engines, follows, alone: task.suspect };
         self.tell_scheduler(SchedulerEvent::Place(ready), effects);
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use phalanx_protocol::ids::{EngineId, TaskId};
-use phalanx_protocol::limits::{ATTEMPTS_PER_ENGINE_MAX, SLOTS_PER_ENGINE_MAX};
+use phalanx_protocol::limits::{BALANCED_WINDOW_MAX, SLOTS_PER_ENGINE_MAX};
 use phalanx_protocol::task::MethodName;
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -37,6 +37,10 @@ pub(super) struct Engine {
     tasks: FxHashSet<TaskId>,
     backlog: Backlog,
     last_assigned: u64,
+    /// The task beside which it may have no other.
+    alone: Option<TaskId>,
+    /// It is given nothing until it has nothing: the next task must run alone.
+    draining: bool,
     /// Its entry among those of its kind with room; `None` = it has none.
     rank: Option<Rank>,
 }
@@ -45,7 +49,9 @@ impl Engine {
     fn has_room(&self, hwm: Hwm) -> bool {
         let load = self.tasks.len();
         let slots = u64::from(self.slots);
-        load < ATTEMPTS_PER_ENGINE_MAX
+        load < BALANCED_WINDOW_MAX
+            && self.alone.is_none()
+            && !self.draining
             && match hwm {
                 Hwm::Adaptive => self.backlog.nanos() < slots * AHEAD_NANOS,
                 Hwm::Fixed(0) => slots > 0,
@@ -121,6 +127,8 @@ impl Fleet {
             tasks: FxHashSet::default(),
             backlog: Backlog::default(),
             last_assigned: 0,
+            alone: None,
+            draining: false,
             rank: None,
         };
         let before = self.engines.insert(id, engine);
@@ -218,12 +226,21 @@ impl Fleet {
         rank.map(|rank| rank.engine)
     }
 
-    /// Gives it a task. [`Fleet::rank`] is to follow.
-    pub(super) fn assign(&mut self, id: EngineId, task: TaskId, method: MethodId) {
+    /// Gives it a task, that may be one beside which it has no other. [`Fleet::rank`] is to follow.
+    pub(super) fn assign(&mut self, id: EngineId, task: TaskId, method: MethodId, alone: bool) {
         self.assignments += 1;
         let assignments = self.assignments;
-        self.engine_mut(id).last_assigned = assignments;
+        let engine = self.engine_mut(id);
+        engine.last_assigned = assignments;
+        engine.alone = alone.then_some(task);
         self.adopt(id, task, Some(method));
+    }
+
+    /// Whether it is given nothing until it has nothing. [`Fleet::rank`] is to follow.
+    pub(super) fn set_draining(&mut self, id: EngineId, draining: bool) {
+        if let Some(engine) = self.engines.get_mut(&id) {
+            engine.draining = draining;
+        }
     }
 
     /// Counts a task that it has already. [`Fleet::rank`] is to follow.
@@ -243,6 +260,7 @@ impl Fleet {
     ) {
         let engine = self.engine_mut(id);
         engine.tasks.remove(&task);
+        engine.alone = engine.alone.filter(|alone| *alone != task);
         engine.backlog.remove(method, engine.slots, ran);
     }
 
@@ -299,6 +317,8 @@ impl Fleet {
             assert_eq!(methods.len(), engine.tasks.len(), "{id} has a task that is not noted");
             engine.backlog.check(methods.into_iter());
             assert_eq!(engine.rank, engine.rank_now(id, self.hwm));
+            assert!(!engine.draining || !engine.tasks.is_empty(), "{id} drains and is empty");
+            assert!(engine.alone.is_none_or(|alone| engine.tasks.contains(&alone)), "{id} alone");
             room.entry(engine.kind).or_default().extend(engine.rank);
             *engines.entry(engine.kind).or_default() += 1;
         }

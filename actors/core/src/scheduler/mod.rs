@@ -119,7 +119,7 @@ impl Scheduler {
     }
 
     fn place(&mut self, ready: ReadyTask, effects: &mut Vec<SchedulerEffect>) {
-        let ReadyTask { task, method, engines, follows } = ready;
+        let ReadyTask { task, method, engines, follows, alone } = ready;
         if self.tasks.contains_key(&task) {
             return;
         }
@@ -134,14 +134,17 @@ impl Scheduler {
         let known = self.fleet.methods.find(method.as_ref());
         let freest = known.and_then(|known| {
             let engine = self.fleet.freest(known, engines.as_deref())?;
-            Some((engine, known))
+            // The freest has no task if any has none.
+            let fits = !alone || self.fleet.load(engine) == Some(0);
+            fits.then_some((engine, known))
         });
         if let Some((engine, method)) = freest {
-            self.assign(task, engine, method, effects);
+            self.assign(task, engine, method, alone, effects);
             self.fleet.rank(engine);
         } else {
             let method = known.unwrap_or_else(|| self.fleet.methods.intern(method.as_ref()));
-            let needs = Needs { method, follows: follows && engines.is_some(), engines };
+            let follows = follows && engines.is_some();
+            let needs = Needs { method, engines, follows, alone };
             let place = self.queue.push(task, needs, &mut self.fleet);
             self.tasks.insert(task, place);
         }
@@ -217,13 +220,20 @@ impl Scheduler {
         true
     }
 
-    /// Gives an engine queued tasks as long as it has room.
+    /// Gives an engine queued tasks as long as it has room. If the next is one that must run
+    /// alone, the engine drains for it: it is given nothing until it has nothing.
     fn fill(&mut self, engine: EngineId, effects: &mut Vec<SchedulerEffect>) {
+        self.fleet.set_draining(engine, false);
         while let Some(kind) = self.fleet.kind_with_room(engine)
             && let Some(class) = self.queue.first_for(engine, kind)
         {
+            let alone = self.queue.is_alone(class);
+            if alone && self.fleet.load(engine) != Some(0) {
+                self.fleet.set_draining(engine, true);
+                break;
+            }
             let (task, method) = self.queue.take(class, &self.tasks, &mut self.fleet);
-            self.assign(task, engine, method, effects);
+            self.assign(task, engine, method, alone, effects);
         }
         self.fleet.rank(engine);
     }
@@ -233,9 +243,10 @@ impl Scheduler {
         task: TaskId,
         engine: EngineId,
         method: MethodId,
+        alone: bool,
         effects: &mut Vec<SchedulerEffect>,
     ) {
-        self.fleet.assign(engine, task, method);
+        self.fleet.assign(engine, task, method, alone);
         self.tasks.insert(task, Place::Assigned { engine, method: Some(method) });
         effects.push(SchedulerEffect { task, verdict: SchedulerVerdict::Assign(engine) });
     }

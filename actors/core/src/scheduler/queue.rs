@@ -24,6 +24,8 @@ pub(super) struct Needs {
     pub(super) engines: Option<Vec<EngineId>>,
     /// Whether it cannot wait for `engines` to come back.
     pub(super) follows: bool,
+    /// Whether its engine may have no other task meanwhile.
+    pub(super) alone: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,6 +126,11 @@ impl Queue {
         of_kind.into_iter().chain(of_engine).min().map(|(_, class)| class)
     }
 
+    /// Whether an engine may have no other task beside one of this class.
+    pub(super) fn is_alone(&self, class: ClassId) -> bool {
+        self.classes[class].needs.alone
+    }
+
     /// Takes the first task of a class. The caller notes at once where it is now.
     pub(super) fn take(
         &mut self,
@@ -159,10 +166,12 @@ impl Queue {
         if is_new {
             let methods = fleet.methods_of_kind(kind).iter().copied();
             for method in methods.chain([MethodId::NONE]) {
-                let needs = Needs { method, engines: None, follows: false };
-                if let Some(&class) = self.ids.get(&needs) {
-                    let head = self.head(class);
-                    self.boards.entry(Reader::Kind(kind)).or_default().post(class, Some(head));
+                for alone in [false, true] {
+                    let needs = Needs { method, engines: None, follows: false, alone };
+                    if let Some(&class) = self.ids.get(&needs) {
+                        let head = self.head(class);
+                        self.boards.entry(Reader::Kind(kind)).or_default().post(class, Some(head));
+                    }
                 }
             }
         }
@@ -315,7 +324,11 @@ impl Queue {
             let up = listed.map_or(0, |listed| listed.iter().filter(|e| fleet.has(**e)).count());
             assert_eq!(class.engines_up, up);
             assert!(!class.needs.follows || up > 0, "class {id} waits for engines that are gone");
+            // Engines that drain for it are given nothing; others do so when they next end a task.
             for engine in fleet.with_room_for(class.needs.method) {
+                if class.needs.alone && fleet.load(engine) != Some(0) {
+                    continue;
+                }
                 let may = listed.is_none_or(|listed| listed.contains(&engine));
                 assert!(!may, "{engine} has room for class {id}");
             }

@@ -36,7 +36,7 @@ pub enum Hwm {
     #[default]
     Adaptive,
     /// So many per slot; 0 = no limit but that of the engine
-    /// ([`phalanx_protocol::limits::ATTEMPTS_PER_ENGINE_MAX`]). 1 = never ahead.
+    /// ([`phalanx_protocol::limits::BALANCED_WINDOW_MAX`]). 1 = never ahead.
     Fixed(u32),
 }
 

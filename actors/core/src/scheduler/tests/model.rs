@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use phalanx_protocol::ids::{EngineId, TaskId};
-use phalanx_protocol::limits::{ATTEMPTS_PER_ENGINE_MAX, PREFETCH_PER_SLOT_MAX};
+use phalanx_protocol::limits::{BALANCED_WINDOW_MAX, PREFETCH_PER_SLOT_MAX};
 use phalanx_protocol::room::{EngineCapacity, ReadyTask, SchedulerVerdict};
 use phalanx_protocol::task::MethodName;
 
@@ -39,7 +39,7 @@ impl ModelEngine {
                 costs.sum::<u64>() < self.slots * ahead_nanos()
             }
         };
-        below && load < ATTEMPTS_PER_ENGINE_MAX as u64
+        below && load < BALANCED_WINDOW_MAX as u64
     }
 
     /// What a task counts as: learned anew from all that ran before.

@@ -46,6 +46,7 @@ fn place() -> impl Strategy<Value = SchedulerEvent> {
             method,
             engines: engines.map(|ids| ids.into_iter().map(EngineId).collect()),
             follows,
+            alone: false,
         })
     })
 }

@@ -1,6 +1,6 @@
 //! Who is given what, event by event.
 
-use phalanx_protocol::limits::ATTEMPTS_PER_ENGINE_MAX;
+use phalanx_protocol::limits::BALANCED_WINDOW_MAX;
 
 use super::text::{check, say};
 use crate::Room;
@@ -224,10 +224,10 @@ fn a_fixed_mark_counts_tasks_per_slot() {
 }
 
 #[test]
-fn without_a_mark_an_engine_takes_as_much_as_an_inventory_holds() {
+fn without_a_mark_an_engine_takes_as_much_as_one_may_have() {
     let mut room = fixed(0);
     check(&mut room, "up e1 1");
-    for seq in 0..ATTEMPTS_PER_ENGINE_MAX {
+    for seq in 0..BALANCED_WINDOW_MAX {
         assert_eq!(say(&mut room, &format!("place {seq} -")), format!("{seq}:e1"));
     }
     check(&mut room, "place 99999 -\n free 5 => 99999:e1");
@@ -306,5 +306,61 @@ fn engines_named_out_of_order_or_twice_are_the_same_engines() {
          place 4 - on e1 e2 e1
          free 2                => 3:e2
          free 1                => 4:e1",
+    );
+}
+
+#[test]
+fn a_task_that_must_run_alone_has_an_engine_to_itself() {
+    check(
+        &mut fixed(2),
+        "up e1 2
+         place 1 -   => 1:e1
+         alone 2 -
+         place 3 -   => 3:e1
+         free 3
+         place 4 -
+         free 1      => 2:e1
+         place 5 -
+         free 2      => 4:e1 5:e1",
+    );
+}
+
+#[test]
+fn a_task_that_must_run_alone_goes_to_an_idle_engine_at_once() {
+    check(
+        &mut fixed(2),
+        "up e1 1
+         up e2 1
+         place 1 -   => 1:e1
+         alone 2 -   => 2:e2
+         place 3 -   => 3:e1
+         place 4 -
+         free 2      => 4:e2",
+    );
+}
+
+#[test]
+fn an_engine_drains_no_longer_for_a_task_that_is_gone() {
+    check(
+        &mut fixed(3),
+        "up e1 1
+         place 1 -   => 1:e1
+         place 2 -   => 2:e1
+         alone 3 -
+         free 1
+         place 4 -
+         free 3
+         free 2      => 4:e1",
+    );
+}
+
+#[test]
+fn a_kind_of_engine_that_is_new_finds_what_must_run_alone() {
+    check(
+        &mut room(),
+        "alone 1 a
+         alone 2 a
+         up e1 4 a   => 1:e1
+         free 1      => 2:e1",
     );
 }

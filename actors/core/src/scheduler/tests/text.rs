@@ -55,12 +55,16 @@ fn event(line: &str) -> SchedulerEvent {
             })
         }
         ["down", id] => SchedulerEvent::EngineDown(engine(id)),
-        ["place", seq, name, ref rest @ ..] => SchedulerEvent::Place(ReadyTask {
-            task: task(number(seq)),
-            method: (name != "-").then(|| method(name)),
-            engines: (!rest.is_empty()).then(|| rest[1..].iter().map(|id| engine(id)).collect()),
-            follows: rest.first() == Some(&"with"),
-        }),
+        [verb @ ("place" | "alone"), seq, name, ref rest @ ..] => {
+            SchedulerEvent::Place(ReadyTask {
+                alone: verb == "alone",
+                task: task(number(seq)),
+                method: (name != "-").then(|| method(name)),
+                engines: (!rest.is_empty())
+                    .then(|| rest[1..].iter().map(|id| engine(id)).collect()),
+                follows: rest.first() == Some(&"with"),
+            })
+        }
         ["free", seq] => SchedulerEvent::Free(task(number(seq)), None),
         ["free", seq, ran] => {
             let micros = ran.strip_suffix("us").unwrap_or_else(|| panic!("{ran:?}: no us"));

@@ -54,6 +54,7 @@ impl Samples for HubToScheduling {
             method: Some(method("table.sum")),
             engines: Some(engines(&[1, 3])),
             follows: true,
+            alone: true,
         };
         vec![
             ("", recreate(RoomName::Dag).into()),

@@ -46,8 +46,15 @@ fn capacity() -> impl Strategy<Value = EngineCapacity> {
 
 fn ready() -> impl Strategy<Value = ReadyTask> {
     let engines = option::of(some(engine_id()));
-    (task_id(), option::of(method()), engines, any::<bool>())
-        .prop_map(|(task, method, engines, follows)| ReadyTask { task, method, engines, follows })
+    (task_id(), option::of(method()), engines, any::<(bool, bool)>()).prop_map(
+        |(task, method, engines, (follows, alone))| ReadyTask {
+            task,
+            method,
+            engines,
+            follows,
+            alone,
+        },
+    )
 }
 
 impl Strategies for HubToScheduling {

@@ -1,0 +1,203 @@
+//! The delivery contract, held against a record of what happened. It knows what no process knows:
+//! everything.
+
+use std::collections::BTreeMap;
+
+use phalanx_client::core::NewTask;
+use phalanx_core::hub::Hub;
+use phalanx_protocol::ids::{AttemptId, EngineId, SessionId, TaskId};
+use phalanx_protocol::limits::CRASHES_PER_TASK_MAX;
+use phalanx_protocol::outcome::{Delivery, Outcome};
+use phalanx_protocol::room::Ending;
+use phalanx_protocol::task::{Assignment, Dependency, Quorum, TaskOptions};
+
+use crate::engine::result;
+use crate::plan::{Behaviour, Plan, Wish};
+
+/// What is known of a task.
+#[derive(Debug)]
+struct Fact {
+    client: usize,
+    behaviour: Behaviour,
+    direct: bool,
+    options: Option<Box<TaskOptions>>,
+    aborted: bool,
+    /// Attempts that user code saw.
+    starts: u32,
+    /// Deaths that its code brought about.
+    crashes: u32,
+    /// The attempt that the hub sent last.
+    sent: u32,
+    /// The first outcome that the hub sent.
+    delivered: Option<Outcome>,
+    /// How often its client was told an outcome.
+    received: u32,
+}
+
+/// The record.
+#[derive(Debug)]
+pub(crate) struct Check {
+    facts: BTreeMap<TaskId, Fact>,
+    order: Vec<TaskId>,
+    cursed: Option<usize>,
+}
+
+impl Check {
+    pub(crate) const fn new(plan: &Plan) -> Self {
+        Self { facts: BTreeMap::new(), order: Vec::new(), cursed: plan.cursed }
+    }
+
+    pub(crate) fn tasks(&self) -> usize {
+        self.order.len()
+    }
+
+    /// The task named so many before now; `None` if there were fewer.
+    pub(crate) fn task_back(&self, back: usize) -> Option<TaskId> {
+        self.order.len().checked_sub(back.max(1)).map(|index| self.order[index])
+    }
+
+    /// Whether a room panics when it hears of this task.
+    pub(crate) fn is_cursed(&self, task: TaskId) -> bool {
+        self.cursed.is_some_and(|index| self.order.get(index) == Some(&task))
+    }
+
+    pub(crate) fn on_named(&mut self, client: usize, id: TaskId, task: &NewTask, wish: &Wish) {
+        let fact = Fact {
+            client,
+            behaviour: wish.behaviour,
+            direct: task.target.is_direct(),
+            options: task.options.clone(),
+            aborted: false,
+            starts: 0,
+            crashes: 0,
+            sent: 0,
+            delivered: None,
+            received: 0,
+        };
+        assert!(self.facts.insert(id, fact).is_none(), "{id} is named twice");
+        self.order.push(id);
+    }
+
+    fn fact(&mut self, id: TaskId) -> &mut Fact {
+        self.facts.get_mut(&id).expect("rooms speak of tasks that clients named")
+    }
+
+    pub(crate) fn on_abort(&mut self, id: TaskId) {
+        self.fact(id).aborted = true;
+    }
+
+    /// The hub sends an attempt: its dependencies are met (I5).
+    pub(crate) fn on_assigned(&mut self, assignment: &Assignment, hub: &Hub, to: SessionId) {
+        let id = assignment.attempt.task;
+        let fact = self.fact(id);
+        assert!(assignment.attempt.number >= fact.sent, "{id} goes back to an earlier attempt");
+        fact.sent = assignment.attempt.number;
+        assert!(fact.delivered.is_none(), "I2: {id} is sent after it ended");
+        let Some(options) = fact.options.clone() else { return };
+        let engine = hub.registry().iter().find(|(_, engine)| engine.session() == Some(to));
+        let engine = engine.map(|(id, _)| id);
+        if let Some(after) = &options.after {
+            assert!(is_met(after, hub).is_some(), "I5: {id} is sent before {after:?}");
+        }
+        if let Some(follow) = &options.follow {
+            let where_to = is_met(follow, hub);
+            let Some(where_to) = where_to else { panic!("I5: {id} is sent before {follow:?}") };
+            assert!(
+                where_to.is_empty() || engine.is_some_and(|engine| where_to.contains(&engine)),
+                "I5: {id} follows to {engine:?}, not to one of {where_to:?}"
+            );
+        }
+    }
+
+    /// User code begins (I3, I4).
+    pub(crate) fn on_started(&mut self, attempt: AttemptId) {
+        let fact = self.fact(attempt.task);
+        fact.starts += 1;
+        assert!(!fact.direct || fact.starts == 1, "I3: direct {} runs twice", attempt.task);
+    }
+
+    pub(crate) fn on_crash(&mut self, attempt: AttemptId) {
+        let fact = self.fact(attempt.task);
+        fact.crashes += 1;
+        assert!(
+            fact.crashes <= CRASHES_PER_TASK_MAX + 1,
+            "I4: {} has killed {} engines",
+            attempt.task,
+            fact.crashes
+        );
+    }
+
+    /// The hub sends an outcome: always the same (I1), and of the last attempt (I2).
+    pub(crate) fn on_delivery(&mut self, delivery: &Delivery) {
+        let fact = self.fact(delivery.task);
+        let task = delivery.task;
+        assert_eq!(delivery.attempts, fact.sent.max(delivery.attempts), "I2: {task}");
+        match &fact.delivered {
+            Some(earlier) => assert_eq!(*earlier, delivery.outcome, "I1: {task} ends twice"),
+            None => fact.delivered = Some(delivery.outcome.clone()),
+        }
+    }
+
+    /// A client has an outcome: once (I1), and a true one.
+    pub(crate) fn on_received(&mut self, delivery: &Delivery) {
+        let task = delivery.task;
+        let fact = self.fact(task);
+        fact.received += 1;
+        assert_eq!(fact.received, 1, "I1: {task} ends twice for its client");
+        match (&delivery.outcome, fact.behaviour) {
+            (Outcome::Done, Behaviour::Return(len)) => {
+                assert_eq!(delivery.payload.bytes(), Some(&result(task, len)), "{task}'s result");
+            }
+            (Outcome::Done, other) => panic!("{task} is done, and was to {other:?}"),
+            (Outcome::Failed(error), Behaviour::Raise) if error.kind == "Raised" => {
+                assert!(error.engine.is_some(), "{task} failed somewhere");
+            }
+            (Outcome::Failed(error), _) => {
+                assert_eq!(error.kind, "internal", "{task} fails: {error}");
+            }
+            (Outcome::Aborted, _) => assert!(fact.aborted, "{task} was not aborted"),
+            (Outcome::EngineLost(_), _) => assert!(fact.direct, "{task} is balanced and lost"),
+            (Outcome::Poison(losses), _) => {
+                assert!(!fact.direct, "{task} is direct and poison");
+                assert_eq!(losses.len(), CRASHES_PER_TASK_MAX as usize, "{task}'s crash budget");
+            }
+            (Outcome::DependencyFailed(_) | Outcome::DependencyTimeout, _) => {
+                assert!(fact.options.is_some(), "{task} depends on nothing");
+            }
+            (Outcome::Rejected(_), _) => {}
+        }
+        if let Outcome::DependencyTimeout = delivery.outcome {
+            let timeout = fact.options.as_ref().and_then(|options| options.timeout_ms);
+            assert!(timeout.is_some(), "{task} has no timeout");
+            assert_eq!(fact.starts, 0, "{task} timed out after it started");
+        }
+    }
+
+    /// Everything has come to rest: each task of a living client has ended (I1, I9).
+    pub(crate) fn check_rest(&self, lives: impl Fn(usize) -> bool) {
+        for (id, fact) in &self.facts {
+            assert!(fact.received == 1 || !lives(fact.client), "I1: {id} never ended");
+        }
+    }
+}
+
+/// Whether a dependency is met by what the ledger knows, and where the tasks ran that meet it. The
+/// naive rule, on purpose: what the dag does must come to the same.
+fn is_met(dependency: &Dependency, hub: &Hub) -> Option<Vec<EngineId>> {
+    let endings: Vec<Option<Ending>> =
+        dependency.tasks.iter().map(|task| hub.results().ending(*task)).collect();
+    let met: Vec<Ending> = endings
+        .iter()
+        .flatten()
+        .filter(|ending| dependency.accept.is_met_by(ending.success))
+        .copied()
+        .collect();
+    let enough = match dependency.quorum {
+        Quorum::All => met.len() == dependency.tasks.len(),
+        Quorum::Any => !met.is_empty(),
+    };
+    // With any, one that met it without having run anywhere may have been the first.
+    let anywhere = dependency.quorum == Quorum::Any && met.iter().any(|met| met.engine.is_none());
+    let engines = met.into_iter().filter(|_| !anywhere).filter_map(|ending| ending.engine);
+    enough.then(|| engines.collect())
+}

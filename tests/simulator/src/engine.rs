@@ -1,0 +1,246 @@
+//! An engine's process: the engine room, and user code that behaves as its arguments say.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use phalanx_actors::peer::{EngineStatement, engine_event, engine_statement};
+use phalanx_core::engine::{EngineEvent, EngineRoom};
+use phalanx_core::{Room, Time};
+use phalanx_protocol::engine::EngineToHub;
+use phalanx_protocol::ids::{AttemptId, EngineId, SessionId, TaskId};
+use phalanx_protocol::outcome::{AttemptOutcome, RemoteError, RunTimes};
+use phalanx_protocol::payload::{Format, Payload};
+use phalanx_protocol::peer::EngineProfile;
+use phalanx_protocol::task::MethodName;
+
+use crate::net::{End, Item, decode};
+use crate::plan::{Behaviour, Wish};
+use crate::world::{Happening, World};
+
+/// An engine's process, in one of its lives.
+#[derive(Debug)]
+pub(crate) struct EngineProcess {
+    pub(crate) life: u64,
+    pub(crate) room: EngineRoom,
+    pub(crate) session: Option<SessionId>,
+    /// While it stands still: what will be done when it goes on.
+    pub(crate) frozen: Option<Vec<Happening>>,
+    pub(crate) dead: bool,
+    running: BTreeMap<AttemptId, Running>,
+    /// Which engine the hub says it is.
+    pub(crate) id: Option<EngineId>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Running {
+    behaviour: Behaviour,
+    began: Time,
+    interrupted: bool,
+}
+
+/// The method that every engine offers.
+pub(crate) fn method() -> MethodName {
+    MethodName::try_from("work").expect("a short name")
+}
+
+/// The stable name of an engine.
+pub(crate) fn name(engine: usize) -> String {
+    format!("machine/{engine}")
+}
+
+impl EngineProcess {
+    pub(crate) fn new(engine: usize, life: u64, slots: u32) -> Self {
+        let profile = EngineProfile {
+            name: Some(name(engine)),
+            kind: "native".into(),
+            host: "machine".into(),
+            pid: life as u32,
+            instance: life,
+            slots,
+            methods: vec![method()],
+            labels: Vec::new(),
+        };
+        Self {
+            life,
+            room: EngineRoom::new(profile),
+            session: None,
+            frozen: None,
+            dead: false,
+            running: BTreeMap::new(),
+            id: None,
+        }
+    }
+}
+
+/// A task's arguments: how its code behaves, for how long, and a filler to see that bytes arrive.
+pub(crate) fn arguments(wish: &Wish) -> Bytes {
+    let (kind, len) = match wish.behaviour {
+        Behaviour::Return(len) => (0, len),
+        Behaviour::Raise => (1, 0),
+        Behaviour::Crash => (2, 0),
+    };
+    let mut bytes = BytesMut::new();
+    bytes.put_u8(kind);
+    bytes.put_u32(len);
+    bytes.put_u64(wish.runs.as_nanos() as u64);
+    bytes.put_u32(wish.filler);
+    bytes.put_bytes(0xa5, wish.filler as usize);
+    bytes.freeze()
+}
+
+fn behaviour(payload: &Payload) -> (Behaviour, Duration) {
+    use bytes::Buf;
+    let mut bytes = payload.bytes().expect("started with its payload").clone();
+    let (kind, len) = (bytes.get_u8(), bytes.get_u32());
+    let runs = Duration::from_nanos(bytes.get_u64());
+    let filler = bytes.get_u32() as usize;
+    assert!(bytes.len() == filler && bytes.iter().all(|byte| *byte == 0xa5), "arguments arrive");
+    let behaviour = match kind {
+        0 => Behaviour::Return(len),
+        1 => Behaviour::Raise,
+        _ => Behaviour::Crash,
+    };
+    (behaviour, runs)
+}
+
+/// What a task returns: bytes that name it.
+pub(crate) fn result(task: TaskId, len: u32) -> Bytes {
+    Bytes::from(vec![task.seq as u8 ^ task.client.0 as u8; len as usize])
+}
+
+impl World<'_> {
+    pub(crate) fn engine_opened(&mut self, engine: usize, session: SessionId) {
+        self.engines[engine].session = Some(session);
+        self.tell_engine(engine, EngineEvent::SessionOpened);
+    }
+
+    pub(crate) fn engine_closed(&mut self, engine: usize) {
+        self.engines[engine].session = None;
+        self.tell_engine(engine, EngineEvent::SessionClosed);
+    }
+
+    pub(crate) fn engine_receives(&mut self, engine: usize, item: Item) {
+        let event = match item {
+            Item::Payload(ticket, bytes) => EngineEvent::PayloadArrived(ticket, bytes),
+            Item::Frame(frame) => engine_event(decode(&frame)),
+        };
+        if let EngineEvent::Registered { registration, .. } = &event {
+            self.engines[engine].id = Some(registration.engine);
+        }
+        self.tell_engine(engine, event);
+    }
+
+    pub(crate) fn tell_engine(&mut self, engine: usize, event: EngineEvent) {
+        let mut effects = Vec::new();
+        let process = &mut self.engines[engine];
+        process.room.handle(self.now, event, &mut effects);
+        process.room.settle(self.now, &mut effects);
+        process.room.check_invariants();
+        self.apply_engine(engine, effects);
+    }
+
+    pub(crate) fn wake_engine(&mut self, engine: usize) {
+        let mut effects = Vec::new();
+        let process = &mut self.engines[engine];
+        process.room.on_deadline(self.now, &mut effects);
+        process.room.settle(self.now, &mut effects);
+        process.room.check_invariants();
+        self.apply_engine(engine, effects);
+    }
+
+    fn apply_engine(&mut self, engine: usize, effects: Vec<phalanx_core::engine::EngineEffect>) {
+        for effect in effects {
+            match engine_statement(effect, |_| 0) {
+                EngineStatement::Say(message) => self.engine_says(engine, message),
+                EngineStatement::Start { attempt, payload, .. } => {
+                    self.start(engine, attempt, &payload);
+                }
+                EngineStatement::Interrupt(attempt) => self.interrupt(engine, attempt),
+                EngineStatement::Reconnect => {
+                    if let Some(session) = self.engines[engine].session {
+                        self.cut(session);
+                    }
+                }
+                EngineStatement::End(message) => {
+                    self.engine_says(engine, message);
+                    self.kill_engine(engine, true);
+                }
+            }
+        }
+    }
+
+    fn engine_says(&mut self, engine: usize, message: EngineToHub) {
+        if let Some(session) = self.engines[engine].session {
+            self.send(session, End::Hub, message);
+        }
+    }
+
+    fn start(&mut self, engine: usize, attempt: AttemptId, payload: &Payload) {
+        let (behaviour, runs) = behaviour(payload);
+        let process = &mut self.engines[engine];
+        let running = Running { behaviour, began: self.now, interrupted: false };
+        let earlier = process.running.insert(attempt, running);
+        assert!(earlier.is_none(), "{attempt} is started twice");
+        let life = process.life;
+        self.check.on_started(attempt);
+        self.trace.tell(self.now, || format!("engine {engine} starts {attempt}: {behaviour:?}"));
+        self.after(runs, Happening::RunEnds { engine, life, attempt });
+    }
+
+    /// User code heeds an interruption, or does not notice it.
+    fn interrupt(&mut self, engine: usize, attempt: AttemptId) {
+        let heeds = self.rng.bool();
+        let process = &mut self.engines[engine];
+        if heeds && let Some(running) = process.running.get_mut(&attempt) {
+            running.interrupted = true;
+            let life = process.life;
+            self.after(Duration::from_micros(100), Happening::RunEnds { engine, life, attempt });
+        }
+    }
+
+    pub(crate) fn run_ends(&mut self, engine: usize, attempt: AttemptId) {
+        // An interrupted one ends early; its own end finds it gone.
+        let Some(running) = self.engines[engine].running.remove(&attempt) else { return };
+        let ran_ns = self.now.since(running.began).as_nanos() as u64;
+        let times = RunTimes { started_us: running.began.as_nanos() / 1_000, ran_ns };
+        let (outcome, payload) = match running.behaviour {
+            _ if running.interrupted => (AttemptOutcome::Aborted, Payload::empty()),
+            Behaviour::Return(len) => {
+                let bytes = result(attempt.task, len);
+                (AttemptOutcome::Done, Payload::inline(Format::Raw, bytes))
+            }
+            Behaviour::Raise => {
+                let error = RemoteError { kind: "Raised".into(), ..RemoteError::default() };
+                (AttemptOutcome::Failed(Box::new(error)), Payload::empty())
+            }
+            Behaviour::Crash => {
+                self.check.on_crash(attempt);
+                let reported = self.rng.u8(0..4) > 0;
+                return self.kill_engine(engine, reported);
+            }
+        };
+        self.tell_engine(engine, EngineEvent::Ran { attempt, outcome, times, payload });
+    }
+
+    /// The process is gone; its host starts another under the same name some time after.
+    pub(crate) fn kill_engine(&mut self, engine: usize, reported: bool) {
+        let process = &mut self.engines[engine];
+        if std::mem::replace(&mut process.dead, true) {
+            return;
+        }
+        process.running.clear();
+        process.frozen = None;
+        let (pid, session) = (process.life as u32, process.session.take());
+        self.trace.tell(self.now, || format!("engine {engine} dies, reported: {reported}"));
+        if let Some(session) = session {
+            self.vanish(session);
+        }
+        if reported {
+            let within = Duration::from_micros(self.rng.u64(1_000..1_000_000));
+            self.after(within, Happening::HostReports { engine, pid });
+        }
+        let restart = Duration::from_micros(self.rng.u64(1_000..3_000_000));
+        self.after(restart, Happening::Restart { engine });
+    }
+}

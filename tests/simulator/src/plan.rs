@@ -1,0 +1,249 @@
+//! What a seed stands for: who is there, what they do when, and what goes wrong when.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+use phalanx_core::Time;
+use phalanx_protocol::room::RoomName;
+use phalanx_protocol::task::{Accept, Quorum};
+
+/// How user code behaves. It travels as a task's arguments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Behaviour {
+    /// Returns so many bytes.
+    Return(u32),
+    /// Raises.
+    Raise,
+    /// Kills its engine.
+    Crash,
+}
+
+/// Which engines a task is for, by their place in the plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Aim {
+    /// Any engine.
+    Any,
+    /// One of these.
+    Subset(Vec<usize>),
+    /// This one.
+    Engine(usize),
+    /// Each of these.
+    Engines(Vec<usize>),
+}
+
+/// A dependency on tasks named before, counted back from the newest of all clients.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ties {
+    /// How many tasks back each one is.
+    pub back: Vec<usize>,
+    /// How many must be met.
+    pub quorum: Quorum,
+    /// What meets them.
+    pub accept: Accept,
+}
+
+/// A task that a client submits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wish {
+    /// The engines it is for.
+    pub aim: Aim,
+    /// How its code behaves.
+    pub behaviour: Behaviour,
+    /// How long it runs.
+    pub runs: Duration,
+    /// Length of its arguments beyond the behaviour.
+    pub filler: u32,
+    /// Order.
+    pub after: Option<Ties>,
+    /// Place.
+    pub follow: Option<Ties>,
+    /// How long its dependencies may stay unmet.
+    pub timeout: Option<Duration>,
+}
+
+/// A process with a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Peer {
+    /// A client.
+    Client(usize),
+    /// An engine.
+    Engine(usize),
+    /// The process that runs the scheduling rooms.
+    Rooms,
+}
+
+/// Something that happens to the cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// A client submits a task.
+    Submit(usize, Wish),
+    /// A client aborts the task so many back.
+    Abort(usize, usize),
+    /// A session is cut.
+    Cut(Peer),
+    /// An engine's process dies, and is restarted some time after. Its host sees it, or is too
+    /// late.
+    KillEngine {
+        /// Which one.
+        engine: usize,
+        /// Whether the host reports it.
+        reported: bool,
+    },
+    /// An engine's process stands still for so long.
+    PauseEngine(usize, Duration),
+    /// A client's process dies for good.
+    KillClient(usize),
+    /// The process that runs the rooms dies, and is restarted.
+    KillRooms,
+    /// A room panics at its next event.
+    PanicRoom(RoomName),
+}
+
+/// All that a run depends on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// Draws delays and everything else that the plan does not say.
+    pub seed: u64,
+    /// Slots of each engine.
+    pub slots: Vec<u32>,
+    /// How many clients there are.
+    pub clients: usize,
+    /// Whether the rooms have a process of their own.
+    pub remote_rooms: bool,
+    /// Payloads over this length take a stream of their own.
+    pub inline_len_max: usize,
+    /// Longest delay of a message.
+    pub delay_max: Duration,
+    /// One in so many messages is repeated; 0 = none.
+    pub repeat_one_in: u64,
+    /// Tasks a client may have open or unfetched.
+    pub client_tasks: u64,
+    /// A room panics whenever it hears of the task with this place among all; `None` = no task.
+    pub cursed: Option<usize>,
+    /// What happens, by time.
+    pub actions: Vec<(Time, Action)>,
+}
+
+/// How long the plan's actions last; after it everything is healed and comes to rest.
+const SPAN: Duration = Duration::from_secs(40);
+
+impl Plan {
+    /// What this seed stands for.
+    pub fn from_seed(seed: u64) -> Self {
+        let mut rng = Rng::with_seed(seed);
+        let engines = rng.usize(1..=4);
+        let clients = rng.usize(1..=3);
+        let slots = (0..engines).map(|_| if rng.bool() { 1 } else { rng.u32(1..=3) }).collect();
+        let remote_rooms = rng.u8(0..4) == 0;
+        let mut plan = Self {
+            seed,
+            slots,
+            clients,
+            remote_rooms,
+            inline_len_max: *rng.choice([16, 64, 4096].iter()).unwrap_or(&64),
+            delay_max: Duration::from_micros(rng.u64(50..20_000)),
+            repeat_one_in: *rng.choice([0, 5, 50].iter()).unwrap_or(&0),
+            client_tasks: *rng.choice([4, 20, 1_000].iter()).unwrap_or(&1_000),
+            cursed: (rng.u8(0..10) == 0).then(|| rng.usize(0..20)),
+            actions: Vec::new(),
+        };
+        plan.add_tasks(&mut rng);
+        plan.add_faults(&mut rng);
+        plan.actions.sort_by_key(|(at, _)| *at);
+        plan
+    }
+
+    fn add_tasks(&mut self, rng: &mut Rng) {
+        // Some runs are one burst, some are spread.
+        let span = if rng.bool() { SPAN } else { Duration::from_millis(50) };
+        for _ in 0..rng.usize(5..60) {
+            let at = moment(rng, span);
+            let client = rng.usize(0..self.clients);
+            let action = if rng.u8(0..12) == 0 {
+                Action::Abort(client, rng.usize(0..10))
+            } else {
+                Action::Submit(client, self.wish(rng))
+            };
+            self.actions.push((at, action));
+        }
+    }
+
+    fn wish(&self, rng: &mut Rng) -> Wish {
+        let engines = self.slots.len();
+        let some = |rng: &mut Rng| {
+            let mut chosen: Vec<usize> = (0..engines).filter(|_| rng.bool()).collect();
+            if chosen.is_empty() {
+                chosen.push(rng.usize(0..engines));
+            }
+            chosen
+        };
+        let aim = match rng.u8(0..10) {
+            0..=4 => Aim::Any,
+            5 => Aim::Subset(some(rng)),
+            6..=8 => Aim::Engine(rng.usize(0..engines)),
+            _ => Aim::Engines(some(rng)),
+        };
+        let balanced = matches!(aim, Aim::Any | Aim::Subset(_));
+        let tied = balanced && rng.u8(0..3) > 0;
+        let after = (tied && rng.bool()).then(|| ties(rng));
+        let follow = (tied && rng.u8(0..3) == 0).then(|| ties(rng));
+        let timeout =
+            (tied && rng.u8(0..4) == 0).then(|| Duration::from_millis(rng.u64(0..30_000)));
+        let behaviour = match rng.u8(0..20) {
+            0 => Behaviour::Crash,
+            1 | 2 => Behaviour::Raise,
+            _ => Behaviour::Return(rng.u32(0..200)),
+        };
+        let runs = match rng.u8(0..4) {
+            0 => Duration::from_micros(rng.u64(0..100)),
+            1 | 2 => Duration::from_micros(rng.u64(0..5_000)),
+            _ => Duration::from_millis(rng.u64(0..10_000)),
+        };
+        Wish { aim, behaviour, runs, filler: rng.u32(0..150), after, follow, timeout }
+    }
+
+    fn add_faults(&mut self, rng: &mut Rng) {
+        // A third of the runs are calm, so that what is lost in quiet shows too.
+        let faults = if rng.u8(0..3) == 0 { 0 } else { rng.usize(1..12) };
+        for _ in 0..faults {
+            let at = moment(rng, SPAN);
+            let action = self.fault(rng);
+            self.actions.push((at, action));
+        }
+    }
+
+    fn fault(&self, rng: &mut Rng) -> Action {
+        let engine = rng.usize(0..self.slots.len());
+        match rng.u8(0..12) {
+            0..=2 => Action::Cut(Peer::Engine(engine)),
+            3 | 4 => Action::Cut(Peer::Client(rng.usize(0..self.clients))),
+            5 | 6 => Action::KillEngine { engine, reported: rng.bool() },
+            7 | 8 => Action::PauseEngine(engine, Duration::from_millis(rng.u64(10..40_000))),
+            9 if self.clients > 1 => Action::KillClient(rng.usize(1..self.clients)),
+            10 if self.remote_rooms => {
+                if rng.bool() {
+                    Action::KillRooms
+                } else {
+                    Action::Cut(Peer::Rooms)
+                }
+            }
+            _ => Action::PanicRoom(if rng.bool() { RoomName::Dag } else { RoomName::Scheduler }),
+        }
+    }
+}
+
+fn moment(rng: &mut Rng, span: Duration) -> Time {
+    Time::from_nanos(rng.u64(0..span.as_nanos() as u64))
+}
+
+fn ties(rng: &mut Rng) -> Ties {
+    Ties {
+        back: (0..rng.usize(1..4)).map(|_| rng.usize(1..8)).collect(),
+        quorum: if rng.u8(0..3) == 0 { Quorum::Any } else { Quorum::All },
+        accept: match rng.u8(0..4) {
+            0 => Accept::Failure,
+            1 => Accept::Either,
+            _ => Accept::Success,
+        },
+    }
+}

@@ -10,7 +10,10 @@ use std::time::Instant;
 use phalanx_protocol::error::ErrorCode;
 use phalanx_protocol::role::Role;
 use quinn::crypto::rustls::QuicServerConfig;
-use quinn::{Connecting, Connection, ConnectionError, Endpoint, Incoming, ServerConfig};
+use quinn::{
+    Connecting, Connection, ConnectionError, Endpoint, Incoming, ServerConfig,
+    ValidationTokenConfig,
+};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -114,12 +117,12 @@ impl HubEndpoint {
         settings: &Settings,
         audit: Arc<dyn Audit>,
     ) -> Result<Self, EndpointError> {
-        let config = Arc::new(server_config(credential)?);
-        let endpoint = endpoint::open_hub(address, server(Arc::clone(&config)), &credential.key)?;
+        let server = server(server_config(credential)?);
+        let endpoint = endpoint::open_hub(address, server.clone(), &credential.key)?;
         let (sender, arrivals) = mpsc::channel(ARRIVALS_MAX);
         let acceptor = Acceptor {
             endpoint: endpoint.clone(),
-            config,
+            server,
             settings: settings.clone(),
             gate: Gate::new(settings),
             handshaker: Handshaker {
@@ -163,12 +166,16 @@ impl Drop for HubEndpoint {
 }
 
 /// The configuration of connections that nobody has looked at yet; each gets its own by address.
-fn server(crypto: Arc<QuicServerConfig>) -> ServerConfig {
-    let mut server = ServerConfig::with_crypto(crypto);
+fn server(crypto: QuicServerConfig) -> ServerConfig {
+    let mut server = ServerConfig::with_crypto(Arc::new(crypto));
+    let mut tokens = ValidationTokenConfig::default();
+    // Peers that come back prove their address when the hub is busy, like all others.
+    tokens.sent(0);
     server
         .max_incoming(HANDSHAKES_PENDING_MAX)
         .incoming_buffer_size(INCOMING_BUFFER_LEN_MAX)
         .incoming_buffer_size_total(INCOMING_BUFFERS_LEN_MAX)
+        .validation_token_config(tokens)
         // A laptop changes its network, a NAT its port: the session goes on.
         .migration(true);
     server
@@ -183,7 +190,7 @@ enum HandshakeEnd {
 
 struct Acceptor {
     endpoint: Endpoint,
-    config: Arc<QuicServerConfig>,
+    server: ServerConfig,
     settings: Settings,
     gate: Gate,
     handshaker: Handshaker,
@@ -241,7 +248,7 @@ impl Acceptor {
                 return;
             }
         }
-        let mut server = server(Arc::clone(&self.config));
+        let mut server = self.server.clone();
         server.transport_config(self.settings.transport(End::Hub, address.ip()));
         match incoming.accept_with(Arc::new(server)) {
             Ok(connecting) => {

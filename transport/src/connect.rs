@@ -264,6 +264,17 @@ impl Connector {
         Err(last)
     }
 
+    /// Waits until the hub was told of every session that ended, within the close deadline. A
+    /// process that ends right after a session calls it; otherwise the hub would find out only by
+    /// its idle timeout. With sessions that are still
+    /// open it waits for the whole deadline.
+    pub async fn told(&self) {
+        for endpoint in self.endpoints.iter().filter(|endpoint| endpoint.open_connections() > 0) {
+            // Late is as good as lost: the process ends anyway.
+            let _ = tokio::time::timeout(self.settings.close_deadline, endpoint.wait_idle()).await;
+        }
+    }
+
     async fn connect_to<C: Conversation>(
         &self,
         endpoint: &Endpoint,

@@ -8,7 +8,7 @@ use phalanx_transport::protocol::error::ErrorCode;
 use phalanx_transport::protocol::limits::INLINE_LEN_MAX;
 use phalanx_transport::protocol::payload::Body;
 use phalanx_transport::protocol::role::Role;
-use phalanx_transport::{CloseReason, Incoming, SendError, Settings};
+use phalanx_transport::{Arrival, CloseReason, Connector, Incoming, SendError, Settings};
 use support::{Cluster, pattern, ping, receive, report, within};
 
 #[tokio::test]
@@ -140,6 +140,38 @@ async fn closing_flushes_long_payloads_too() {
     let items = receive(&mut hub.receiver, 2).await;
     assert!(matches!(&items[1], Incoming::Payload { bytes, .. } if bytes.len() == 5 << 20));
     within(engine.sender.closed()).await;
+}
+
+#[test]
+fn a_process_that_ends_tells_the_hub_first() {
+    let runtime = || {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.enable_all().build().unwrap()
+    };
+    let hub_runtime = runtime();
+    let mut cluster = hub_runtime.block_on(async { Cluster::start() });
+    let connector_file = cluster.file(Role::Client);
+    let settings = cluster.settings.clone();
+    let client = std::thread::spawn(move || {
+        // The runtime is dropped with the thread: what was not sent by then never is.
+        runtime().block_on(async {
+            let connector = Connector::new(&connector_file, &settings).unwrap();
+            let session = support::connect::<ClientToHub>(&connector).await;
+            session.sender.send(ping(1)).unwrap();
+            session.sender.close(ErrorCode::Closed, "the notebook ends");
+            within(session.sender.closed()).await;
+            within(connector.told()).await;
+        });
+    });
+    hub_runtime.block_on(async {
+        let Some(Arrival::Client(mut session)) = within(cluster.hub.accept()).await else {
+            panic!("no client arrived");
+        };
+        receive(&mut session.receiver, 1).await;
+        let reason = within(session.sender.closed()).await;
+        assert!(matches!(reason, CloseReason::Peer { code: Some(ErrorCode::Closed), .. }));
+    });
+    client.join().unwrap();
 }
 
 #[tokio::test]

@@ -234,3 +234,12 @@ impl Link {
         }
     }
 }
+
+/// Sessions live on any executor: the hub's one thread, or a client's many.
+const _: () = {
+    use phalanx_protocol::client::{ClientToHub, HubToClient};
+    const fn is_send_and_sync<T: Send + Sync>() {}
+    const fn is_send<T: Send>() {}
+    is_send_and_sync::<SessionSender<ClientToHub>>();
+    is_send::<SessionReceiver<HubToClient>>();
+};

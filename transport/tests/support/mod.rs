@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use phalanx_transport::identity::{ClusterAuthority, ConnectionFile, Credential};
-use phalanx_transport::protocol::client::{ClientToHub, HubToClient, Ping};
-use phalanx_transport::protocol::engine::{EngineToHub, HubToEngine};
+use phalanx_transport::protocol::client::{ClientToHub, Ping};
+use phalanx_transport::protocol::engine::EngineToHub;
 use phalanx_transport::protocol::ids::{AttemptId, RequestId, TaskId};
 use phalanx_transport::protocol::outcome::{AttemptOutcome, Delivery, Outcome, Report, RunTimes};
 use phalanx_transport::protocol::payload::{Format, Payload};
@@ -174,9 +174,3 @@ pub(crate) async fn receive<In: phalanx_transport::protocol::codec::Message>(
     }
     items
 }
-
-/// What the hub says to engines, for tests that need its type.
-pub(crate) type ToEngine = HubToEngine;
-
-/// What the hub says to clients, for tests that need its type.
-pub(crate) type ToClient = HubToClient;

@@ -10,6 +10,36 @@
 //! | [`error`] | all that can go wrong, by operation |
 //! | [`mod@core`] | the conversation with the hub as a pure state machine |
 //!
+//! ```no_run
+//! use phalanx_client::{AsyncResult, Client, ConnectionFile, Method};
+//!
+//! /// Shared with the engines that offer it.
+//! const LENGTH: Method<String, u64> = Method::new("text.length");
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let client = Client::connect(&ConnectionFile::load("client.connection".as_ref())?).await?;
+//! let view = client.load_balanced_view();
+//!
+//! // One task, anywhere; the types follow from the method.
+//! let length = view.call(LENGTH, &"seventeen".to_owned())?.await?;
+//!
+//! // Many, as they come.
+//! let words = ["a", "map", "of", "words"].map(String::from);
+//! let mut lengths = view.map(LENGTH, words)?;
+//! while let Some((index, length)) = lengths.next_done().await {
+//!     println!("word {index} has {} letters", length?);
+//! }
+//!
+//! // A task by its name alone, after others, and each engine by itself.
+//! let report: AsyncResult<String> = view.after(&lengths).call("text.report", &length)?;
+//! println!("{}", report.await?);
+//! let hosts: Vec<String> = client.view_all().call("host.name", &())?.await?;
+//! # let _ = hosts;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! A client has one task, its driver, on the runtime that connected it; the crate spawns nothing
 //! else and blocks nothing.
 #![warn(missing_docs)]

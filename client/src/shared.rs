@@ -6,7 +6,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use phalanx_transport::protocol::client::ClientToHub;
 use phalanx_transport::protocol::error::ErrorCode;
@@ -15,6 +15,7 @@ use phalanx_transport::protocol::role::Role;
 use phalanx_transport::{SendError, SessionSender};
 use rustc_hash::FxHashMap;
 use tokio::sync::{Notify, oneshot, watch};
+use tokio::time::Instant;
 
 use crate::batch::{Batch, Ending, Place};
 use crate::core::{Answer, ClientRoom, Effect, Event, NewTask, RequestError, SubmitError};
@@ -83,8 +84,8 @@ impl Shared {
     }
 
     /// The moment that the room calls `time`.
-    pub(crate) fn instant(&self, time: Duration) -> tokio::time::Instant {
-        tokio::time::Instant::from_std(self.started + time)
+    pub(crate) fn instant(&self, time: Duration) -> Instant {
+        self.started + time
     }
 
     /// Submits `tasks`, all or none, and returns the first id and the batch they report to.

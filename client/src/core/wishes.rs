@@ -12,7 +12,7 @@ use super::{Effect, NewTask, RequestError, SubmitError};
 
 impl<K> ClientRoom<K> {
     /// Names tasks, all or none, and sends what the grant allows; the rest waits here. `key` makes
-    /// the key of each id in turn (one per engine for [`Target::Engines`]).
+    /// the key of each id in turn (one per engine of a direct call to many).
     ///
     /// # Errors
     /// [`SubmitError`]; no task was named then.

@@ -155,7 +155,7 @@ impl TestHub {
         self.ledger.lock().unwrap()
     }
 
-    async fn serve(self, mut session: HubSession<ClientToHub>) {
+    pub(crate) async fn serve(self, mut session: HubSession<ClientToHub>) {
         let mut batch = Vec::new();
         let mut late = VecDeque::new();
         while session.receiver.recv_batch(&mut batch).await.is_ok() {

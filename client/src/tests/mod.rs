@@ -4,6 +4,7 @@ mod blocking;
 mod calls;
 mod faults;
 mod hub;
+mod network;
 
 use std::time::Duration;
 

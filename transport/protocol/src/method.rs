@@ -24,6 +24,12 @@ use crate::task::{MethodName, MethodNameError};
 /// pub const MEASURE: Method<String, u64> = Method::new("text.measure");
 /// assert_eq!(MEASURE.name(), "text.measure");
 /// ```
+///
+/// ```compile_fail,E0277
+/// # use phalanx_protocol::method::Method;
+/// struct OnlyHere;
+/// const WRONG: Method<OnlyHere, u64> = Method::new("text.measure");
+/// ```
 pub struct Method<Args, Ret> {
     name: &'static str,
     types: PhantomData<fn(Args) -> Ret>,

@@ -20,7 +20,7 @@ use phalanx_transport::{Arrival, Audit, EndpointError, HubEndpoint, LogAudit, Se
 use tokio::sync::mpsc;
 
 use crate::hub::{Ended, HubMail, HubPost, Scheduling, open_hub};
-use crate::rt::{self, Clock, panic_text};
+use crate::rt::{self, Clock, Owner, panic_text};
 use crate::sessions::{Directory, SessionEntry, session_task};
 use crate::supervise::PlantedPanic;
 
@@ -284,7 +284,8 @@ async fn serve(
     commands: mpsc::Receiver<HubCommand>,
 ) -> Result<HubEnd, HubError> {
     let (post, mut ended) = open_hub(Clock::start(), settings, scheduling);
-    let owner = rt::spawn(pass_commands(post.clone(), commands));
+    let mut owner = Owner::new(post.clone());
+    owner.serve(pass_commands(post.clone(), commands));
     let mut next = 0;
     let end = loop {
         tokio::select! {
@@ -296,7 +297,7 @@ async fn serve(
             }
         }
     };
-    owner.abort();
+    drop(owner);
     let Some(Ended { why, closing }) = end else {
         return Err(HubError::Panicked { message: "it ended without a word".to_owned() });
     };

@@ -1,6 +1,6 @@
 //! The one module that touches actix's API: arbiter, actor, mailbox, timer, and the clock.
 //!
-//! A [`Shell`] is what a room's actor does apart from being an actor: it takes mail, and wants to
+//! A `Shell` is what a room's actor does apart from being an actor: it takes mail, and wants to
 //! be woken at a deadline. Everything else here is what it means to be an actor, so that actix,
 //! which is in passive maintenance, could be replaced by rewriting this file.
 //!
@@ -101,6 +101,34 @@ impl<S: Shell> Clone for Post<S> {
     }
 }
 
+/// Ends an actor when it is dropped, together with the local tasks that serve it: an owner that is
+/// itself dropped in the middle leaves nothing behind.
+pub(crate) struct Owner<S: Shell> {
+    post: Post<S>,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl<S: Shell> Owner<S> {
+    pub(crate) const fn new(post: Post<S>) -> Self {
+        Self { post, tasks: Vec::new() }
+    }
+
+    /// Runs a task that serves the actor.
+    pub(crate) fn serve(&mut self, task: impl Future<Output = ()> + 'static) {
+        self.tasks.push(spawn(task));
+    }
+}
+
+impl<S: Shell> Drop for Owner<S> {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+        // One that has ended already takes no mail.
+        let _ = self.post.put(Envelope::EndNow);
+    }
+}
+
 /// The actor has ended or died.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Gone;
@@ -111,6 +139,10 @@ impl<S: Shell> Post<S> {
     /// Only for what admission bounds already: between rooms, and for single notices. At borders
     /// use [`Post::deliver`].
     pub(crate) fn push(&self, mail: S::Mail) -> Result<(), Gone> {
+        self.put(Envelope::Mail(mail))
+    }
+
+    fn put(&self, message: Envelope<S::Mail>) -> Result<(), Gone> {
         if !self.0.connected() {
             return Err(Gone);
         }
@@ -119,18 +151,22 @@ impl<S: Shell> Post<S> {
             reason = "the one place: between rooms admission bounds the count, and the check \
                       above reports a dead actor, on whose arbiter we are"
         )]
-        self.0.do_send(Envelope(mail));
+        self.0.do_send(message);
         Ok(())
     }
 
     /// Puts mail in the box, waiting while that is full, and returns after the turn that took it.
     pub(crate) async fn deliver(&self, mail: S::Mail) -> Result<(), Gone> {
-        self.0.send(Envelope(mail)).await.map_err(|_| Gone)
+        self.0.send(Envelope::Mail(mail)).await.map_err(|_| Gone)
     }
 }
 
 /// The actix message round a shell's mail.
-struct Envelope<M>(M);
+enum Envelope<M> {
+    Mail(M),
+    /// From the [`Owner`].
+    EndNow,
+}
 
 impl<M: Send + 'static> actix::Message for Envelope<M> {
     type Result = ();
@@ -162,9 +198,12 @@ impl<S: Shell> Actor for RoomActor<S> {
 impl<S: Shell> Handler<Envelope<S::Mail>> for RoomActor<S> {
     type Result = ();
 
-    fn handle(&mut self, Envelope(mail): Envelope<S::Mail>, context: &mut Context<Self>) {
+    fn handle(&mut self, message: Envelope<S::Mail>, context: &mut Context<Self>) {
         let now = self.clock.now();
-        self.turn(context, |shell| shell.on_mail(now, mail));
+        match message {
+            Envelope::Mail(mail) => self.turn(context, |shell| shell.on_mail(now, mail)),
+            Envelope::EndNow => self.end(context),
+        }
     }
 }
 
@@ -325,6 +364,26 @@ mod tests {
             assert_eq!(post.push("unread"), Err(Gone));
             assert_eq!(death.borrow_mut().take().as_deref(), Some("asked to"));
             assert!(entries.borrow().is_empty());
+        });
+    }
+
+    #[test]
+    fn an_actor_ends_with_its_owner_and_so_do_the_tasks_that_serve_it() {
+        paused(async {
+            let (post, _, death) = diary();
+            let mut owner = Owner::new(post.clone());
+            let held = Rc::new(());
+            let served = Rc::downgrade(&held);
+            owner.serve(async move {
+                std::future::pending::<()>().await;
+                drop(held);
+            });
+            post.push("a").unwrap();
+            drop(owner);
+            assert_eq!(post.deliver("unread").await, Err(Gone));
+            tokio::task::yield_now().await;
+            assert_eq!(served.strong_count(), 0);
+            assert_eq!(*death.borrow(), None);
         });
     }
 

@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 
 use crate::link::{Connect, FileConnect, Linked, keep_linked};
 use crate::peer::{room_order, room_statement};
-use crate::rt::{self, Clock, Flow, Post, Shell, panic_text};
+use crate::rt::{self, Clock, Flow, Owner, Post, Shell, panic_text};
 use crate::sessions::send;
 use crate::supervise::{PlantedPanic, RoomNotice, Rooms};
 
@@ -136,8 +136,9 @@ pub async fn serve(
         })
     };
     let post = rt::open(clock, on_death, |post| SchedulingShell::new(clock, post, ended));
-    let link = rt::spawn(keep_linked(post.clone(), connect));
-    let owner = rt::spawn(async move {
+    let mut owner = Owner::new(post.clone());
+    owner.serve(keep_linked(post.clone(), connect));
+    owner.serve(async move {
         while let Some(command) = commands.recv().await {
             if post.deliver(SchedulingMail::Command(command)).await.is_err() {
                 return;
@@ -146,8 +147,7 @@ pub async fn serve(
     });
     // The shell holds a sender until it has told its end.
     let result = end.recv().await;
-    link.abort();
-    owner.abort();
+    drop(owner);
     result.unwrap_or_else(|| {
         Err(SchedulingError::Panicked { message: "it ended without a word".to_owned() })
     })

@@ -168,14 +168,27 @@ async fn run<Out: Message, In: Message>(
     let entry = SessionEntry { session, role, name: peer.name, address: peer.address };
     tracing::debug!(%session, %role, name = entry.name, address = ?entry.address, "session opened");
     directory.0.insert(session, entry);
+    let presence = Presence { post, session, directory };
     let opened = HubMail::SessionOpened { session, role, outbound: outbound(sender) };
-    if post.deliver(opened).await.is_ok() {
-        let reason = pass_on(&post, session, receiver, batch).await;
+    if presence.post.deliver(opened).await.is_ok() {
+        let reason = pass_on(&presence.post, session, receiver, batch).await;
         tracing::debug!(%session, %role, reason, "session closed");
-        // A hub that has ended has forgotten it already.
-        let _ = post.deliver(HubMail::SessionClosed { session }).await;
     }
-    directory.0.remove(&session);
+}
+
+/// A session that the hub knows of. However its task ends, by a panic too, the hub is told.
+struct Presence {
+    post: HubPost,
+    session: SessionId,
+    directory: Directory,
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        self.directory.0.remove(&self.session);
+        // A hub that has ended has forgotten it already.
+        let _ = self.post.push(HubMail::SessionClosed { session: self.session });
+    }
 }
 
 /// Posts what arrives until nothing more will; says why.

@@ -4,11 +4,15 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use phalanx_actors::rt;
+use phalanx_actors::executor::null::Null;
+use phalanx_actors::link::Connect as _;
+use phalanx_actors::{Engine, rt};
 use phalanx_protocol::error::ErrorCode;
+use phalanx_protocol::host::{Attach, EngineExited, HostToHub, HubToHost};
 use phalanx_protocol::outcome::Outcome;
-use phalanx_protocol::task::{Target, TaskOptions};
-use phalanx_transport::{CloseReason, Settings};
+use phalanx_protocol::role::Role;
+use phalanx_protocol::task::{MethodName, Target, TaskOptions};
+use phalanx_transport::{CloseReason, Incoming, Settings};
 use support::{Cluster, cut, handlers, paused, soon, until};
 
 #[test]
@@ -195,6 +199,54 @@ fn a_client_that_does_not_read_is_closed_and_others_go_on() {
         );
         let task = other.submit("double", &1_u64);
         assert_eq!(other.result::<u64>(task).await, 2);
+    });
+}
+
+#[test]
+fn a_host_that_reports_a_death_ends_what_was_bound_to_the_engine() {
+    paused(async {
+        let cluster = Cluster::start();
+        let dead = cluster.engine(handlers().name("here/1"));
+        let mut client = cluster.client().await;
+        let engine = client.engines(1).await[0];
+        let options = TaskOptions::default();
+        let bound = client.submit_to(Target::Engine(engine), "for ever", &(), options);
+        let free = client.submit("slow", &5_000_u64);
+        while client.status().await.engines[0].assigned < 2 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        // The host's word comes before anybody notices the silence.
+        let mut host = cluster.way::<HostToHub>(Role::Host).connect().await.unwrap();
+        host.sender.send(Attach { host: "here".into(), pid: 1 }).unwrap();
+        dead.engine.abort();
+        let (name, cause) = ("here/1".into(), "killed by signal 9".into());
+        host.sender.send(EngineExited { name, pid: std::process::id(), cause }).unwrap();
+        match client.outcome(bound).await.outcome {
+            Outcome::EngineLost(loss) => assert!(loss.cause.contains("signal 9"), "{loss}"),
+            other => panic!("{other:?}"),
+        }
+        let _other = cluster.engine(handlers());
+        assert_eq!(client.result::<u64>(free).await, 5_000);
+        assert_eq!(client.outcome(free).await.attempts, 2);
+        client.shutdown_cluster();
+        let mut orders = Vec::new();
+        soon(host.receiver.recv_batch(&mut orders)).await.unwrap();
+        assert!(matches!(orders[..], [Incoming::Message(HubToHost::StopCluster(_))]));
+    });
+}
+
+#[test]
+fn the_null_executor_gives_back_what_it_was_given() {
+    paused(async {
+        let cluster = Cluster::start();
+        let method: MethodName = "echo".try_into().unwrap();
+        let engine = Engine::builder().slots(16).executor(|| Null::new([method]));
+        let _engine = cluster.engine(engine);
+        let mut client = cluster.client().await;
+        let tasks: Vec<_> = (0..5_000_u64).map(|number| client.submit("echo", &number)).collect();
+        for (number, task) in (0..).zip(tasks) {
+            assert_eq!(client.result::<u64>(task).await, number);
+        }
     });
 }
 

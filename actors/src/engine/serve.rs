@@ -12,7 +12,7 @@ use super::shell::{Ended, EngineMail, EngineShell};
 use super::{EngineEnd, EngineError};
 use crate::executor::{Executor, Finished, Finisher};
 use crate::link::{Connect, keep_linked};
-use crate::rt::{self, Clock, Post};
+use crate::rt::{self, Clock, Owner, Post};
 
 /// Makes the executor on the engine's own thread.
 pub(super) type MakeExecutor = Box<dyn FnOnce() -> Box<dyn Executor> + Send>;
@@ -62,14 +62,13 @@ pub(super) async fn serve(
     let post = rt::open(clock, on_death, |post| {
         EngineShell::new(post, clock, profile, executor, finisher, ended).telling(on_registered)
     });
-    let link = rt::spawn(keep_linked(post.clone(), connect));
-    let answers = rt::spawn(pass_answers(post.clone(), finished));
-    let owner = rt::spawn(pass_stop(post, stop));
+    let mut owner = Owner::new(post.clone());
+    owner.serve(keep_linked(post.clone(), connect));
+    owner.serve(pass_answers(post.clone(), finished));
+    owner.serve(pass_stop(post, stop));
     // The shell holds a sender until it has told its end.
     let ended = end.recv().await;
-    for task in [link, answers, owner] {
-        task.abort();
-    }
+    drop(owner);
     match ended {
         Some(Ended { why, closing }) => {
             if let Some(session) = closing {

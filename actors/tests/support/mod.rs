@@ -18,6 +18,7 @@ use phalanx_actors::supervise::PlantedPanic;
 use phalanx_actors::{Hub, HubCommand, HubEnd, HubError, Scheduling, rt};
 use phalanx_core::hub::HubSettings;
 use phalanx_protocol::engine::EngineToHub;
+use phalanx_protocol::host::HostToHub;
 use phalanx_protocol::ids::Epoch;
 use phalanx_protocol::role::Role;
 use phalanx_protocol::scheduling::SchedulingToHub;
@@ -164,6 +165,12 @@ impl Memory for phalanx_protocol::client::ClientToHub {
 impl Memory for EngineToHub {
     fn arrival(session: HubSession<Self>) -> Arrival {
         Arrival::Engine(session)
+    }
+}
+
+impl Memory for HostToHub {
+    fn arrival(session: HubSession<Self>) -> Arrival {
+        Arrival::Host(session)
     }
 }
 

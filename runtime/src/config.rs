@@ -99,6 +99,16 @@ pub enum LogFormat {
     Json,
 }
 
+impl LogFormat {
+    /// Its name, as flags and the environment give it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        }
+    }
+}
+
 /// Where the hub listens: an address, whose port may be left out (the system then chooses one).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ListenAddress(pub SocketAddr);

@@ -189,6 +189,10 @@ fn host_args(options: &HostOptions) -> Vec<OsString> {
     for (name, value) in values {
         args.extend([OsString::from(name), value.into()]);
     }
+    let log_format = options.log_format.map(|format| format.as_str().to_owned());
+    for (name, value) in [("--log", options.log.clone()), ("--log-format", log_format)] {
+        args.extend(value.into_iter().flat_map(|value| [OsString::from(name), value.into()]));
+    }
     if options.scheduler_process {
         args.push("--scheduler-process".into());
     }

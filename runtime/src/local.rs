@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::cluster_dir::{ClusterDir, ClusterName, Home};
 use crate::config::ListenAddress;
-use crate::host::{HostOptions, Owner, Program, ReportTo};
+use crate::host::{HostOptions, Owner, Program};
 use crate::launch::{self, Launched};
 use crate::{limits, words};
 
@@ -189,7 +189,8 @@ impl LocalClusterBuilder {
         self
     }
 
-    /// Starts the cluster and waits until every engine is registered.
+    /// Starts the cluster and waits until every engine is registered. It blocks: about a quarter of
+    /// a second, and until a deadline if something is wrong.
     ///
     /// # Errors
     /// [`StartError`] says which step failed and shows the last lines of its log; what had been
@@ -199,17 +200,13 @@ impl LocalClusterBuilder {
             Some(home) => Home::resolve(Some(home))?,
             None => Home::from_env()?,
         };
-        let options = HostOptions {
-            home,
-            cluster: self.name.unwrap_or_else(own_name),
-            engines: self.engines,
-            scheduler_process: self.scheduler_process,
-            listen: self.listen,
-            stop_grace: self.stop_grace,
-            program: self.program,
-            owner: Owner::StandardInput,
-            report_to: ReportTo::Terminal,
-        };
+        let mut options = HostOptions::new(home, self.name.unwrap_or_else(own_name));
+        options.engines = self.engines;
+        options.scheduler_process = self.scheduler_process;
+        options.listen = self.listen;
+        options.stop_grace = self.stop_grace;
+        options.program = self.program;
+        options.owner = Owner::StandardInput;
         let phalanx = find_phalanx().ok_or(StartError::NoProgram)?;
         let Launched { host, hub_address, took } = launch::launch(&phalanx, &options, |_| {})?;
         let dir = options.home.cluster(&options.cluster);

@@ -56,17 +56,17 @@ fn host_options(
         Some(path) => Some(Program::new(find_program(&path)?, args.program_args)),
         None => None,
     };
-    Ok(HostOptions {
-        home: context.home.clone(),
-        cluster: settings.cluster(args.cluster)?,
-        engines: settings.engines(args.engines)?,
-        scheduler_process: settings.scheduler_process(args.scheduler_process),
-        listen: settings.listen(args.listen),
-        stop_grace: settings.stop_grace(args.stop_grace_s)?,
-        program,
-        owner,
-        report_to,
-    })
+    let mut options = HostOptions::new(context.home.clone(), settings.cluster(args.cluster)?);
+    options.engines = settings.engines(args.engines)?;
+    options.scheduler_process = settings.scheduler_process(args.scheduler_process);
+    options.listen = settings.listen(args.listen);
+    options.stop_grace = settings.stop_grace(args.stop_grace_s)?;
+    options.program = program;
+    options.log = Some(settings.log(context.common.log.clone()));
+    options.log_format = Some(settings.log_format(context.common.log_format));
+    options.owner = owner;
+    options.report_to = report_to;
+    Ok(options)
 }
 
 /// The absolute path of a program: as given if it names a directory, or else found on PATH. The

@@ -7,12 +7,15 @@ use std::path::PathBuf;
 
 use crate::cluster_dir::ClusterDir;
 use crate::cluster_state::machine_name;
-use crate::config::ListenAddress;
+use crate::config::{ListenAddress, LogFormat};
 use crate::host::process::Process;
 use crate::host::spawn::{
     CONNECTION_ENV, ENGINE_INDEX_ENV, ENGINE_NAME_ENV, Input, Launch, RUN_ENV, Tie,
 };
 use crate::host::{HostOptions, Program};
+
+const LOG_ENV: &str = "PHALANX_LOG";
+const LOG_FORMAT_ENV: &str = "PHALANX_LOG_FORMAT";
 
 /// What all processes of a run have in common.
 #[derive(Debug)]
@@ -23,6 +26,7 @@ pub(super) struct Commands {
     machine: String,
     program: Option<Program>,
     scheduler_process: bool,
+    log_env: Vec<(&'static str, OsString)>,
 }
 
 impl Commands {
@@ -32,6 +36,9 @@ impl Commands {
         run: String,
         options: &HostOptions,
     ) -> Self {
+        let log_format = options.log_format.map(LogFormat::as_str).map(OsString::from);
+        let log_env =
+            [(LOG_ENV, options.log.clone().map(Into::into)), (LOG_FORMAT_ENV, log_format)];
         Self {
             phalanx,
             dir,
@@ -39,6 +46,7 @@ impl Commands {
             machine: machine_name(),
             program: options.program.clone(),
             scheduler_process: options.scheduler_process,
+            log_env: log_env.into_iter().filter_map(|(name, value)| Some((name, value?))).collect(),
         }
     }
 
@@ -73,7 +81,7 @@ impl Commands {
         Launch {
             program: self.phalanx.clone(),
             args: vec!["keeper".into(), "--run-id".into(), self.run.clone().into()],
-            env: Vec::new(),
+            env: self.log_env.clone(),
             log: self.dir.log_file("keeper"),
             tie: Tie::OutlivesHost,
             stdin: Input::EndsWithHost,
@@ -96,13 +104,14 @@ impl Commands {
     }
 
     fn phalanx(&self, process: Process, args: Vec<OsString>, role: &str) -> Launch {
+        let own_env = [
+            (RUN_ENV, self.run.clone().into()),
+            (CONNECTION_ENV, self.dir.connection_file(role).into()),
+        ];
         Launch {
             program: self.phalanx.clone(),
             args,
-            env: vec![
-                (RUN_ENV, self.run.clone().into()),
-                (CONNECTION_ENV, self.dir.connection_file(role).into()),
-            ],
+            env: self.log_env.iter().cloned().chain(own_env).collect(),
             log: self.dir.log_file(&process.to_string()),
             tie: Tie::DiesWithHost,
             stdin: Input::Nothing,

@@ -26,10 +26,10 @@ use tracing::Instrument;
 
 use crate::cluster_dir::{ClusterName, DirError, Home, HostLock};
 use crate::cluster_state::ClusterState;
-use crate::config::ListenAddress;
+use crate::config::{ListenAddress, LogFormat};
 use crate::host::process::Phase;
 use crate::host::report::{Reporter, StartReport};
-use crate::os;
+use crate::{limits, os};
 
 pub use crate::host::credentials::CredentialError;
 pub use crate::host::spawn::{
@@ -89,10 +89,33 @@ pub struct HostOptions {
     pub stop_grace: Duration,
     /// What engines are; `phalanx engine` by default.
     pub program: Option<Program>,
+    /// What all processes log; by default what the environment says.
+    pub log: Option<String>,
+    /// How they write it; by default what the environment says.
+    pub log_format: Option<LogFormat>,
     /// Whose end also ends the cluster.
     pub owner: Owner,
     /// Where the host tells how its start goes.
     pub report_to: ReportTo,
+}
+
+impl HostOptions {
+    /// A host without engines, on loopback, that tells the terminal and lives until it is stopped.
+    pub fn new(home: Home, cluster: ClusterName) -> Self {
+        Self {
+            home,
+            cluster,
+            engines: 0,
+            scheduler_process: false,
+            listen: ListenAddress::default(),
+            stop_grace: limits::STOP_GRACE,
+            program: None,
+            log: None,
+            log_format: None,
+            owner: Owner::Nobody,
+            report_to: ReportTo::Terminal,
+        }
+    }
 }
 
 /// Why a host could not run at all.

@@ -85,12 +85,19 @@ struct Waiters {
 }
 
 impl Waiters {
-    fn register(&mut self, known: &mut Option<WaiterId>, until: Until, waker: &Waker) {
+    /// Registers a waiter, or what a known one waits for now. Gives back a waker that is not
+    /// needed any more: dropping it may run code of any executor, so not under the lock.
+    fn register(
+        &mut self,
+        known: &mut Option<WaiterId>,
+        until: Until,
+        waker: &Waker,
+    ) -> Option<Waker> {
         let waiters = self.first.iter_mut().chain(&mut self.more);
         if let Some(waiter) = waiters.into_iter().find(|waiter| Some(waiter.id) == *known) {
             waiter.until = until;
-            waiter.waker.clone_from(waker);
-            return;
+            let is_same = waiter.waker.will_wake(waker);
+            return (!is_same).then(|| std::mem::replace(&mut waiter.waker, waker.clone()));
         }
         let id = WaiterId(self.next_id);
         self.next_id += 1;
@@ -100,13 +107,15 @@ impl Waiters {
             first @ None => *first = Some(waiter),
             Some(_) => self.more.push(waiter),
         }
+        None
     }
 
-    fn remove(&mut self, id: WaiterId) {
+    fn remove(&mut self, id: WaiterId) -> Option<Waiter> {
         if self.first.as_ref().is_some_and(|waiter| waiter.id == id) {
-            self.first = None;
+            return self.first.take();
         }
-        self.more.retain(|waiter| waiter.id != id);
+        let at = self.more.iter().position(|waiter| waiter.id == id)?;
+        Some(self.more.swap_remove(at))
     }
 
     fn take(&mut self, mut met: impl FnMut(Until) -> bool, woken: &mut Vec<Waker>) {
@@ -164,7 +173,9 @@ impl Batch {
             *waiter = None;
             return Poll::Ready(());
         }
-        state.waiters.register(waiter, until, context.waker());
+        let unneeded = state.waiters.register(waiter, until, context.waker());
+        drop(state);
+        drop(unneeded);
         Poll::Pending
     }
 
@@ -175,7 +186,8 @@ impl Batch {
 
     /// Nobody waits under this name any more.
     pub(crate) fn forget(&self, waiter: WaiterId) {
-        self.lock().waiters.remove(waiter);
+        let unneeded = self.lock().waiters.remove(waiter);
+        drop(unneeded);
     }
 
     /// How many tasks have ended.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use phalanx_transport::protocol::client::HubToClient;
 use phalanx_transport::protocol::error::ErrorCode;
-use phalanx_transport::protocol::limits::CLOSE_DEADLINE;
+use phalanx_transport::protocol::limits::{CLOSE_DEADLINE, HANDSHAKE_DEADLINE};
 use phalanx_transport::reconnect::Backoff;
 use phalanx_transport::{CloseReason, Incoming, SessionReceiver};
 use tokio::time::{Instant, Sleep};
@@ -52,20 +52,15 @@ enum Ended {
 }
 
 impl<S: Source> Driver<S> {
-    /// The first session, opened by the hub.
-    pub(crate) async fn open(&mut self) -> Result<SessionReceiver<HubToClient>, ConnectError> {
+    /// A session that the hub has opened; one attempt.
+    pub(crate) async fn open(&mut self) -> Result<Receiver, ConnectError> {
         let session = self.source.connect().await?;
-        let mut receiver = self.start(session);
-        let mut batch = Vec::new();
-        while self.shared.identity().is_none() {
-            receiver.recv_batch(&mut batch).await?;
-            self.shared.handle(batch.drain(..).map(event));
-            if let Some((code, detail)) = self.shared.turn().close {
-                self.shared.close_session(code, detail).await;
-                return Err(ConnectError::Protocol(detail));
-            }
+        let opened = tokio::time::timeout(HANDSHAKE_DEADLINE, opened(&self.shared, session)).await;
+        let opened = opened.unwrap_or(Err(ConnectError::Silent));
+        if opened.is_err() {
+            self.shared.on_session_down();
         }
-        Ok(receiver)
+        opened
     }
 
     /// Everything after the first session was opened.
@@ -89,11 +84,6 @@ impl<S: Source> Driver<S> {
         shared.handle([Event::GaveUp(cause)]);
     }
 
-    fn start(&self, session: ClientSession) -> Receiver {
-        self.shared.on_session_up(session.sender);
-        session.receiver
-    }
-
     async fn reconnect(&mut self, reason: &CloseReason) -> Result<Receiver, Arc<str>> {
         let seed = RandomState::new().build_hasher().finish();
         let mut last = reason.to_string();
@@ -101,8 +91,10 @@ impl<S: Source> Driver<S> {
             if pause(&self.shared, wait).await.is_err() {
                 return Err(CLOSED.into());
             }
-            match self.source.connect().await {
-                Ok(session) => return Ok(self.start(session)),
+            match self.open().await {
+                Ok(receiver) => return Ok(receiver),
+                // The room may have dropped its name for it: another attempt goes otherwise.
+                Err(error @ ConnectError::Protocol(_)) => last = error.to_string(),
                 Err(error) if !error.is_retryable() => return Err(error.to_string().into()),
                 Err(error) => last = error.to_string(),
             }
@@ -110,6 +102,21 @@ impl<S: Source> Driver<S> {
         let after = self.reconnect_for;
         Err(format!("no session with the hub for {after:?}; the last attempt: {last}").into())
     }
+}
+
+async fn opened(shared: &Shared, session: ClientSession) -> Result<Receiver, ConnectError> {
+    shared.on_session_up(session.sender);
+    let mut receiver = session.receiver;
+    let mut batch = Vec::new();
+    while !shared.look(|room| room.is_open()) {
+        receiver.recv_batch(&mut batch).await?;
+        shared.handle(batch.drain(..).map(event));
+        if let Some((code, detail)) = shared.turn().close {
+            shared.close_session(code, detail).await;
+            return Err(ConnectError::Protocol(detail));
+        }
+    }
+    Ok(receiver)
 }
 
 /// Whether a session that ended so may be followed by another. A hub that shuts down in an orderly

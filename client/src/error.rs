@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use phalanx_transport::CloseReason;
 use phalanx_transport::protocol::ids::{Epoch, TaskId};
+use phalanx_transport::protocol::limits::HANDSHAKE_DEADLINE;
 use phalanx_transport::protocol::outcome::{
     DependencyFailure, Loss, Outcome, Rejection, RemoteError,
 };
@@ -211,6 +212,12 @@ pub enum ConnectError {
     /// The session ended before the hub had opened it.
     #[error("the hub did not open the session: {0}")]
     Closed(#[from] CloseReason),
+    /// The hub has accepted the session, and then said nothing.
+    #[error(
+        "the hub has not opened the session within {} ms; it is overloaded or stuck, try again",
+        HANDSHAKE_DEADLINE.as_millis()
+    )]
+    Silent,
     /// The system gives no thread or runtime for a blocking client.
     #[error("cannot start the client's thread: {0}")]
     Runtime(#[source] std::io::Error),
@@ -225,6 +232,7 @@ impl ConnectError {
         match self {
             Self::Transport(error) => error.is_retryable(),
             Self::Closed(reason) => reason.is_retryable(),
+            Self::Silent => true,
             Self::Runtime(_) | Self::Protocol(_) => false,
         }
     }

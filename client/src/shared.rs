@@ -20,6 +20,9 @@ use tokio::time::Instant;
 use crate::batch::{Batch, Ending, Place};
 use crate::core::{Answer, ClientRoom, Effect, Event, NewTask, RequestError, SubmitError};
 
+/// Room for effects that is kept from one burst to the next; after greater ones it is given back.
+const EFFECTS_KEPT_MAX: usize = 4_096;
+
 /// The room and what its effects go to.
 pub(crate) struct Shared {
     started: Instant,
@@ -269,8 +272,9 @@ impl Inner {
                 }
             }
         }
-        // Kept for its room.
-        self.effects = effects;
+        if effects.capacity() <= EFFECTS_KEPT_MAX {
+            self.effects = effects;
+        }
     }
 
     fn send(&mut self, message: ClientToHub) {

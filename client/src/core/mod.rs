@@ -40,6 +40,9 @@ use phalanx_transport::protocol::peer::ClusterStatus;
 pub use self::room::ClientRoom;
 pub use self::task::{NewTask, SubmitError};
 
+/// Room for tasks that is kept once none is left; after greater bursts it is given back.
+const BURST_KEPT_MAX: usize = 16_384;
+
 /// What can happen to a client. A session's events come between its `SessionUp` and its
 /// `SessionDown`; those of an older session must not come after that.
 #[derive(Debug, Clone, PartialEq)]

@@ -19,7 +19,7 @@ use rustc_hash::FxHashMap;
 use super::deliveries::{Deliveries, Violation};
 use super::questions::{Question, Questions};
 use super::submits::Submits;
-use super::{Answer, Effect, End, Event, RequestError};
+use super::{Answer, BURST_KEPT_MAX, Effect, End, Event, RequestError};
 
 /// How far the session is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -301,6 +301,9 @@ impl<K> ClientRoom<K> {
         };
         if !self.aborting.is_empty() {
             self.aborting.remove(&task.seq);
+        }
+        if self.open.is_empty() {
+            self.open.shrink_to(BURST_KEPT_MAX);
         }
         effects.push(Effect::Ended { key, task, end: End::Delivered(Box::new(delivery)) });
     }

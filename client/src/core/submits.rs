@@ -13,6 +13,8 @@ use phalanx_transport::protocol::limits::{
 };
 use phalanx_transport::protocol::task::TaskSpec;
 
+use super::BURST_KEPT_MAX;
+
 /// The hub confirmed what was never sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Unsent;
@@ -154,6 +156,9 @@ impl Submits {
             self.bytes_recorded += spec.payload.len();
             self.unrecorded.pop_front();
             self.sent = self.sent.saturating_sub(1);
+        }
+        if self.unrecorded.is_empty() {
+            self.unrecorded.shrink_to(BURST_KEPT_MAX);
         }
         self.bytes_sent = self.bytes_sent.max(self.bytes_recorded);
     }

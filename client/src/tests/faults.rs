@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use phalanx_transport::memory::FaultPlan;
+use phalanx_transport::memory::{self, FaultPlan};
+use phalanx_transport::protocol::client::ClientToHub;
 use phalanx_transport::protocol::error::ErrorCode;
 use phalanx_transport::protocol::role::Role;
 
 use super::{TestHub, cluster, connect, until};
+use crate::error::ConnectError;
+use crate::link::{ClientSession, Source};
 use crate::{AsyncMapResult, AsyncResult, Client, RequestError, SubmitError, TaskError};
 
 #[tokio::test(start_paused = true)]
@@ -173,4 +176,22 @@ fn a_runtime_that_ends_ends_every_wait() {
     let error = runtime().block_on(held).unwrap_err();
     assert!(error.to_string().contains("the runtime that ran the client has ended"), "{error}");
     drop(client);
+}
+
+/// A hub that accepts sessions and says nothing.
+struct Mute(Vec<phalanx_transport::HubSession<ClientToHub>>);
+
+impl Source for Mute {
+    async fn connect(&mut self) -> Result<ClientSession, ConnectError> {
+        let pair = memory::pair::<ClientToHub>(Role::Client, FaultPlan::NONE);
+        self.0.push(pair.hub);
+        Ok(pair.peer)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hub_that_says_nothing_is_not_waited_for_without_end() {
+    let opened = Client::builder().open(Role::Client, Mute(Vec::new())).await;
+    let error = opened.err().unwrap();
+    assert!(matches!(error, ConnectError::Silent) && error.is_retryable(), "{error}");
 }

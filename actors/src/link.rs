@@ -21,6 +21,11 @@ use crate::rt::{Gone, Post, Shell};
 pub trait Connect<C: Conversation>: 'static {
     /// Opens one session; how long it tries is its own matter.
     fn connect(&mut self) -> impl Future<Output = Result<PeerSession<C>, ConnectFailed>>;
+
+    /// Waits until the hub was told of the sessions that ended, if that takes time of its own.
+    fn told(&mut self) -> impl Future<Output = ()> {
+        std::future::ready(())
+    }
 }
 
 /// There is no session.
@@ -95,6 +100,12 @@ impl<C: Conversation> Connect<C> for FileConnect {
             Err(error) => Err(error.into()),
         }
     }
+
+    async fn told(&mut self) {
+        if let Some(connector) = &self.connector {
+            connector.told().await;
+        }
+    }
 }
 
 /// A shell that lives behind a link.
@@ -109,7 +120,8 @@ pub(crate) trait Linked<C: Conversation>: Shell {
     fn cut_off(message: String) -> Self::Mail;
 }
 
-/// Keeps the link until the shell has ended, or the hub has said that it is of no use.
+/// Keeps the link until the shell has ended, or the hub has said that it is of no use; the hub has
+/// been told of a session that ended with the shell when this returns.
 pub(crate) async fn keep_linked<C: Conversation, S: Linked<C>>(
     post: Post<S>,
     mut connect: impl Connect<C>,
@@ -119,7 +131,9 @@ pub(crate) async fn keep_linked<C: Conversation, S: Linked<C>>(
         let message = match connect.connect().await {
             Ok(session) => {
                 let opened = Instant::now();
-                let Ok(reason) = run_session(&post, session).await else { return };
+                let Ok(reason) = run_session(&post, session).await else {
+                    return connect.told().await;
+                };
                 // One that is thrown out at once shall not come back at once.
                 if opened.elapsed() > BACKOFF_MAX {
                     backoff = new_backoff();

@@ -105,7 +105,28 @@ impl<S: Shell> Clone for Post<S> {
 /// itself dropped in the middle leaves nothing behind.
 pub(crate) struct Owner<S: Shell> {
     post: Post<S>,
-    tasks: Vec<tokio::task::JoinHandle<()>>,
+    tasks: Vec<Task>,
+}
+
+/// A local task that ends when this is dropped.
+pub(crate) struct Task(tokio::task::JoinHandle<()>);
+
+impl Task {
+    pub(crate) fn spawn(task: impl Future<Output = ()> + 'static) -> Self {
+        Self(spawn(task))
+    }
+
+    /// Gives it so much time to end by itself.
+    pub(crate) async fn finish(mut self, at_most: std::time::Duration) {
+        // One that takes longer, or panicked, is not waited for.
+        let _ = tokio::time::timeout(at_most, &mut self.0).await;
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 impl<S: Shell> Owner<S> {
@@ -115,15 +136,12 @@ impl<S: Shell> Owner<S> {
 
     /// Runs a task that serves the actor.
     pub(crate) fn serve(&mut self, task: impl Future<Output = ()> + 'static) {
-        self.tasks.push(spawn(task));
+        self.tasks.push(Task::spawn(task));
     }
 }
 
 impl<S: Shell> Drop for Owner<S> {
     fn drop(&mut self) {
-        for task in &self.tasks {
-            task.abort();
-        }
         // One that has ended already takes no mail.
         let _ = self.post.put(Envelope::EndNow);
     }

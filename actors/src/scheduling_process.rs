@@ -11,6 +11,7 @@ use std::thread::{self, JoinHandle};
 
 use phalanx_core::Time;
 use phalanx_protocol::error::ErrorCode;
+use phalanx_protocol::limits::CLOSE_DEADLINE;
 use phalanx_protocol::scheduling::{HubToScheduling, Offer, SchedulingToHub};
 use phalanx_transport::identity::ConnectionFileError;
 use phalanx_transport::{Incoming, SessionSender, Settings};
@@ -18,7 +19,7 @@ use tokio::sync::mpsc;
 
 use crate::link::{Connect, FileConnect, Linked, keep_linked};
 use crate::peer::{room_order, room_statement};
-use crate::rt::{self, Clock, Flow, Owner, Post, Shell, panic_text};
+use crate::rt::{self, Clock, Flow, Owner, Post, Shell, Task, panic_text};
 use crate::sessions::send;
 use crate::supervise::{PlantedPanic, RoomNotice, Rooms};
 
@@ -137,7 +138,7 @@ pub async fn serve(
     };
     let post = rt::open(clock, on_death, |post| SchedulingShell::new(clock, post, ended));
     let mut owner = Owner::new(post.clone());
-    owner.serve(keep_linked(post.clone(), connect));
+    let link = Task::spawn(keep_linked(post.clone(), connect));
     owner.serve(async move {
         while let Some(command) = commands.recv().await {
             if post.deliver(SchedulingMail::Command(command)).await.is_err() {
@@ -148,6 +149,10 @@ pub async fn serve(
     // The shell holds a sender until it has told its end.
     let result = end.recv().await;
     drop(owner);
+    if let Some(Ok(())) = result {
+        // The goodbye has its own deadlines; this one is for when they are missed.
+        link.finish(3 * CLOSE_DEADLINE).await;
+    }
     result.unwrap_or_else(|| {
         Err(SchedulingError::Panicked { message: "it ended without a word".to_owned() })
     })

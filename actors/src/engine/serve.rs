@@ -1,8 +1,6 @@
 //! Runs one engine on the current arbiter: opens its actor, keeps its link, passes on what its
 //! executor finishes, and waits for the end.
 
-use std::pin::pin;
-
 use phalanx_protocol::engine::EngineToHub;
 use phalanx_protocol::limits::{CLOSE_DEADLINE, SLOTS_PER_ENGINE_MAX};
 use phalanx_protocol::peer::{EngineProfile, Registration};
@@ -12,7 +10,7 @@ use super::shell::{Ended, EngineMail, EngineShell};
 use super::{EngineEnd, EngineError};
 use crate::executor::{Executor, Finished, Finisher};
 use crate::link::{Connect, keep_linked};
-use crate::rt::{self, Clock, Owner, Post};
+use crate::rt::{self, Clock, Owner, Post, Task};
 
 /// Makes the executor on the engine's own thread.
 pub(super) type MakeExecutor = Box<dyn FnOnce() -> Box<dyn Executor> + Send>;
@@ -56,30 +54,27 @@ pub(super) async fn serve(
         Box::new(move |message| {
             let why = Err(EngineError::Panicked { message });
             // Full: it has ended before.
-            let _ = ended.try_send(Ended { why, closing: None });
+            let _ = ended.try_send(Ended { why, says_goodbye: false });
         })
     };
     let post = rt::open(clock, on_death, |post| {
         EngineShell::new(post, clock, profile, executor, finisher, ended).telling(on_registered)
     });
     let mut owner = Owner::new(post.clone());
-    owner.serve(keep_linked(post.clone(), connect));
+    let link = Task::spawn(keep_linked(post.clone(), connect));
     owner.serve(pass_answers(post.clone(), finished));
     owner.serve(pass_stop(post, stop));
     // The shell holds a sender until it has told its end.
     let ended = end.recv().await;
     drop(owner);
-    match ended {
-        Some(Ended { why, closing }) => {
-            if let Some(session) = closing {
-                let closed = pin!(session.closed());
-                // A goodbye that takes longer is not waited for.
-                let _ = tokio::time::timeout(2 * CLOSE_DEADLINE, closed).await;
-            }
-            why
-        }
-        None => Err(EngineError::Panicked { message: "it ended without a word".to_owned() }),
+    let Some(Ended { why, says_goodbye }) = ended else {
+        return Err(EngineError::Panicked { message: "it ended without a word".to_owned() });
+    };
+    if says_goodbye {
+        // The goodbye has its own deadlines; this one is for when they are missed.
+        link.finish(3 * CLOSE_DEADLINE).await;
     }
+    why
 }
 
 /// Posts what the executor finishes, as much at a time as there is.

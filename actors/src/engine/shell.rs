@@ -43,8 +43,8 @@ pub(super) enum EngineMail {
 #[derive(Debug)]
 pub(super) struct Ended {
     pub(super) why: Result<EngineEnd, EngineError>,
-    /// The session that is saying goodbye.
-    pub(super) closing: Option<SessionSender<EngineToHub>>,
+    /// Whether there is a session, which is closing.
+    pub(super) says_goodbye: bool,
 }
 
 /// The engine's actor.
@@ -191,7 +191,7 @@ impl EngineShell {
 
     fn tell_end(&mut self, why: Result<EngineEnd, EngineError>) -> Flow {
         // Full: it has ended before.
-        let _ = self.ended.try_send(Ended { why, closing: self.session.take() });
+        let _ = self.ended.try_send(Ended { why, says_goodbye: self.session.is_some() });
         Flow::End
     }
 }

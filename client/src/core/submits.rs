@@ -29,7 +29,7 @@ pub(super) struct Submits {
     unrecorded: VecDeque<TaskSpec>,
     sent: usize,
     grant: Grant,
-    /// Payload bytes of all specs ever: recorded <= sent <= named.
+    /// Payload bytes of all tasks ever: recorded <= sent <= named.
     bytes_recorded: u64,
     bytes_sent: u64,
     bytes_named: u64,
@@ -86,7 +86,7 @@ impl Submits {
         let id = TaskId::new(self.client, self.next_seq);
         let spec = spec(id);
         self.next_seq += spec.target.ids_len();
-        self.bytes_named += spec.payload.len();
+        self.bytes_named += bytes(&spec);
         self.unrecorded.push_back(spec);
         id
     }
@@ -94,10 +94,12 @@ impl Submits {
     /// The next spec that the grant and the limits of a session let through.
     pub(super) fn next_to_send(&mut self) -> Option<&TaskSpec> {
         let spec = self.unrecorded.get(self.sent)?;
-        let bytes_end = self.bytes_sent + spec.payload.len();
+        let bytes_end = self.bytes_sent + bytes(spec);
         let granted = end(spec) <= self.grant.seq_end && bytes_end <= self.grant.bytes_end;
-        let session_has_room = self.sent < SUBMITS_UNACCEPTED_MAX
-            && bytes_end - self.bytes_recorded <= SUBMIT_BYTES_UNACCEPTED_MAX;
+        // One for many engines may count more than the limit, though it travels once: alone.
+        let session_has_room = self.sent == 0
+            || (self.sent < SUBMITS_UNACCEPTED_MAX
+                && bytes_end - self.bytes_recorded <= SUBMIT_BYTES_UNACCEPTED_MAX);
         if !(granted && session_has_room) {
             return None;
         }
@@ -153,7 +155,7 @@ impl Submits {
 
     fn drop_recorded(&mut self, next_seq: u64) {
         while let Some(spec) = self.unrecorded.front().filter(|spec| end(spec) <= next_seq) {
-            self.bytes_recorded += spec.payload.len();
+            self.bytes_recorded += bytes(spec);
             self.unrecorded.pop_front();
             self.sent = self.sent.saturating_sub(1);
         }
@@ -178,7 +180,7 @@ impl Submits {
             }
             assert_eq!(spec.id, TaskId::new(self.client, seq), "numbers without gaps");
             seq = end(spec);
-            bytes += spec.payload.len();
+            bytes += self::bytes(spec);
         }
         assert_eq!(seq, self.next_seq, "the last one named");
         assert_eq!(bytes, self.bytes_named, "bytes of what was named");
@@ -193,4 +195,9 @@ impl Submits {
 /// The number after the last task that `spec` stands for.
 fn end(spec: &TaskSpec) -> u64 {
     spec.id.seq + spec.target.ids_len()
+}
+
+/// What the grant counts: the payload bytes of all tasks that `spec` stands for.
+fn bytes(spec: &TaskSpec) -> u64 {
+    spec.payload.len().saturating_mul(spec.target.ids_len())
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use phalanx_transport::protocol::ids::TaskId;
 use phalanx_transport::protocol::limits::{
-    CLIENT_QUEUE_BYTES_MAX, CLIENT_QUEUE_TASKS_MAX, DEPENDENCIES_PER_TASK_MAX, TARGET_ENGINES_MAX,
-    TASK_PAYLOAD_LEN_MAX,
+    CLIENT_QUEUE_BYTES_MAX, CLIENT_QUEUE_TASKS_MAX, DEPENDENCIES_PER_TASK_MAX,
+    OPEN_BYTES_PER_CLIENT_MAX, TARGET_ENGINES_MAX, TASK_PAYLOAD_LEN_MAX,
 };
 use phalanx_transport::protocol::payload::{Format, Payload};
 use phalanx_transport::protocol::role::Role;
@@ -52,7 +52,15 @@ impl NewTask {
         if len > TASK_PAYLOAD_LEN_MAX {
             return Err(SubmitError::PayloadTooLong(len));
         }
+        if self.bytes() > OPEN_BYTES_PER_CLIENT_MAX {
+            return Err(SubmitError::TooLongForSoMany { len, engines: self.target.ids_len() });
+        }
         Ok(())
+    }
+
+    /// The payload bytes of all tasks that it stands for.
+    pub(super) fn bytes(&self) -> u64 {
+        (self.arguments.len() as u64).saturating_mul(self.target.ids_len())
     }
 
     /// The task under its name.
@@ -104,4 +112,15 @@ pub enum SubmitError {
     /// The arguments are too long.
     #[error("arguments of {0} bytes are over the limit of {TASK_PAYLOAD_LEN_MAX}")]
     PayloadTooLong(u64),
+    /// The arguments are too long for so many engines: a hub would never grant it.
+    #[error(
+        "arguments of {len} bytes for {engines} engines are together over the limit of \
+         {OPEN_BYTES_PER_CLIENT_MAX} bytes; call fewer engines at a time"
+    )]
+    TooLongForSoMany {
+        /// How long they are.
+        len: u64,
+        /// For how many engines.
+        engines: u64,
+    },
 }

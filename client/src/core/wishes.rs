@@ -29,7 +29,7 @@ impl<K> ClientRoom<K> {
         for task in tasks.as_ref() {
             task.check()?;
         }
-        let bytes = tasks.as_ref().iter().map(|task| task.arguments.len() as u64);
+        let bytes = tasks.as_ref().iter().map(NewTask::bytes);
         if !self.submits.admit(tasks.as_ref().len(), bytes.sum()) {
             return Err(SubmitError::QueueFull);
         }

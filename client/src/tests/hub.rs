@@ -258,7 +258,7 @@ impl Ledger {
             return;
         }
         self.next_seq += spec.target.ids_len();
-        self.bytes += spec.payload.len();
+        self.bytes += spec.payload.len() * spec.target.ids_len();
         self.recorded.push(spec.clone());
         for index in 0..spec.target.ids_len() {
             self.run(spec, index);

@@ -11,7 +11,7 @@ use super::*;
 
 /// Window of the naive hub's grant, in tasks and bytes.
 const WINDOW: u64 = 8;
-const BYTES_WINDOW: u64 = 100;
+const BYTES_WINDOW: u64 = 120;
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -58,16 +58,18 @@ struct NaiveHub {
     sent: usize,
     first_number: u64,
     next_ticket: u64,
+    seq_granted: u64,
+    bytes_granted: u64,
     /// Whether the client was opened in this session.
     is_open: bool,
 }
 
 impl NaiveHub {
-    fn grant(&self) -> Grant {
-        Grant {
-            seq_end: self.next_seq - self.running.len() as u64 + WINDOW,
-            bytes_end: self.bytes + BYTES_WINDOW,
-        }
+    fn grant(&mut self) -> Grant {
+        let seq_end = self.next_seq - self.running.len() as u64 + WINDOW;
+        self.seq_granted = self.seq_granted.max(seq_end);
+        self.bytes_granted = self.bytes + BYTES_WINDOW;
+        Grant { seq_end: self.seq_granted, bytes_end: self.bytes_granted }
     }
 
     fn hear(&mut self, message: ClientToHub, link: &mut Wires) {
@@ -79,7 +81,8 @@ impl NaiveHub {
                 }
                 self.on_cut();
                 self.is_open = true;
-                link.to_client.push_back(opened(self.epoch, self.next_seq, self.grant()));
+                let grant = self.grant();
+                link.to_client.push_back(opened(self.epoch, self.next_seq, grant));
                 self.deliver(link);
             }
             ClientToHub::Submit(spec) => self.record(&spec, link),
@@ -116,7 +119,9 @@ impl NaiveHub {
         if seq == self.next_seq {
             self.running.extend(seq..seq + ids);
             self.next_seq += ids;
-            self.bytes += spec.payload.len();
+            self.bytes += spec.payload.len() * ids;
+            assert!(self.bytes <= self.bytes_granted, "bytes beyond the grant");
+            assert!(self.next_seq <= self.seq_granted, "tasks beyond the grant");
             let (next_seq, grant) = (self.next_seq, self.grant());
             link.to_client.push_back(accepted(next_seq, grant));
         }

@@ -7,7 +7,7 @@ use phalanx_transport::protocol::error::ErrorCode;
 use phalanx_transport::protocol::ids::{EngineId, RequestId};
 use phalanx_transport::protocol::limits::{
     CLIENT_QUEUE_TASKS_MAX, DEPENDENCIES_PER_TASK_MAX, RECEIVED_DELIVERIES_MAX,
-    SUBMITS_UNACCEPTED_MAX, TARGET_ENGINES_MAX,
+    SUBMIT_BYTES_UNACCEPTED_MAX, SUBMITS_UNACCEPTED_MAX, TARGET_ENGINES_MAX,
 };
 use phalanx_transport::protocol::payload::Payload;
 use phalanx_transport::protocol::peer::{ClusterStatus, EngineInfo};
@@ -91,6 +91,31 @@ fn a_task_for_many_engines_takes_an_id_for_each() {
     assert_eq!(bench.submit_to(engines, 8).as_deref(), Ok(""));
     bench.check(done(0, 2), "done c1/2");
     bench.check(accepted(3, ENDLESS), "received 1, submit c1/3");
+}
+
+#[test]
+fn bytes_count_once_for_each_task_of_a_call_to_many_engines() {
+    let mut bench = Bench::opened(Grant { seq_end: u64::MAX, bytes_end: 15 });
+    let engines = |len| Target::Engines((0..len).map(EngineId).collect());
+    assert_eq!(bench.submit_to(engines(2), 4).as_deref(), Ok("submit c1/0"));
+    assert_eq!(bench.submit_to(engines(2), 4).as_deref(), Ok(""));
+    let more = Grant { seq_end: u64::MAX, bytes_end: 16 };
+    bench.check(accepted(2, more), "submit c1/2");
+}
+
+#[test]
+fn a_call_to_many_engines_that_counts_more_than_a_session_takes_goes_alone() {
+    let mut bench = Bench::opened(ENDLESS);
+    let engines = Target::Engines((0..1_100).map(EngineId).collect());
+    assert!(1_100 << 20 > SUBMIT_BYTES_UNACCEPTED_MAX);
+    bench.submit(0, "submit c1/0");
+    assert_eq!(bench.submit_to(engines, 1 << 20).as_deref(), Ok(""));
+    bench.check(accepted(1, ENDLESS), "submit c1/1");
+    bench.submit(0, "");
+    bench.check(accepted(1_101, ENDLESS), "submit c1/1101");
+    let engines = Target::Engines((0..3).map(EngineId).collect());
+    let refused = bench.submit_to(engines, 1 << 30);
+    assert_eq!(refused, Err(SubmitError::TooLongForSoMany { len: 1 << 30, engines: 3 }));
 }
 
 #[test]

@@ -1,5 +1,9 @@
-//! What the measurements share. The measurements themselves are in `benches/`; run them with
-//! `cargo bench -p phalanx-benches --bench NAME`.
+//! What the measurements share. Those of single parts are in `benches/`; run them with
+//! `cargo bench -p phalanx-benches --bench NAME`. Those of whole clusters are programs in
+//! `src/bin/`. `README.md` says how to run each.
+
+pub mod apply;
+pub mod cpu;
 
 /// Resident memory of this process in bytes; `None` where the system does not say.
 pub fn resident_bytes() -> Option<u64> {

@@ -1,0 +1,207 @@
+//! What a task that does nothing costs: throughput, latency and processor time, through a real
+//! cluster of processes with mutual TLS, ledger, dependencies and limits.
+//!
+//! ```text
+//! cargo build --release -p phalanx -p phalanx-benches && target/release/apply
+//! ```
+//!
+//! The client is in this process; the engines are this program too. See `benches/README.md`.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use phalanx::{Client, ConnectionFile, LoadBalancedView, LocalCluster};
+use phalanx_benches::apply::load::{self, Style};
+use phalanx_benches::apply::method::{self, ARGS_LEN, ExecutorKind};
+use phalanx_benches::apply::processes::{CpuPerTask, Processes};
+use phalanx_benches::apply::report::{Latency, Report, Throughput};
+use phalanx_benches::cpu;
+
+/// No engine takes longer to come.
+const ENGINES_WITHIN: Duration = Duration::from_secs(30);
+
+/// Measures tasks that do nothing, from end to end.
+#[derive(Debug, Parser)]
+#[command(name = "apply", args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(flatten)]
+    measure: MeasureArgs,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Is an engine: what the measured cluster starts
+    #[command(hide = true)]
+    Engine {
+        /// How it answers
+        executor: ExecutorKind,
+    },
+}
+
+#[derive(Debug, Clone, Args)]
+struct MeasureArgs {
+    /// Numbers of engines, each measured with a cluster of its own
+    #[arg(long, value_delimiter = ',', default_value = "1,2", value_name = "N")]
+    engines: Vec<u32>,
+    /// How the engines answer
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "null,native")]
+    executor: Vec<ExecutorKind>,
+    /// Tasks in one run of the throughput; 0 = do not measure it
+    #[arg(long, default_value_t = 400_000, value_name = "N")]
+    tasks: u64,
+    /// How many of them are in flight
+    #[arg(long, default_value_t = 1_000, value_name = "N")]
+    in_flight: usize,
+    /// Runs of the throughput; their median is reported
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    runs: usize,
+    /// How the client keeps them in flight
+    #[arg(long, value_enum, default_value = "callers")]
+    client: Style,
+    /// Tasks measured one at a time; 0 = none
+    #[arg(long, default_value_t = 5_000, value_name = "N")]
+    single_tasks: u64,
+    /// Tasks before those, not measured
+    #[arg(long, default_value_t = 500, value_name = "N")]
+    single_warm_up: u64,
+    /// Keep client, hub and engines on one processor
+    #[arg(long)]
+    pin: bool,
+    /// What to print
+    #[arg(long, value_enum, default_value = "table")]
+    output: Output,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// Columns, for people
+    Table,
+    /// One JSON document
+    Json,
+}
+
+fn main() -> Result<()> {
+    let cli = Cli::parse();
+    if let Some(Command::Engine { executor }) = cli.command {
+        return Ok(method::run(executor)?);
+    }
+    let args = cli.measure;
+    ensure!(args.in_flight > 0, "--in-flight 0: at least one task must be in flight");
+    ensure!(args.runs > 0, "--runs 0: at least one run is needed");
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    // Before anything is started, so that all of it stays there.
+    let pinned_to_cpu = args.pin.then(cpu::pin_to_one_cpu).transpose()?;
+    let profile = if cfg!(debug_assertions) { "debug" } else { "release" };
+    let mut report = Report {
+        release: env!("CARGO_PKG_VERSION"),
+        profile,
+        cpus,
+        pinned_to_cpu,
+        args_bytes: ARGS_LEN,
+        client: args.client,
+        throughput: Vec::new(),
+        latency: Vec::new(),
+    };
+    for &executor in &args.executor {
+        for &engines in &args.engines {
+            measure(&args, executor, engines, &mut report)?;
+        }
+    }
+    let text = match args.output {
+        Output::Table => report.table(),
+        Output::Json => format!("{}\n", serde_json::to_string_pretty(&report)?),
+    };
+    io::stdout().lock().write_all(text.as_bytes())?;
+    Ok(())
+}
+
+/// Measures one cluster and stops it.
+fn measure(
+    args: &MeasureArgs,
+    executor: ExecutorKind,
+    engines: u32,
+    report: &mut Report,
+) -> Result<()> {
+    let cluster = LocalCluster::builder()
+        .engines(engines)
+        .program(std::env::current_exe()?)
+        .program_args(["engine", executor.as_str()])
+        .start()
+        .context("no cluster to measure; is the phalanx program built in the same profile?")?;
+    let bench = Bench { processes: Processes::of(&cluster)?, args, executor, engines };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(bench.run(&ConnectionFile::load(&cluster.connection_file())?, report))?;
+    drop(runtime);
+    cluster.stop()?;
+    Ok(())
+}
+
+struct Bench<'a> {
+    processes: Processes,
+    args: &'a MeasureArgs,
+    executor: ExecutorKind,
+    engines: u32,
+}
+
+impl Bench<'_> {
+    async fn run(&self, connection: &ConnectionFile, report: &mut Report) -> Result<()> {
+        let client = Client::connect(connection).await?;
+        client.wait_for_engines(self.engines as usize, ENGINES_WITHIN).await?;
+        let view = client.load_balanced_view();
+        if self.args.tasks > 0 {
+            report.throughput.push(self.throughput(&view).await?);
+        }
+        if self.args.single_tasks > 0 {
+            report.latency.push(self.latency(&view).await?);
+        }
+        client.close().await;
+        Ok(())
+    }
+
+    async fn throughput(&self, view: &LoadBalancedView) -> Result<Throughput> {
+        let &MeasureArgs { tasks, in_flight, runs, client: style, .. } = self.args;
+        // The scheduler learns how short the tasks are, and tables get their size.
+        load::many(view, style, tasks.min(20 * in_flight as u64), in_flight).await?;
+        let mut measured: Vec<(f64, CpuPerTask)> = Vec::with_capacity(runs);
+        for _ in 0..runs {
+            let before = self.processes.cpu_times()?;
+            let took = load::many(view, style, tasks, in_flight).await?;
+            let cpu = self.processes.cpu_times()?.per_task_since(&before, tasks);
+            measured.push((tasks as f64 / took.as_secs_f64(), cpu));
+        }
+        measured.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let (tasks_per_s, cpu_per_task) = measured[runs / 2];
+        Ok(Throughput {
+            executor: self.executor,
+            engines: self.engines,
+            tasks,
+            in_flight,
+            runs,
+            tasks_per_s,
+            tasks_per_s_min: measured[0].0,
+            tasks_per_s_max: measured[runs - 1].0,
+            cpu_per_task,
+        })
+    }
+
+    async fn latency(&self, view: &LoadBalancedView) -> Result<Latency> {
+        let tasks = self.args.single_tasks;
+        load::one_at_a_time(view, self.args.single_warm_up).await?;
+        let before = self.processes.cpu_times()?;
+        let took = load::one_at_a_time(view, tasks).await?;
+        let cpu_per_task = self.processes.cpu_times()?.per_task_since(&before, tasks);
+        let us = |share| load::quantile(&took, share).as_secs_f64() * 1e6;
+        Ok(Latency {
+            executor: self.executor,
+            engines: self.engines,
+            tasks,
+            p50_us: us(0.5),
+            p99_us: us(0.99),
+            cpu_per_task,
+        })
+    }
+}

@@ -12,7 +12,7 @@
 //! // Each engine is a process of `text-engine`, a program that calls `phalanx::run_engine`.
 //! let cluster = LocalCluster::builder().engines(4).program("/opt/text-engine").start()?;
 //! let client = Client::connect(&ConnectionFile::load(&cluster.connection_file())?).await?;
-//! let length = client.load_balanced_view().call(LENGTH, "hello")?.get().await?;
+//! let length = client.load_balanced_view().call(LENGTH, &"hello".to_owned())?.get().await?;
 //! assert_eq!(length, 5);
 //! cluster.stop()?;
 //! # Ok(())

@@ -83,6 +83,23 @@ async fn a_killed_engine_is_told_with_its_cause_and_comes_back_under_its_id() {
     place.run("stop");
 }
 
+#[tokio::test]
+async fn one_id_leads_through_the_logs_of_all_processes() {
+    let place = Place::new();
+    place.run("start -n 1 --log debug");
+    let client = connect(&place, "client").await;
+    let result = client.load_balanced_view().call(ECHO, &"text".to_owned()).unwrap();
+    within(result.get()).await.unwrap();
+    let task = result.id().to_string();
+    let run = place.state("default").unwrap()["run"].as_str().unwrap().to_owned();
+    for process in ["hub", "engine-0"] {
+        let log = String::from_utf8(place.run(&format!("logs {process}")).stdout).unwrap();
+        let told = log.lines().any(|line| line.contains(&task) && line.contains(&run));
+        assert!(told, "no line of {process} with {task} and {run}:\n{log}");
+    }
+    place.run("stop");
+}
+
 /// Submits many short tasks at once.
 fn many(client: &Client, count: u64) -> Vec<AsyncResult<u64>> {
     let view = client.load_balanced_view();

@@ -69,7 +69,11 @@ pub(super) struct ClusterArgs {
     #[arg(long, env = "PHALANX_LISTEN", value_name = "ADDR")]
     pub(super) listen: Option<ListenAddress>,
     /// Run scheduler and DAG in a process of their own
-    #[arg(long, env = "PHALANX_SCHEDULER_PROCESS")]
+    #[arg(
+        long,
+        env = "PHALANX_SCHEDULER_PROCESS",
+        value_parser = clap::builder::BoolishValueParser::new()
+    )]
     pub(super) scheduler_process: bool,
     /// Seconds from being told to stop until being killed [default: 3]
     #[arg(long, env = "PHALANX_STOP_GRACE_S", value_name = "SECONDS")]

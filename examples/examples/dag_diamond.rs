@@ -16,9 +16,9 @@ use std::convert::Infallible;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result, ensure};
+use phalanx::client::{Accept, Dependency, TaskError};
 use phalanx::{
-    Accept, AsyncResult, Client, ConnectionFile, Dependency, Engine, LoadBalancedView,
-    LocalCluster, Method, TaskError, run_engine,
+    AsyncResult, Client, ConnectionFile, Engine, LoadBalancedView, LocalCluster, Method, run_engine,
 };
 use serde::{Deserialize, Serialize};
 

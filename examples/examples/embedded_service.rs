@@ -15,10 +15,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context as _, Result, ensure};
+use phalanx::client::Epoch;
 use phalanx::identity::ClusterAuthority;
+use phalanx::protocol::role::Role;
 use phalanx::{
-    Client, ConnectionFile, Engine, EngineHandle, Epoch, Hub, HubHandle, HubOptions,
-    LoadBalancedView, Method, Role,
+    Client, ConnectionFile, Engine, EngineHandle, Hub, HubHandle, HubOptions, LoadBalancedView,
+    Method,
 };
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};

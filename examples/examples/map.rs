@@ -9,7 +9,8 @@ use std::collections::BTreeSet;
 use std::num::ParseIntError;
 
 use anyhow::{Result, bail, ensure};
-use phalanx::{Client, ConnectionFile, Engine, LocalCluster, Method, TaskError, run_engine};
+use phalanx::client::TaskError;
+use phalanx::{Client, ConnectionFile, Engine, LocalCluster, Method, run_engine};
 
 /// How many steps of "halve it, or triple it and add one" lead from a number to 1.
 const COLLATZ: Method<u64, u32> = Method::new("map.collatz");

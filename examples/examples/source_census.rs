@@ -20,10 +20,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::{Parser, Subcommand};
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{HumanCount, MultiProgress, ProgressBar, ProgressStyle};
+use phalanx::client::{Dependency, TaskId};
 use phalanx::{
-    AsyncMapResult, AsyncResult, Client, ConnectionFile, Dependency, Engine, LoadBalancedView,
-    LocalCluster, Method, TaskId, run_engine,
+    AsyncMapResult, AsyncResult, Client, ConnectionFile, Engine, LoadBalancedView, LocalCluster,
+    Method, run_engine,
 };
 use phalanx_examples::leftovers::Leftovers;
 use phalanx_examples::source_census::tasks::{
@@ -204,7 +205,7 @@ impl Graph {
         while let Some((index, measured)) = self.measured.next_done().await {
             lines += measured.with_context(|| format!("file {index} was not measured"))?.lines;
             files_bar.inc(1);
-            files_bar.set_message(format!("{lines} lines"));
+            files_bar.set_message(format!("{} lines", HumanCount(lines)));
             crates_open.retain(|reduced| !reduced.ready());
             crates_bar.set_position((self.reduced.len() - crates_open.len()) as u64);
         }
@@ -214,8 +215,7 @@ impl Graph {
             crates_bar.set_position(crates_bar.position().max(crates.len() as u64));
         }
         let report = self.report.await.context("there is no report")?;
-        files_bar.finish();
-        crates_bar.finish();
+        finish(&[&files_bar, &crates_bar]);
         eprintln!("{}", shares(&self.measured));
         Ok(Census { crates, report })
     }
@@ -241,7 +241,7 @@ async fn serially(files: Vec<SourceFile>) -> Result<(Census, Duration)> {
         let began = Instant::now();
         let census = run_serial(&files, |_| bar.inc(1))?;
         let took = began.elapsed();
-        bar.finish();
+        finish(&[&bar]);
         Ok((census, took))
     })
     .await?
@@ -250,10 +250,18 @@ async fn serially(files: Vec<SourceFile>) -> Result<(Census, Duration)> {
 /// A progress bar on standard error; it is not drawn where that is no terminal.
 fn bar(name: &'static str, len: usize) -> ProgressBar {
     let style = ProgressStyle::with_template(
-        "{prefix:>9} {wide_bar:.green/8} {pos:>5}/{len:<5} {elapsed:>4} {msg}",
+        "{prefix:>9} {wide_bar:.green/8} {pos:>5}/{len:<5} {elapsed:>4} {msg:>15}",
     );
     let bar = ProgressBar::new(len as u64).with_prefix(name);
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar.enable_steady_tick(Duration::from_millis(100));
     bar
+}
+
+/// Leaves full bars behind, and what follows on a line of its own.
+fn finish(bars: &[&ProgressBar]) {
+    bars.iter().for_each(|bar| bar.finish());
+    if bars.iter().any(|bar| !bar.is_hidden()) {
+        eprintln!();
+    }
 }

@@ -123,12 +123,15 @@ impl Process {
     }
 }
 
-/// When a process started, in ticks since the machine did; `None` if there is no such process.
+/// When a process started, in ticks since the machine did; `None` if there is none, or it has ended and
+/// only its parent has not looked yet.
 fn started_ticks(pid: u32) -> Option<String> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The second field is the name, in parentheses, and may hold anything; the start is the 22nd.
     let (_, after_name) = stat.rsplit_once(')')?;
-    after_name.split_ascii_whitespace().nth(19).map(str::to_owned)
+    let mut fields = after_name.split_ascii_whitespace();
+    let has_ended = matches!(fields.next(), Some("Z" | "X"));
+    fields.nth(18).filter(|_| !has_ended).map(str::to_owned)
 }
 
 /// The processes with `mark` in their environment, this one left out.
@@ -179,9 +182,11 @@ mod tests {
         assert_eq!(leftovers.left().expect("listed"), both);
         for child in [&mut noted, &mut marked] {
             drop(child.stdin.take());
-            child.wait().expect("ended");
         }
+        // Ended is enough: their parent looks only afterwards.
         leftovers.check().expect("nothing is left");
+        noted.wait().expect("ended");
+        marked.wait().expect("ended");
     }
 
     #[test]

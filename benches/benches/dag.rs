@@ -118,8 +118,11 @@ fn run(graph: Graph) -> usize {
     ran
 }
 
+/// A name, and what makes a graph of so many tasks.
+type Shape = (&'static str, fn(u64) -> Graph);
+
 fn shapes(criterion: &mut Criterion) {
-    let shapes: [(&str, fn(u64) -> Graph); 3] =
+    let shapes: [Shape; 3] =
         [("chain", Graph::chain), ("fan in", Graph::fan_in), ("layers", Graph::layers)];
     for (name, make) in shapes {
         let mut group = criterion.benchmark_group(format!("dag/{name}, per dependency"));

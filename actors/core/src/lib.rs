@@ -22,6 +22,7 @@ pub mod registry;
 pub mod results;
 pub mod scheduler;
 pub mod supervise;
+mod task_map;
 mod time;
 
 pub use crate::time::Time;

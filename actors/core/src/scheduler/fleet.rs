@@ -98,6 +98,8 @@ pub(super) struct Fleet {
     pub(super) methods: Methods,
     /// Engines with room, of all kinds.
     with_room_len: usize,
+    /// Engines that drain.
+    draining: BTreeSet<EngineId>,
     assignments: u64,
 }
 
@@ -147,6 +149,7 @@ impl Fleet {
     /// Removes an engine, if it is there.
     pub(super) fn remove(&mut self, id: EngineId) -> Option<Wreck> {
         let engine = self.engines.remove(&id)?;
+        self.draining.remove(&id);
         let kind = &mut self.kinds[engine.kind.0];
         if let Some(rank) = engine.rank {
             kind.room.remove(&rank);
@@ -238,9 +241,19 @@ impl Fleet {
 
     /// Whether it is given nothing until it has nothing. [`Fleet::rank`] is to follow.
     pub(super) fn set_draining(&mut self, id: EngineId, draining: bool) {
-        if let Some(engine) = self.engines.get_mut(&id) {
+        if let Some(engine) = self.engines.get_mut(&id).filter(|it| it.draining != draining) {
             engine.draining = draining;
+            if draining {
+                self.draining.insert(id);
+            } else {
+                self.draining.remove(&id);
+            }
         }
+    }
+
+    /// The engines that drain, ascending.
+    pub(super) fn draining(&self) -> Vec<EngineId> {
+        self.draining.iter().copied().collect()
     }
 
     /// Counts a task that it has already. [`Fleet::rank`] is to follow.
@@ -318,11 +331,13 @@ impl Fleet {
             engine.backlog.check(methods.into_iter());
             assert_eq!(engine.rank, engine.rank_now(id, self.hwm));
             assert!(!engine.draining || !engine.tasks.is_empty(), "{id} drains and is empty");
+            assert_eq!(engine.draining, self.draining.contains(&id));
             assert!(engine.alone.is_none_or(|alone| engine.tasks.contains(&alone)), "{id} alone");
             room.entry(engine.kind).or_default().extend(engine.rank);
             *engines.entry(engine.kind).or_default() += 1;
         }
         assert_eq!(room.values().map(BTreeSet::len).sum::<usize>(), self.with_room_len);
+        assert!(self.draining.iter().all(|&id| self.has(id)));
         assert_eq!(engines.len(), self.kinds.len(), "a kind is kept that has no engine");
         assert_eq!(self.kind_ids.len(), self.kinds.len());
         for (id, kind) in self.kinds.iter() {

@@ -7,6 +7,8 @@
 //! perhaps certain engines. An engine that has room is given the first arrived of all tasks that
 //! it may have; a task that arrives goes to the freest engine that may have it. So no engine with
 //! room is without a task that is queued and that it may have ([`Scheduler::check_invariants`]).
+//! The exception is a task that must run alone: an engine that comes to it is given nothing until
+//! it has nothing, and then that task.
 //!
 //! An event about a task costs O(log) of the engines and classes concerned, plus the length of the
 //! engine list that comes with it, however many classes and engines there are.
@@ -29,6 +31,7 @@ mod slab;
 #[cfg(test)]
 mod tests;
 
+use std::collections::hash_map::Entry;
 use std::time::Duration;
 
 use phalanx_protocol::ids::{EngineId, TaskId};
@@ -120,9 +123,7 @@ impl Scheduler {
 
     fn place(&mut self, ready: ReadyTask, effects: &mut Vec<SchedulerEffect>) {
         let ReadyTask { task, method, engines, follows, alone } = ready;
-        if self.tasks.contains_key(&task) {
-            return;
-        }
+        let Entry::Vacant(unknown) = self.tasks.entry(task) else { return };
         let engines = engines.map(ascending);
         if let Some(engines) = &engines
             && follows
@@ -138,16 +139,17 @@ impl Scheduler {
             let fits = !alone || self.fleet.load(engine) == Some(0);
             fits.then_some((engine, known))
         });
-        if let Some((engine, method)) = freest {
-            self.assign(task, engine, method, alone, effects);
+        unknown.insert(if let Some((engine, method)) = freest {
+            self.fleet.assign(engine, task, method, alone);
             self.fleet.rank(engine);
+            effects.push(SchedulerEffect { task, verdict: SchedulerVerdict::Assign(engine) });
+            Place::Assigned { engine, method: Some(method) }
         } else {
             let method = known.unwrap_or_else(|| self.fleet.methods.intern(method.as_ref()));
             let follows = follows && engines.is_some();
             let needs = Needs { method, engines, follows, alone };
-            let place = self.queue.push(task, needs, &mut self.fleet);
-            self.tasks.insert(task, place);
-        }
+            self.queue.push(task, needs, &mut self.fleet)
+        });
     }
 
     fn free(&mut self, task: TaskId, ran: Option<Duration>, effects: &mut Vec<SchedulerEffect>) {
@@ -220,6 +222,13 @@ impl Scheduler {
         true
     }
 
+    /// A task that had to run alone waits no longer: engines that drained for it go on.
+    fn resume_draining(&mut self, effects: &mut Vec<SchedulerEffect>) {
+        for engine in self.fleet.draining() {
+            self.fill(engine, effects);
+        }
+    }
+
     /// Gives an engine queued tasks as long as it has room. If the next is one that must run
     /// alone, the engine drains for it: it is given nothing until it has nothing.
     fn fill(&mut self, engine: EngineId, effects: &mut Vec<SchedulerEffect>) {
@@ -233,22 +242,11 @@ impl Scheduler {
                 break;
             }
             let (task, method) = self.queue.take(class, &self.tasks, &mut self.fleet);
-            self.assign(task, engine, method, alone, effects);
+            self.fleet.assign(engine, task, method, alone);
+            self.tasks.insert(task, Place::Assigned { engine, method: Some(method) });
+            effects.push(SchedulerEffect { task, verdict: SchedulerVerdict::Assign(engine) });
         }
         self.fleet.rank(engine);
-    }
-
-    fn assign(
-        &mut self,
-        task: TaskId,
-        engine: EngineId,
-        method: MethodId,
-        alone: bool,
-        effects: &mut Vec<SchedulerEffect>,
-    ) {
-        self.fleet.assign(engine, task, method, alone);
-        self.tasks.insert(task, Place::Assigned { engine, method: Some(method) });
-        effects.push(SchedulerEffect { task, verdict: SchedulerVerdict::Assign(engine) });
     }
 }
 
@@ -266,11 +264,15 @@ impl Room for Scheduler {
     type Effect = SchedulerEffect;
 
     fn handle(&mut self, _now: Time, event: SchedulerEvent, effects: &mut Vec<SchedulerEffect>) {
+        let alone_len = self.queue.alone_len();
         match event {
             SchedulerEvent::EngineUp(capacity) => self.engine_up(capacity, effects),
             SchedulerEvent::EngineDown(engine) => self.engine_down(engine, effects),
             SchedulerEvent::Place(ready) => self.place(ready, effects),
             SchedulerEvent::Free(task, ran) => self.free(task, ran, effects),
+        }
+        if self.queue.alone_len() < alone_len {
+            self.resume_draining(effects);
         }
     }
 

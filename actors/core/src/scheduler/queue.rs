@@ -12,9 +12,10 @@ use super::board::{Board, ClassId, Head, Vitals};
 use super::fleet::Fleet;
 use super::methods::{KindId, MethodId};
 use super::slab::Slab;
+use crate::task_map::TaskMap;
 
 /// Where each task is that the room knows.
-pub(super) type Tasks = FxHashMap<TaskId, Place>;
+pub(super) type Tasks = TaskMap<Place>;
 
 /// What a task needs; tasks that need the same are of one class.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -87,12 +88,19 @@ pub(super) struct Queue {
     boards: FxHashMap<Reader, Board>,
     arrivals: u64,
     len: usize,
+    /// How many of them must run alone.
+    alone_len: usize,
 }
 
 impl Queue {
     /// How many tasks are queued.
     pub(super) const fn len(&self) -> usize {
         self.len
+    }
+
+    /// How many of the queued tasks must run alone.
+    pub(super) const fn alone_len(&self) -> usize {
+        self.alone_len
     }
 
     /// Whether nothing is kept.
@@ -106,6 +114,7 @@ impl Queue {
         let entry = Entry { arrival: self.arrivals, task };
         self.arrivals += 1;
         self.len += 1;
+        self.alone_len += usize::from(needs.alone);
         let class = if let Some(&class) = self.ids.get(&needs) {
             self.classes[class].entries.push_back(entry);
             class
@@ -141,6 +150,7 @@ impl Queue {
         let row = &mut self.classes[class];
         let method = row.needs.method;
         let entry = row.entries.pop_front().expect("a class is never empty");
+        self.alone_len -= usize::from(row.needs.alone);
         self.len -= 1;
         self.settle(class, tasks, fleet);
         (entry.task, method)
@@ -151,6 +161,7 @@ impl Queue {
         let row = &mut self.classes[class];
         row.dead_len += 1;
         let method = row.needs.method;
+        self.alone_len -= usize::from(row.needs.alone);
         self.len -= 1;
         self.settle(class, tasks, fleet);
         method
@@ -228,7 +239,9 @@ impl Queue {
             };
             let before = stranded.len();
             stranded.extend(row.entries.drain(..).filter(alive));
-            self.len -= stranded.len() - before;
+            let len = stranded.len() - before;
+            self.alone_len -= if row.needs.alone { len } else { 0 };
+            self.len -= len;
             self.drop_class(class, fleet);
         }
         stranded.sort_unstable_by_key(|entry| entry.arrival);
@@ -307,7 +320,7 @@ impl Queue {
     /// Panics unless just the tasks of which `tasks` says so are queued, boards say what classes
     /// do, and no engine has room for a queued task.
     pub(super) fn check(&self, tasks: &Tasks, fleet: &Fleet) {
-        let mut alive_len = 0;
+        let (mut alive_len, mut alone_len) = (0, 0);
         assert_eq!(self.ids.len(), self.classes.len());
         for (id, class) in self.classes.iter() {
             assert_eq!(self.ids.get(&class.needs), Some(&id));
@@ -320,6 +333,7 @@ impl Queue {
             assert_eq!(class_alive_len + class.dead_len, class.entries.len());
             assert!(class.dead_len <= class_alive_len, "class {id} keeps what is dead");
             alive_len += class_alive_len;
+            alone_len += if class.needs.alone { class_alive_len } else { 0 };
             let listed = class.needs.engines.as_deref();
             let up = listed.map_or(0, |listed| listed.iter().filter(|e| fleet.has(**e)).count());
             assert_eq!(class.engines_up, up);
@@ -333,7 +347,7 @@ impl Queue {
                 assert!(!may, "{engine} has room for class {id}");
             }
         }
-        assert_eq!(alive_len, self.len);
+        assert_eq!((alive_len, alone_len), (self.len, self.alone_len));
         let queued = tasks.values().filter(|place| matches!(place, Place::Queued { .. }));
         assert_eq!(queued.count(), self.len);
         self.check_boards(fleet);

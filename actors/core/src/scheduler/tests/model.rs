@@ -22,6 +22,10 @@ struct ModelEngine {
     last_assigned: u64,
     /// Run times of the tasks that ended on it, in order.
     runs: Vec<(Need, u64)>,
+    /// The task beside which it may have no other.
+    alone: Option<TaskId>,
+    /// Given nothing before it has nothing, since it came to a task that must run alone.
+    draining: bool,
 }
 
 impl ModelEngine {
@@ -39,7 +43,7 @@ impl ModelEngine {
                 costs.sum::<u64>() < self.slots * ahead_nanos()
             }
         };
-        below && load < BALANCED_WINDOW_MAX as u64
+        below && self.alone.is_none() && !self.draining && load < BALANCED_WINDOW_MAX as u64
     }
 
     /// What a task counts as: learned anew from all that ran before.
@@ -87,6 +91,7 @@ impl Model {
 
     pub(super) fn handle(&mut self, event: SchedulerEvent) -> Vec<SchedulerEffect> {
         let mut effects = Vec::new();
+        let alone_before = self.alone_queued();
         match event {
             SchedulerEvent::EngineUp(capacity) => self.engine_up(capacity, &mut effects),
             SchedulerEvent::EngineDown(id) => {
@@ -95,6 +100,14 @@ impl Model {
             }
             SchedulerEvent::Place(task) => self.place(task, &mut effects),
             SchedulerEvent::Free(task, ran) => self.free(task, ran, &mut effects),
+        }
+        if alone_before.iter().any(|id| !self.alone_queued().contains(id)) {
+            let mut draining: Vec<_> =
+                self.engines.iter().filter(|e| e.draining).map(|e| e.id).collect();
+            draining.sort_unstable();
+            for id in draining {
+                self.fill(id, &mut effects);
+            }
         }
         self.check();
         effects
@@ -128,6 +141,10 @@ impl Model {
         up.chain(self.queue.iter().cloned().map(SchedulerEvent::Place)).collect()
     }
 
+    fn alone_queued(&self) -> Vec<TaskId> {
+        self.queue.iter().filter(|task| task.alone).map(|task| task.task).collect()
+    }
+
     fn engine_up(&mut self, capacity: EngineCapacity, effects: &mut Vec<SchedulerEffect>) {
         let mut tasks: Vec<(TaskId, Option<Need>)> = Vec::new();
         let mut relieved = Vec::new();
@@ -140,6 +157,7 @@ impl Model {
             for other in &mut self.engines {
                 if let Some(at) = other.tasks.iter().position(|(task, _)| *task == id) {
                     need = other.tasks.remove(at).1;
+                    other.alone = other.alone.filter(|alone| *alone != id);
                     relieved.push(other.id);
                 }
             }
@@ -154,6 +172,8 @@ impl Model {
             tasks: Vec::new(),
             last_assigned: 0,
             runs: Vec::new(),
+            alone: None,
+            draining: false,
         };
         for (_, need) in &mut tasks {
             *need = need.take().filter(|need| engine.offers(need));
@@ -182,7 +202,8 @@ impl Model {
             let shares = (load(a) * b.slots).cmp(&(load(b) * a.slots));
             shares.then(a.last_assigned.cmp(&b.last_assigned)).then(a.id.cmp(&b.id))
         });
-        let id = freest.map(|engine| engine.id);
+        let fits = freest.filter(|engine| !task.alone || engine.tasks.is_empty());
+        let id = fits.map(|engine| engine.id);
         self.queue.push(task);
         if let Some(id) = id {
             self.give(self.queue.len() - 1, id, effects);
@@ -196,6 +217,7 @@ impl Model {
         for engine in &mut self.engines {
             if let Some(at) = engine.tasks.iter().position(|(task, _)| *task == id) {
                 freed = Some(engine.id);
+                engine.alone = engine.alone.filter(|alone| *alone != id);
                 if let ((_, Some(need)), Some(ran)) = (engine.tasks.remove(at), ran) {
                     engine.runs.push((need, ran.as_nanos() as u64));
                 }
@@ -206,23 +228,33 @@ impl Model {
         }
     }
 
+    fn engine(&mut self, id: EngineId) -> &mut ModelEngine {
+        self.engines.iter_mut().find(|engine| engine.id == id).expect("it is up")
+    }
+
     fn fill(&mut self, id: EngineId, effects: &mut Vec<SchedulerEffect>) {
+        self.engine(id).draining = false;
         loop {
-            let engine = self.engines.iter().find(|engine| engine.id == id).expect("it is up");
-            let first = self.queue.iter().position(|task| may_have(engine, task));
-            match first {
-                Some(at) if engine.has_room(self.hwm) => self.give(at, id, effects),
-                _ => return,
+            let engine = self.engine(id).clone();
+            let first = self.queue.iter().position(|task| may_have(&engine, task));
+            let Some(at) = first.filter(|_| engine.has_room(self.hwm)) else { return };
+            if self.queue[at].alone && !engine.tasks.is_empty() {
+                self.engine(id).draining = true;
+                return;
             }
+            self.give(at, id, effects);
         }
     }
 
     fn give(&mut self, at: usize, id: EngineId, effects: &mut Vec<SchedulerEffect>) {
         let task = self.queue.remove(at);
         self.assignments += 1;
-        let engine = self.engines.iter_mut().find(|engine| engine.id == id).expect("it is up");
-        assert!(engine.has_room(self.hwm), "over the window");
-        engine.last_assigned = self.assignments;
+        let (hwm, assignments) = (self.hwm, self.assignments);
+        let engine = self.engine(id);
+        assert!(engine.has_room(hwm), "over the window");
+        assert!(!task.alone || engine.tasks.is_empty(), "not alone");
+        engine.last_assigned = assignments;
+        engine.alone = task.alone.then_some(task.task);
         engine.tasks.push((task.task, Some(task.method)));
         effects.push(SchedulerEffect { task: task.task, verdict: SchedulerVerdict::Assign(id) });
     }
@@ -245,9 +277,14 @@ impl Model {
 
     /// Work is conserved, and nothing is in two places.
     fn check(&self) {
-        for engine in self.engines.iter().filter(|engine| engine.has_room(self.hwm)) {
-            let waits = self.queue.iter().find(|task| may_have(engine, task));
-            assert!(waits.is_none(), "{} has room, {waits:?} waits", engine.id);
+        for engine in &self.engines {
+            let mut waits = self.queue.iter().filter(|task| may_have(engine, task));
+            if engine.draining {
+                assert!(waits.next().is_some_and(|task| task.alone), "{} drains", engine.id);
+            } else if engine.has_room(self.hwm) {
+                let idles = waits.find(|task| !task.alone || engine.tasks.is_empty());
+                assert!(idles.is_none(), "{} has room, {idles:?} waits", engine.id);
+            }
         }
         let assigned =
             self.engines.iter().flat_map(|engine| engine.tasks.iter().map(|(id, _)| *id));

@@ -349,8 +349,8 @@ fn an_engine_drains_no_longer_for_a_task_that_is_gone() {
          alone 3 -
          free 1
          place 4 -
-         free 3
-         free 2      => 4:e1",
+         free 3      => 4:e1
+         place 5 -   => 5:e1",
     );
 }
 

@@ -10,7 +10,8 @@ use std::time::Duration;
 use phalanx_protocol::error::ErrorCode;
 use phalanx_protocol::ids::{EngineId, Epoch, Incarnation, SessionId, TaskId};
 use phalanx_protocol::limits::{
-    DIRECT_WINDOW_MAX, ENGINES_MAX, METHODS_PER_ENGINE_MAX, SLOTS_PER_ENGINE_MAX, TEXT_LEN_MAX,
+    DIRECT_WINDOW_MAX, ENGINES_MAX, LABELS_PER_ENGINE_MAX, METHODS_PER_ENGINE_MAX,
+    SLOTS_PER_ENGINE_MAX, TEXT_LEN_MAX,
 };
 use phalanx_protocol::peer::{EngineInfo, EngineProfile, EngineState, Registration};
 use phalanx_protocol::task::MethodName;
@@ -343,6 +344,9 @@ fn check_profile(profile: &EngineProfile) -> Result<(), (ErrorCode, String)> {
     }
     if profile.methods.len() > METHODS_PER_ENGINE_MAX {
         return refuse(format!("more than {METHODS_PER_ENGINE_MAX} methods"));
+    }
+    if profile.labels.len() > LABELS_PER_ENGINE_MAX {
+        return refuse(format!("more than {LABELS_PER_ENGINE_MAX} labels"));
     }
     let texts = [Some(&profile.kind), Some(&profile.host), profile.name.as_ref()];
     if texts.into_iter().flatten().chain(&profile.labels).any(|text| text.len() > TEXT_LEN_MAX) {

@@ -49,6 +49,20 @@ pub const SLOTS_PER_ENGINE_MAX: u32 = 1_024;
 /// Most engines of a cluster. More are refused at registration.
 pub const ENGINES_MAX: usize = 10_000;
 
+/// Most labels of one engine. More is refused at registration.
+pub const LABELS_PER_ENGINE_MAX: usize = 64;
+
+/// Bytes of engines that one message lists. `Opened` is followed by those that do not fit, one by
+/// one; a status counts them.
+pub const ENGINES_IN_MESSAGE_BYTES_MAX: usize = 640 << 10;
+
+/// Bytes of clients that a status lists; it counts those that do not fit.
+pub const CLIENTS_IN_STATUS_BYTES_MAX: usize = 256 << 10;
+
+/// Payloads up to this length are copied by the hub when it keeps them: a slice would keep a
+/// receive buffer of 64 KiB with it. Copying 4 KiB takes about 0.1 us.
+pub const COPIED_PAYLOAD_LEN_MAX: usize = 4 << 10;
+
 /// Most clients (of all roles that use the client conversation) with a session at once.
 pub const CLIENT_SESSIONS_MAX: usize = 1_024;
 
@@ -208,6 +222,13 @@ const _: () = {
     assert!(3 * KEEP_ALIVE.as_secs() <= LOST_AFTER.as_secs());
     assert!(HANDSHAKE_DEADLINE.as_secs() < LOST_AFTER.as_secs());
     assert!(2 * ERROR_TEXT_LEN_MAX < HEADER_LEN_MAX);
+    assert!(ENGINES_IN_MESSAGE_BYTES_MAX + CLIENTS_IN_STATUS_BYTES_MAX < HEADER_LEN_MAX);
+    // An engine by itself fits: methods with their marks, labels, name, kind and host.
+    assert!(
+        METHODS_PER_ENGINE_MAX * (METHOD_LEN_MAX + 5)
+            + (LABELS_PER_ENGINE_MAX + 3) * (TEXT_LEN_MAX + 5)
+            < ENGINES_IN_MESSAGE_BYTES_MAX
+    );
     assert!(2 * SUBMITS_UNACCEPTED_MAX < SEND_QUEUE_FRAMES_MAX);
     assert!(TASK_PAYLOAD_LEN_MAX <= SUBMIT_BYTES_UNACCEPTED_MAX);
     assert!(2 * SUBMIT_BYTES_UNACCEPTED_MAX <= SEND_QUEUE_BYTES_MAX);

@@ -98,6 +98,17 @@ map_encoded! {
     }
 }
 
+impl EngineInfo {
+    /// At least as many bytes as it takes in a header.
+    pub fn weight(&self) -> usize {
+        let texts = [Some(&self.kind), Some(&self.host), self.name.as_ref()];
+        let texts = texts.into_iter().flatten().chain(&self.labels).map(String::len);
+        let methods = self.methods.iter().map(|method| method.as_str().len());
+        // Field names, numbers, and at most five bytes of mark for each text.
+        160 + texts.chain(methods).map(|len| len + 5).sum::<usize>()
+    }
+}
+
 map_encoded! {
     /// An engine with its figures.
     pub struct EngineStatus {
@@ -169,12 +180,16 @@ map_encoded! {
         pub epoch: Epoch,
         /// How long the hub has been up, in milliseconds.
         pub uptime_ms: u64,
-        /// Every engine it knows, by id.
+        /// The engines it knows, by id; as many as fit into one message.
         #[serde(deserialize_with = "crate::list::bounded")]
         pub engines: Vec<EngineStatus>,
-        /// Every client it knows, by id.
+        /// How many engines did not fit.
+        pub engines_omitted: u64,
+        /// The clients it knows, by id; as many as fit into one message.
         #[serde(deserialize_with = "crate::list::bounded")]
         pub clients: Vec<ClientStatus>,
+        /// How many clients did not fit.
+        pub clients_omitted: u64,
         /// Tasks by state, since the ledger began.
         pub tasks: TaskCounts,
         /// The rooms that can be re-created.

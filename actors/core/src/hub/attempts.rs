@@ -10,7 +10,7 @@ use phalanx_protocol::task::Assignment;
 
 use super::ledger::{Place, Task, TaskState};
 use super::sessions::Peer;
-use super::{Arriving, EngineOrder, Hub, HubEffect};
+use super::{Arriving, EngineOrder, Hub, HubEffect, keep};
 use crate::Time;
 use crate::dag::DagEvent;
 use crate::results::Ended;
@@ -135,7 +135,11 @@ impl Hub {
             engine.ended += 1;
         }
         let (outcome, payload) = match report.outcome {
-            AttemptOutcome::Done => (Outcome::Done, report.payload),
+            AttemptOutcome::Done => {
+                let Payload { format, body } = report.payload;
+                let Body::Inline(bytes) = body else { return };
+                (Outcome::Done, Payload::inline(format, keep(bytes)))
+            }
             AttemptOutcome::Failed(mut error) => {
                 error.engine = Some(engine);
                 (Outcome::Failed(error), Payload::empty())

@@ -6,6 +6,8 @@
 //!
 //! | file | what it decides |
 //! |---|---|
+//! | `sessions` | whose a session is, and what ends with it |
+//! | `requests` | what clients ask and are told |
 //! | `submit` | what a new task is, whether it is taken, where it goes first |
 //! | `attempts` | assigning, fencing, ending, aborting |
 //! | `engines` | who registers as what, and what a death means |
@@ -17,6 +19,7 @@ mod clients;
 mod engines;
 mod event;
 mod ledger;
+mod requests;
 mod rooms;
 mod sessions;
 mod status;
@@ -121,6 +124,16 @@ pub struct Hub {
     /// Clients and engines that may have to be told, at the end of the burst, how far we are.
     clients_due: Vec<ClientId>,
     engines_due: Vec<EngineId>,
+}
+
+/// Bytes to be kept: a short payload is a slice of a whole receive buffer, which would be kept
+/// with it.
+fn keep(bytes: Bytes) -> Bytes {
+    if bytes.len() <= limits::COPIED_PAYLOAD_LEN_MAX {
+        Bytes::copy_from_slice(&bytes)
+    } else {
+        bytes
+    }
 }
 
 impl Hub {

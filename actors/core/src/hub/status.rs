@@ -1,5 +1,6 @@
 //! Figures for people.
 
+use phalanx_protocol::limits::{CLIENTS_IN_STATUS_BYTES_MAX, ENGINES_IN_MESSAGE_BYTES_MAX};
 use phalanx_protocol::peer::{ClientStatus, ClusterStatus, EngineStatus, RoomStatus, TaskCounts};
 use phalanx_protocol::room::RoomName;
 
@@ -10,11 +11,14 @@ impl Hub {
     /// The cluster as the hub sees it. Costs O(engines + clients), not O(tasks).
     pub fn status(&self, now: Time) -> ClusterStatus {
         let uptime = now.since(self.started.unwrap_or(now));
+        let (engines, clients) = (self.engine_figures(), self.client_figures());
         ClusterStatus {
             epoch: self.settings.epoch,
             uptime_ms: u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX),
-            engines: self.engine_figures(),
-            clients: self.client_figures(),
+            engines_omitted: (self.registry.iter().count() - engines.len()) as u64,
+            engines,
+            clients_omitted: (self.clients.ids().len() - clients.len()) as u64,
+            clients,
             tasks: self.task_counts(),
             rooms: RoomName::ALL.into_iter().map(|room| self.room_figures(room)).collect(),
             results: self.results.len() as u64,
@@ -36,36 +40,51 @@ impl Hub {
     }
 
     fn engine_figures(&self) -> Vec<EngineStatus> {
-        self.registry
-            .iter()
-            .map(|(id, engine)| EngineStatus {
-                info: engine.info(id),
-                assigned: engine.assigned.len() as u64,
-                running: engine.running,
-                ended: engine.ended,
-                losses: engine.losses(),
-            })
-            .collect()
+        let engines = self.registry.iter().map(|(id, engine)| EngineStatus {
+            info: engine.info(id),
+            assigned: engine.assigned.len() as u64,
+            running: engine.running,
+            ended: engine.ended,
+            losses: engine.losses(),
+        });
+        // Beside what it is, an engine has four figures.
+        let weight = |engine: &EngineStatus| engine.info.weight() + 80;
+        fitting(engines, weight, ENGINES_IN_MESSAGE_BYTES_MAX)
     }
 
     fn client_figures(&self) -> Vec<ClientStatus> {
-        self.clients
-            .ids()
-            .into_iter()
-            .filter_map(|id| self.clients.get(id).map(|client| (id, client)))
-            .map(|(id, client)| ClientStatus {
-                id,
-                name: client.name.clone(),
-                connected: client.session.is_some(),
-                submitted: client.next_seq,
-                open: client.open,
-                undelivered: client.undelivered(),
-            })
-            .collect()
+        let ids = self.clients.ids().into_iter();
+        let clients = ids.filter_map(|id| self.clients.get(id).map(|client| (id, client)));
+        let clients = clients.map(|(id, client)| ClientStatus {
+            id,
+            name: client.name.clone(),
+            connected: client.session.is_some(),
+            submitted: client.next_seq,
+            open: client.open,
+            undelivered: client.undelivered(),
+        });
+        fitting(clients, |client| client.name.len() + 110, CLIENTS_IN_STATUS_BYTES_MAX)
     }
 
     fn room_figures(&self, room: RoomName) -> RoomStatus {
         let beside = self.rooms.get(room);
         RoomStatus { name: room.as_str().into(), up: beside.up, restarts: beside.restarts }
     }
+}
+
+/// The first of them, as many as weigh no more than this together.
+fn fitting<T>(
+    items: impl Iterator<Item = T>,
+    weight: impl Fn(&T) -> usize,
+    mut room: usize,
+) -> Vec<T> {
+    items
+        .take_while(|item| match room.checked_sub(weight(item)) {
+            Some(left) => {
+                room = left;
+                true
+            }
+            None => false,
+        })
+        .collect()
 }

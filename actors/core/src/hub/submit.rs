@@ -3,14 +3,16 @@
 use bytes::Bytes;
 use phalanx_protocol::error::ErrorCode;
 use phalanx_protocol::ids::{ClientId, EngineId, SessionId, TaskId};
-use phalanx_protocol::limits::{DEPENDENCIES_PER_TASK_MAX, DIRECT_WINDOW_MAX, TARGET_ENGINES_MAX};
+use phalanx_protocol::limits::{
+    DEPENDENCIES_PER_TASK_MAX, DIRECT_WINDOW_MAX, TARGET_ENGINES_MAX, TEXT_LEN_MAX,
+};
 use phalanx_protocol::outcome::{Loss, Outcome, Rejection};
 use phalanx_protocol::payload::{Body, Payload};
 use phalanx_protocol::peer::EngineState;
 use phalanx_protocol::task::{Dependency, Target, TaskOptions, TaskSpec};
 
 use super::ledger::{Place, Task, TaskState, Waits};
-use super::{Arriving, Hub, HubEffect};
+use super::{Arriving, Hub, HubEffect, keep};
 use crate::Time;
 
 /// A task that is not taken, and why.
@@ -49,7 +51,7 @@ impl Hub {
         let granted = known.record(tasks, len.saturating_mul(tasks));
         let refusal = if granted { self.check(&spec).err() } else { Some(over_grant(client)) };
         let payload = match refusal {
-            None => spec.payload.clone(),
+            None => kept(spec.payload),
             Some(_) => Payload::empty(),
         };
         let waits = waits(now, spec.options);
@@ -267,7 +269,8 @@ impl Hub {
         }
         if !self.registry.may_offer(&spec.method) {
             let offered: Vec<_> = self.registry.methods().iter().map(|m| m.as_str()).collect();
-            let offered = offered.join(", ");
+            let mut offered = offered.join(", ");
+            offered.truncate(offered.floor_char_boundary(TEXT_LEN_MAX));
             let detail =
                 format!("no engine offers {:?}; offered are: {offered}", spec.method.as_str());
             return Err((ErrorCode::NoSuchMethod, detail));
@@ -380,6 +383,13 @@ impl Hub {
             }
         }
     }
+}
+
+fn kept(mut payload: Payload) -> Payload {
+    if let Body::Inline(bytes) = &mut payload.body {
+        *bytes = keep(std::mem::take(bytes));
+    }
+    payload
 }
 
 fn over_grant(client: ClientId) -> Refusal {

@@ -112,6 +112,8 @@ fn status() -> ClusterStatus {
         }],
         tasks: TaskCounts { waiting: 1, ready: 2, assigned: 3, running: 4, done: 5, failed: 6 },
         rooms: vec![RoomStatus { name: "dag".into(), up: true, restarts: 1 }],
+        engines_omitted: 1,
+        clients_omitted: 2,
         results: 11,
         result_bytes: 4_096,
         fenced_reports: 2,

@@ -126,7 +126,7 @@ fn cluster_status() -> impl Strategy<Value = ClusterStatus> {
         },
     );
     let lists = (some(engine_status()), some(client_status()), some(room));
-    let results = (number(), number(), number());
+    let results = (number(), number(), number(), number(), number());
     (number(), number(), lists, tasks, results).prop_map(
         |(epoch, uptime_ms, (engines, clients, rooms), tasks, results)| ClusterStatus {
             epoch: Epoch(epoch),
@@ -138,6 +138,8 @@ fn cluster_status() -> impl Strategy<Value = ClusterStatus> {
             results: results.0,
             result_bytes: results.1,
             fenced_reports: results.2,
+            engines_omitted: results.3,
+            clients_omitted: results.4,
         },
     )
 }

@@ -245,6 +245,8 @@ fn the_null_executor_gives_back_what_it_was_given() {
         let mut client = cluster.client().await;
         let tasks: Vec<_> = (0..5_000_u64).map(|number| client.submit("echo", &number)).collect();
         for (number, task) in (0..).zip(tasks) {
+            // Without a run time the scheduler would take the tasks for ones of unknown length.
+            assert!(client.outcome(task).await.times.ran_ns > 0);
             assert_eq!(client.result::<u64>(task).await, number);
         }
     });

@@ -11,3 +11,27 @@
 
 pub mod leftovers;
 pub mod source_census;
+
+/// The code in `README.md` compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    #[test]
+    fn the_readme_lists_every_example_with_its_command() {
+        let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let readme = fs::read_to_string(package.join("README.md")).expect("there is a README");
+        for entry in fs::read_dir(package.join("examples")).expect("there are examples") {
+            let name = entry.expect("listed").path();
+            let name = name.file_stem().and_then(|name| name.to_str()).expect("a name");
+            assert!(readme.contains(&format!("(examples/{name}.rs)")), "{name} is not linked");
+            let command = format!("-p phalanx-examples --example {name}`");
+            assert!(readme.contains(&command), "{name} has no command");
+        }
+    }
+}

@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use phalanx_benches::print_bytes_per_item;
 use phalanx_core::dag::{Dag, DagEffect, DagEvent};
 use phalanx_core::{Room, Time};
 use phalanx_protocol::ids::{ClientId, EngineId, TaskId};
@@ -133,13 +132,6 @@ fn shapes(criterion: &mut Criterion) {
                 bencher.iter_batched(|| graph.clone(), run, BatchSize::PerIteration);
             });
         }
-    }
-    // Made before: what it takes itself is not counted.
-    for (name, make) in shapes {
-        let graph = make(100_000);
-        let clone = graph.clone();
-        let held = graph.holds.len() as u64;
-        print_bytes_per_item(&format!("dag/{name}, held task"), held, || clone.hold());
     }
 }
 

@@ -5,7 +5,6 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use phalanx_benches::print_bytes_per_item;
 use phalanx_core::scheduler::{Scheduler, SchedulerEffect, SchedulerEvent};
 use phalanx_core::{Room, Time};
 use phalanx_protocol::ids::{ClientId, EngineId, TaskId};
@@ -121,11 +120,6 @@ fn backlog(criterion: &mut Criterion) {
             });
         });
     }
-    print_bytes_per_item("scheduler/queued task", 1_000_000, || {
-        let mut bench = Bench::new(8, 1);
-        (0..1_000_000).for_each(|seq| bench.place(seq, None));
-        bench
-    });
 }
 
 /// Many classes: each task follows to one engine or a few, each engine has a queue of its own; or

@@ -3,7 +3,8 @@
 use std::convert::Infallible;
 use std::net::TcpStream;
 
-use phalanx::{Engine, Method};
+use phalanx_actors::Engine;
+use phalanx_protocol::method::Method;
 
 const READ: Method<TcpStream, u64> = Method::new("socket.read");
 

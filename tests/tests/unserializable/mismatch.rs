@@ -2,7 +2,8 @@
 
 use std::convert::Infallible;
 
-use phalanx::{Engine, Method};
+use phalanx_actors::Engine;
+use phalanx_protocol::method::Method;
 
 const LENGTH: Method<String, u64> = Method::new("text.length");
 

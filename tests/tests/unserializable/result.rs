@@ -3,7 +3,8 @@
 use std::convert::Infallible;
 use std::thread::JoinHandle;
 
-use phalanx::{Engine, Method};
+use phalanx_actors::Engine;
+use phalanx_protocol::method::Method;
 
 const START: Method<u64, JoinHandle<()>> = Method::new("thread.start");
 

@@ -31,8 +31,8 @@ use phalanx_examples::source_census::tasks::{
     self, MeasureTask, Measured, ReduceTask, ReportTask, RunDir,
 };
 use phalanx_examples::source_census::{
-    Census, CrateId, CrateMeasure, Report, SourceFile, by_crate, find_sources, registry_sources,
-    run_serial,
+    Census, CrateId, CrateMeasure, Measurer, Report, SourceFile, by_crate, find_sources,
+    registry_sources, run_serial,
 };
 
 const MEASURE: Method<MeasureTask, Measured> = Method::new("census.measure");
@@ -72,9 +72,10 @@ fn main() -> Result<ExitCode> {
 
 /// An engine: the three kinds of tasks by name, one at a time, because each is all CPU time.
 fn engine() -> Result<ExitCode> {
+    let measurer = Measurer::start()?;
     let engine = Engine::builder()
         .slots(1)
-        .on_blocking(MEASURE, |task| tasks::measure(&task))
+        .on_blocking(MEASURE, move |task| tasks::measure(&measurer, &task))
         .on_blocking(REDUCE, tasks::reduce)
         .on_blocking(REPORT, |task| tasks::report(&task));
     run_engine(engine)?;

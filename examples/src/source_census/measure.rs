@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc;
 use std::thread;
 
 use proc_macro2::TokenStream;
@@ -96,9 +97,44 @@ pub struct FileMeasure {
     pub imports: BTreeMap<String, u64>,
 }
 
-/// Measures one file, on a thread of its own with the stack that a parse may need.
-pub fn measure_file(source: &SourceFile) -> Result<FileMeasure, CensusError> {
-    on_parser_thread(|| measure_here(source))?
+/// Measures single files, on a thread that has the stack a parse may need. Can be shared; callers wait
+/// for each other. The thread ends with it.
+///
+/// One for a process is enough: a thread for each file would pay for its stack's memory each time, which
+/// costs more than many a file.
+#[derive(Debug)]
+pub struct Measurer {
+    requests: mpsc::Sender<Request>,
+}
+
+#[derive(Debug)]
+struct Request {
+    source: SourceFile,
+    answer: mpsc::SyncSender<Result<FileMeasure, CensusError>>,
+}
+
+impl Measurer {
+    /// Starts the thread.
+    pub fn start() -> Result<Self, CensusError> {
+        let (requests, inbox) = mpsc::channel::<Request>();
+        parser_thread()
+            .spawn(move || {
+                for Request { source, answer } in inbox {
+                    // Whoever asked may be gone.
+                    let _ = answer.send(measure_here(&source));
+                }
+            })
+            .map_err(CensusError::ParserThread)?;
+        Ok(Self { requests })
+    }
+
+    /// Measures a file.
+    pub fn measure(&self, source: &SourceFile) -> Result<FileMeasure, CensusError> {
+        let (answer, answered) = mpsc::sync_channel(1);
+        let request = Request { source: source.clone(), answer };
+        self.requests.send(request).map_err(|_| CensusError::ParserLost)?;
+        answered.recv().map_err(|_| CensusError::ParserLost)?
+    }
 }
 
 /// Measures files one after the other, on one thread with the stack that a parse may need; `on_measured`
@@ -107,7 +143,7 @@ pub fn measure_files(
     sources: &[SourceFile],
     mut on_measured: impl FnMut(&FileMeasure) + Send,
 ) -> Result<Vec<FileMeasure>, CensusError> {
-    on_parser_thread(|| {
+    let work = || {
         let mut measures = Vec::with_capacity(sources.len());
         for source in sources {
             let measure = measure_here(source)?;
@@ -115,19 +151,16 @@ pub fn measure_files(
             measures.push(measure);
         }
         Ok(measures)
-    })?
+    };
+    thread::scope(|scope| {
+        let thread =
+            parser_thread().spawn_scoped(scope, work).map_err(CensusError::ParserThread)?;
+        thread.join().map_err(|_| CensusError::ParserLost)?
+    })
 }
 
-fn on_parser_thread<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, CensusError> {
-    thread::scope(|scope| {
-        thread::Builder::new()
-            .name("census-parser".to_owned())
-            .stack_size(PARSER_STACK_LEN)
-            .spawn_scoped(scope, work)
-            .map_err(CensusError::ParserThread)?
-            .join()
-            .map_err(|_panic| CensusError::ParserLost)
-    })
+fn parser_thread() -> thread::Builder {
+    thread::Builder::new().name("census-parser".to_owned()).stack_size(PARSER_STACK_LEN)
 }
 
 fn measure_here(source: &SourceFile) -> Result<FileMeasure, CensusError> {

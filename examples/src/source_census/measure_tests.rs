@@ -16,7 +16,7 @@ fn measure_bytes(bytes: &[u8]) -> FileMeasure {
         file: "src/lib.rs".to_owned(),
         bytes: bytes.len() as u64,
     };
-    measure_file(&source).expect("measured")
+    Measurer::start().expect("started").measure(&source).expect("measured")
 }
 
 fn measure(text: &str) -> FileMeasure {
@@ -139,7 +139,7 @@ fn a_file_that_is_gone_is_an_error_that_names_it() {
         file: "lib.rs".to_owned(),
         bytes: 0,
     };
-    let error = measure_file(&source).expect_err("no such file");
+    let error = Measurer::start().expect("started").measure(&source).expect_err("no such file");
     assert_eq!(error.to_string(), "cannot read /nonexistent/lib.rs");
 }
 

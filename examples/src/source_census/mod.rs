@@ -1,7 +1,7 @@
 //! A census of Rust source: measure every file, add up every crate, write one report.
 //!
 //! ```text
-//! find_sources ──> measure_file (each file) ──> reduce_crate (each crate) ──> build_report
+//! find_sources ──> Measurer (each file) ──> reduce_crate (each crate) ──> build_report
 //! ```
 //!
 //! Lives here: the four steps as plain functions over plain serializable values, so that they can run
@@ -29,8 +29,7 @@ mod tests;
 pub use error::CensusError;
 pub use find::{SourceFile, find_sources, registry_sources};
 pub use measure::{
-    FILE_LEN_MAX, FileMeasure, FunctionSize, Lines, Reading, UnsafeCount, measure_file,
-    measure_files,
+    FILE_LEN_MAX, FileMeasure, FunctionSize, Lines, Measurer, Reading, UnsafeCount, measure_files,
 };
 pub use nesting::{NESTING_MAX, PARSER_STACK_LEN};
 pub use reduce::{CrateId, CrateMeasure, reduce_crate};

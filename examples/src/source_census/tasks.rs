@@ -21,8 +21,8 @@ use serde::{Deserialize, Serialize};
 use tempfile::{Builder, NamedTempFile, TempDir};
 
 use super::{
-    CensusError, CrateId, CrateMeasure, FileMeasure, Reading, Report, SourceFile, build_report,
-    measure_file, reduce_crate,
+    CensusError, CrateId, CrateMeasure, FileMeasure, Measurer, Reading, Report, SourceFile,
+    build_report, reduce_crate,
 };
 
 /// What a measure task is told.
@@ -84,8 +84,8 @@ impl Measures {
 }
 
 /// Measures a file.
-pub fn measure(task: &MeasureTask) -> Result<Measured, CensusError> {
-    let measure = measure_file(&task.source)?;
+pub fn measure(measurer: &Measurer, task: &MeasureTask) -> Result<Measured, CensusError> {
+    let measure = measurer.measure(&task.source)?;
     write(&task.measure_path, &measure)?;
     let FileMeasure { reading, bytes, lines, .. } = measure;
     Ok(Measured { reading, bytes, lines: lines.total })
@@ -170,6 +170,7 @@ mod tests {
         let serial = run_serial(&files, |_| {}).expect("measured");
         let crates: Vec<_> = by_crate(&files).collect();
         let run = RunDir::create(crates.len()).expect("made");
+        let measurer = Measurer::start().expect("started");
         let of_crates = run.of_crates(crates.len());
 
         for (at, (id, files)) in crates.iter().enumerate() {
@@ -177,7 +178,8 @@ mod tests {
             for (index, source) in files.iter().enumerate() {
                 let measure_path = measures.path(index as u64);
                 let task = MeasureTask { source: source.clone(), measure_path };
-                assert_eq!(measure(&task).expect("once"), measure(&task).expect("twice"));
+                let once = measure(&measurer, &task).expect("once");
+                assert_eq!(once, measure(&measurer, &task).expect("twice"));
             }
             let measure_path = of_crates.path(at as u64);
             let task = ReduceTask { id: id.clone(), measures, measure_path };

@@ -58,8 +58,12 @@ fn no_order_of_files_or_crates_changes_the_report() {
     let mut files = find_sources(root.path()).expect("found");
     files.reverse();
     let mut by_id: BTreeMap<CrateId, Vec<FileMeasure>> = BTreeMap::new();
+    let measurer = Measurer::start().expect("started");
     for file in &files {
-        by_id.entry(CrateId::from(file)).or_default().push(measure_file(file).expect("measured"));
+        by_id
+            .entry(CrateId::from(file))
+            .or_default()
+            .push(measurer.measure(file).expect("measured"));
     }
     let mut crates: Vec<_> =
         by_id.into_iter().map(|(id, measures)| reduce_crate(id, measures)).collect();

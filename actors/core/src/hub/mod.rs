@@ -2,7 +2,7 @@
 //!
 //! It owns the ledger, the clients, the [`crate::registry`] and the [`crate::results`], and is the
 //! only writer of each. Dag and scheduler are rooms beside it: it tells them what they need, and
-//! when one is lost it re-creates it from the ledger ([`rooms`]).
+//! when one is lost it re-creates it from the ledger (`rooms`).
 //!
 //! | file | what it decides |
 //! |---|---|

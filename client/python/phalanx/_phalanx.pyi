@@ -8,7 +8,7 @@ releases the GIL, in slices of 50 ms between which signals are checked, so Ctrl-
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias, final
 
-from collections.abc import Buffer  # type: ignore[attr-defined, unused-ignore]
+from typing_extensions import Buffer
 
 TaskId: TypeAlias = tuple[int, int]
 """`(client, seq)`."""

@@ -5,13 +5,18 @@
 //! |---|---|
 //! | [`native`] | typed Rust handlers, asynchronous and blocking |
 //! | [`null`] | nothing: answers at once, for measurements |
+//!
+//! What a task writes goes to its [`OutputSink`], which any executor gets from its [`Finisher`].
 
 mod context;
 mod failure;
 pub mod native;
 pub mod null;
+mod output;
 mod panics;
 mod pool;
+
+use std::collections::BTreeMap;
 
 use phalanx_protocol::ids::{AttemptId, EngineId};
 use phalanx_protocol::outcome::{AttemptOutcome, RunTimes};
@@ -20,6 +25,10 @@ use phalanx_protocol::task::MethodName;
 use tokio::sync::mpsc;
 
 pub use context::{CancelToken, TaskContext};
+pub(crate) use output::Written;
+pub use output::{OutputSink, OutputStream};
+
+use output::Outlet;
 
 /// Runs attempts. Lives on the engine's arbiter: its functions must return at once.
 ///
@@ -69,20 +78,43 @@ pub struct Finished {
     pub payload: Payload,
 }
 
-/// Where executors answer. Cheap to clone; never blocks. The slots bound how much waits in it.
+/// Where executors answer, and where attempts write. Cheap to clone; never blocks. The slots bound how much waits in it.
 #[derive(Debug, Clone)]
-pub struct Finisher(mpsc::UnboundedSender<Finished>);
+pub struct Finisher {
+    answers: mpsc::UnboundedSender<Finished>,
+    outlet: Outlet,
+}
 
 impl Finisher {
     /// A finisher, and where its answers come out.
     pub(crate) fn new() -> (Self, mpsc::UnboundedReceiver<Finished>) {
         let (sender, receiver) = mpsc::unbounded_channel();
-        (Self(sender), receiver)
+        (Self { answers: sender, outlet: Outlet::default() }, receiver)
     }
 
     /// Answers a start.
     pub fn finish(&self, finished: Finished) {
         // Without a receiver the engine has ended, and nobody is left to tell.
-        let _ = self.0.send(finished);
+        let _ = self.answers.send(finished);
+    }
+
+    /// Where this attempt writes what its user shall see. Costs nothing until something is written.
+    pub fn output(&self, attempt: AttemptId) -> OutputSink {
+        self.outlet.sink(attempt)
+    }
+
+    /// Whether something was written that was not taken.
+    pub(crate) fn has_output(&self) -> bool {
+        self.outlet.has_output()
+    }
+
+    /// What was written since, by attempt.
+    pub(crate) fn take_output(&self) -> BTreeMap<AttemptId, Written> {
+        self.outlet.take()
+    }
+
+    /// Waits until something is written.
+    pub(crate) async fn output_written(&self) {
+        self.outlet.written().await;
     }
 }

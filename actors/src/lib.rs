@@ -39,7 +39,7 @@ mod sessions;
 pub mod supervise;
 
 pub use crate::engine::{Engine, EngineBuilder, EngineEnd, EngineError, EngineHandle};
-pub use crate::executor::{CancelToken, TaskContext};
+pub use crate::executor::{CancelToken, OutputSink, OutputStream, TaskContext};
 pub use crate::hub::Scheduling;
 pub use crate::hub_process::{Hub, HubCommand, HubEnd, HubError, HubHandle, HubOptions};
 pub use crate::sessions::SessionEntry;

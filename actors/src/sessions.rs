@@ -15,6 +15,7 @@ use phalanx_protocol::engine::{EngineToHub, HubToEngine};
 use phalanx_protocol::error::ErrorCode;
 use phalanx_protocol::host::{HostToHub, HubToHost};
 use phalanx_protocol::ids::SessionId;
+use phalanx_protocol::limits::OUTPUT_BACKLOG_BYTES_MAX;
 use phalanx_protocol::role::Role;
 use phalanx_protocol::scheduling::{HubToScheduling, SchedulingToHub};
 use phalanx_transport::{
@@ -45,7 +46,10 @@ pub(crate) enum Outbound {
 impl Outbound {
     pub(crate) fn tell_client(&self, reply: ClientReply) {
         if let Self::Client(sender) = self {
-            send(sender, client_message(reply));
+            match reply {
+                ClientReply::Output(_) => send_if_idle(sender, client_message(reply)),
+                reply => send(sender, client_message(reply)),
+            }
         }
     }
 
@@ -100,6 +104,15 @@ pub(crate) fn send<Out: Message>(sender: &SessionSender<Out>, message: Out) {
             tracing::error!(%error, "a message of our own cannot be sent");
             sender.close(ErrorCode::Internal, &error.to_string());
         }
+    }
+}
+
+/// Queues news that may be dropped, unless much is queued already: what cannot be dropped shall
+/// not wait behind it, and a peer that does not read is no reason to hold it.
+pub(crate) fn send_if_idle<Out: Message>(sender: &SessionSender<Out>, message: Out) {
+    let (_, bytes) = sender.queued();
+    if bytes <= OUTPUT_BACKLOG_BYTES_MAX {
+        send(sender, message);
     }
 }
 

@@ -53,6 +53,7 @@ fn report(payload_len: usize) -> EngineToHub {
         outcome: AttemptOutcome::Done,
         times: RunTimes { started_us: 1_795_000_000_000_000, ran_ns: 2_345 },
         payload: payload(payload_len),
+        output: None,
     })
 }
 

@@ -152,6 +152,7 @@ async fn send_frames((peer, hub): &mut Ends, count: u64, payload: &Bytes) -> Dur
                 outcome: AttemptOutcome::Done,
                 times: RunTimes::default(),
                 payload: Payload::inline(Format::Raw, payload.clone()),
+                output: None,
             };
             peer.sender.send(report).expect("room in the queue");
             if number % BURST == BURST - 1 {

@@ -3,13 +3,16 @@
 //! The driver completes cells, results poll them. Deliberately without channels or spawned tasks:
 //! a cell is an option under a lock, a waiter is a waker with a condition.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::SystemTime;
 
 use phalanx_transport::protocol::ids::TaskId;
+use phalanx_transport::protocol::output::Output;
 
 use crate::core::End;
+use crate::live::{LiveOutput, Unread};
 
 /// How a task ended, and when the client heard of it.
 #[derive(Debug)]
@@ -32,6 +35,8 @@ struct State {
     order: Vec<u32>,
     filled: usize,
     waiters: Waiters,
+    /// Tasks whose output somebody reads while they run, and what was not read of it.
+    followed: BTreeMap<u32, Unread>,
 }
 
 #[derive(Debug)]
@@ -63,6 +68,8 @@ pub(crate) enum Until {
     Filled(u32),
     /// At least so many cells are filled.
     Count(usize),
+    /// There is output of this followed task to read, or its cell is filled.
+    Wrote(u32),
 }
 
 /// Names a waiter of one batch.
@@ -136,14 +143,20 @@ impl Batch {
             1 => Cells::One(None),
             _ => Cells::Many((0..len).map(|_| None).collect()),
         };
-        let state = State { cells, order: Vec::new(), filled: 0, waiters: Waiters::default() };
+        let state = State {
+            cells,
+            order: Vec::new(),
+            filled: 0,
+            waiters: Waiters::default(),
+            followed: BTreeMap::new(),
+        };
         Self { submitted: SystemTime::now(), state: Mutex::new(state) }
     }
 
     /// Fills a cell and collects the wakers of who waited for it; to be woken without locks held.
     pub(crate) fn fill(&self, index: u32, ending: Ending, woken: &mut Vec<Waker>) {
         let mut state = self.lock();
-        let State { cells, order, filled, waiters } = &mut *state;
+        let State { cells, order, filled, waiters, .. } = &mut *state;
         let Some(cell @ None) = cells.cell(index) else {
             return;
         };
@@ -154,11 +167,42 @@ impl Batch {
         }
         waiters.take(
             |until| match until {
-                Until::Filled(wanted) => wanted == index,
+                Until::Filled(wanted) | Until::Wrote(wanted) => wanted == index,
                 Until::Count(wanted) => *filled >= wanted,
             },
             woken,
         );
+    }
+
+    /// Somebody reads what this task writes from now on; false if somebody does already.
+    pub(crate) fn follow(&self, index: u32) -> bool {
+        let mut state = self.lock();
+        let is_free = !state.followed.contains_key(&index);
+        if is_free {
+            state.followed.insert(index, Unread::default());
+        }
+        is_free
+    }
+
+    /// Nobody reads it any more.
+    pub(crate) fn unfollow(&self, index: u32) {
+        let unread = self.lock().followed.remove(&index);
+        drop(unread);
+    }
+
+    /// A task wrote something: held for its reader, if it has one.
+    pub(crate) fn wrote(&self, index: u32, output: Output, woken: &mut Vec<Waker>) {
+        let mut state = self.lock();
+        let State { waiters, followed, .. } = &mut *state;
+        if let Some(unread) = followed.get_mut(&index) {
+            unread.push(output);
+            waiters.take(|until| until == Until::Wrote(index), woken);
+        }
+    }
+
+    /// The next piece that was not read of what a followed task wrote.
+    pub(crate) fn take_output(&self, index: u32) -> Option<LiveOutput> {
+        self.lock().followed.get_mut(&index)?.take()
     }
 
     /// Whether the condition is met; if not, `waker` will be woken when it is.
@@ -220,12 +264,17 @@ impl Batch {
 impl State {
     fn meets(&self, until: Until) -> bool {
         match until {
-            Until::Filled(index) => {
-                let cell = self.cells.as_slice().get(index as usize);
-                cell.is_some_and(Option::is_some)
-            }
+            Until::Filled(index) => self.is_filled(index),
             Until::Count(count) => self.filled >= count,
+            Until::Wrote(index) => {
+                let unread = self.followed.get(&index);
+                self.is_filled(index) || unread.is_some_and(|unread| !unread.is_empty())
+            }
         }
+    }
+
+    fn is_filled(&self, index: u32) -> bool {
+        self.cells.as_slice().get(index as usize).is_some_and(Option::is_some)
     }
 }
 

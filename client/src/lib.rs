@@ -55,6 +55,7 @@ mod direct;
 mod driver;
 pub mod error;
 mod link;
+mod live;
 mod map;
 mod result;
 mod shared;
@@ -65,6 +66,7 @@ pub use phalanx_transport::identity::ConnectionFile;
 pub use phalanx_transport::protocol;
 pub use phalanx_transport::protocol::ids::{ClientId, EngineId, Epoch, TaskId};
 pub use phalanx_transport::protocol::method::Method;
+pub use phalanx_transport::protocol::output::OutputKind;
 pub use phalanx_transport::protocol::task::{Accept, Dependency, Quorum};
 
 pub use crate::balanced::LoadBalancedView;
@@ -75,5 +77,6 @@ pub use crate::direct::{DirectView, EngineView};
 pub use crate::error::{
     CallError, ConnectError, DecodeError, RequestError, SubmitError, TaskError, WaitForEnginesError,
 };
+pub use crate::live::{LiveOutput, OutputReader};
 pub use crate::map::AsyncMapResult;
 pub use crate::result::{AsyncResult, FromPayload, Metadata, Raw};

@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use phalanx_transport::protocol::ids::{EngineId, TaskId};
 use phalanx_transport::protocol::outcome::Delivery;
+use phalanx_transport::protocol::output::OutputKind;
 use phalanx_transport::protocol::payload::{Format, Payload};
 use phalanx_transport::protocol::value;
 use serde::de::DeserializeOwned;
@@ -20,6 +21,7 @@ use crate::batch::{Batch, Ending, Until, Wait, WaiterId, nth_task};
 use crate::client::Handle;
 use crate::core::End;
 use crate::error::{DecodeError, TaskError};
+use crate::live::OutputReader;
 
 /// What can be made of a result's payload: any type that serde reads from MessagePack, or [`Raw`].
 pub trait FromPayload: Sized {
@@ -75,6 +77,12 @@ pub struct Metadata {
     pub ran: Duration,
     /// When its outcome arrived, by this client's clock.
     pub received: SystemTime,
+    /// What its last attempt wrote to standard output, as far as it is kept.
+    pub stdout: String,
+    /// What its last attempt wrote to standard error, as far as it is kept.
+    pub stderr: String,
+    /// How many bytes it wrote beyond what is kept.
+    pub output_truncated: u64,
 }
 
 /// The result of one task, now or later.
@@ -121,6 +129,12 @@ impl<R> AsyncResult<R> {
     /// starts, an ended one is left as it is.
     pub fn abort(&self) {
         self.handle.shared().abort([self.id()]);
+    }
+
+    /// Reads what the task writes while it runs, from now on; `None` if somebody does already.
+    /// What nobody reads is not held: it comes with the metadata.
+    pub fn follow_output(&self) -> Option<OutputReader> {
+        OutputReader::new(&self.batch, self.index)
     }
 
     /// What is known of the task; `None` before it has ended.
@@ -244,6 +258,9 @@ pub(crate) fn metadata(batch: &Batch, first: TaskId, index: u32) -> Option<Metad
             started: None,
             ran: Duration::ZERO,
             received: ending.received,
+            stdout: String::new(),
+            stderr: String::new(),
+            output_truncated: 0,
         };
         if let End::Delivered(delivery) = &ending.end {
             add_delivery(&mut metadata, delivery);
@@ -260,4 +277,9 @@ fn add_delivery(metadata: &mut Metadata, delivery: &Delivery) {
     metadata.attempts = delivery.attempts;
     metadata.started = started.filter(|_| started_us > 0);
     metadata.ran = Duration::from_nanos(delivery.times.ran_ns);
+    if let Some(output) = &delivery.output {
+        metadata.stdout = output.text(OutputKind::STDOUT);
+        metadata.stderr = output.text(OutputKind::STDERR);
+        metadata.output_truncated = output.truncated;
+    }
 }

@@ -254,6 +254,11 @@ impl Inner {
                     let received = *received.get_or_insert_with(SystemTime::now);
                     key.fill(Ending { end, received }, &mut self.woken);
                 }
+                Effect::Output(output) => {
+                    if let Some(place) = self.room.key(output.attempt.task) {
+                        place.batch.wrote(place.index, output, &mut self.woken);
+                    }
+                }
                 Effect::Answered(request, answer) => {
                     if let Some(sender) = self.answers.remove(&request) {
                         // Whoever asked may have stopped waiting.

@@ -58,7 +58,10 @@ pub mod stop;
 mod words;
 
 pub use phalanx_actors::engine::{Engine, EngineBuilder, EngineEnd, EngineError, EngineHandle};
-pub use phalanx_actors::{CancelToken, Hub, HubEnd, HubError, HubHandle, HubOptions, TaskContext};
+pub use phalanx_actors::{
+    CancelToken, Hub, HubEnd, HubError, HubHandle, HubOptions, OutputSink, OutputStream,
+    TaskContext,
+};
 pub use phalanx_client::{
     self as client, AsyncMapResult, AsyncResult, Client, ConnectionFile, DirectView, EngineView,
     LoadBalancedView, Method, protocol,

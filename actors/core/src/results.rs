@@ -5,9 +5,11 @@
 //! it; then nothing.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use phalanx_protocol::ids::{EngineId, TaskId};
-use phalanx_protocol::outcome::{Outcome, RunTimes};
+use phalanx_protocol::outcome::{Outcome, RunTimes, carried_bytes};
+use phalanx_protocol::output::TaskOutput;
 use phalanx_protocol::payload::Payload;
 use phalanx_protocol::room::Ending;
 use rustc_hash::FxHashMap;
@@ -25,12 +27,19 @@ pub struct Ended {
     pub times: RunTimes,
     /// What it returned; inline.
     pub payload: Payload,
+    /// What its last attempt wrote.
+    pub output: Option<Arc<TaskOutput>>,
 }
 
 impl Ended {
     /// How it ended, as far as dependents care.
     pub const fn ending(&self) -> Ending {
         Ending { success: self.outcome.is_done(), engine: self.engine }
+    }
+
+    /// How many bytes are kept of it.
+    pub fn carried_bytes(&self) -> u64 {
+        carried_bytes(&self.payload, self.output.as_deref())
     }
 }
 
@@ -43,7 +52,7 @@ pub struct Bounds {
     pub endings: usize,
     /// Outcomes that their owner has not: at this many the store is full.
     pub undelivered: usize,
-    /// Bytes of payloads: at this many delivered ones are cut down, and if there are none the
+    /// Bytes of results and output: at this many delivered ones are cut down, and if there are none the
     /// store is full.
     pub bytes: u64,
 }
@@ -83,7 +92,7 @@ impl Results {
         if self.ending(task).is_some() {
             return false;
         }
-        self.bytes += ended.payload.len();
+        self.bytes += ended.carried_bytes();
         self.kept.insert(task, Kept { ended, delivered: false });
         self.make_room();
         true
@@ -126,7 +135,7 @@ impl Results {
         self.kept.is_empty()
     }
 
-    /// How many bytes of payloads are kept.
+    /// How many bytes of results and output are kept.
     pub const fn bytes(&self) -> u64 {
         self.bytes
     }
@@ -143,7 +152,7 @@ impl Results {
             let Some(kept) = self.kept.remove(&task) else {
                 continue;
             };
-            self.bytes -= kept.ended.payload.len();
+            self.bytes -= kept.ended.carried_bytes();
             self.endings.insert(task, kept.ended.ending());
             self.endings_order.push_back(task);
         }
@@ -156,7 +165,7 @@ impl Results {
 
     /// Panics if a fact contradicts another.
     pub fn check_invariants(&self) {
-        let bytes: u64 = self.kept.values().map(|kept| kept.ended.payload.len()).sum();
+        let bytes: u64 = self.kept.values().map(|kept| kept.ended.carried_bytes()).sum();
         assert_eq!(bytes, self.bytes, "bytes kept");
         let delivered = self.kept.values().filter(|kept| kept.delivered).count();
         assert_eq!(delivered, self.delivered.len(), "delivered outcomes");
@@ -171,6 +180,7 @@ impl Results {
 mod tests {
     use bytes::Bytes;
     use phalanx_protocol::ids::ClientId;
+    use phalanx_protocol::output::{OutputChunk, OutputKind};
     use phalanx_protocol::payload::Format;
 
     use super::*;
@@ -188,7 +198,22 @@ mod tests {
             attempts: 1,
             times: RunTimes::default(),
             payload: Payload::inline(Format::Raw, Bytes::from(vec![0; len])),
+            output: None,
         }
+    }
+
+    #[test]
+    fn what_a_task_wrote_counts_as_what_it_returned() {
+        let mut results = Results::new(BOUNDS);
+        let bytes = Bytes::from_static(&[b'x'; 60]);
+        let chunks = vec![OutputChunk { kind: OutputKind::STDOUT, bytes }];
+        let output = Some(Arc::new(TaskOutput { chunks, truncated: 1_000 }));
+        results.insert(id(1), Ended { output, ..done(50) });
+        assert_eq!(results.bytes(), 110);
+        assert!(results.is_full());
+        results.mark_delivered(id(1));
+        assert_eq!((results.bytes(), results.is_full()), (0, false));
+        results.check_invariants();
     }
 
     #[test]

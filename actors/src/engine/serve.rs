@@ -57,12 +57,14 @@ pub(super) async fn serve(
             let _ = ended.try_send(Ended { why, says_goodbye: false });
         })
     };
+    let written = finisher.clone();
     let post = rt::open(clock, on_death, |post| {
         EngineShell::new(post, clock, profile, executor, finisher, ended).telling(on_registered)
     });
     let mut owner = Owner::new(post.clone());
     let link = Task::spawn(keep_linked(post.clone(), connect));
     owner.serve(pass_answers(post.clone(), finished));
+    owner.serve(pass_output(post.clone(), written));
     owner.serve(pass_stop(post, stop));
     // The shell holds a sender until it has told its end.
     let ended = end.recv().await;
@@ -83,6 +85,16 @@ async fn pass_answers(post: Post<EngineShell>, mut finished: mpsc::UnboundedRece
     while finished.recv_many(&mut batch, SLOTS_PER_ENGINE_MAX as usize).await > 0 {
         let mail = EngineMail::Finished(std::mem::take(&mut batch));
         if post.deliver(mail).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Tells the engine when attempts have written something: once for all of it.
+async fn pass_output(post: Post<EngineShell>, finisher: Finisher) {
+    loop {
+        finisher.output_written().await;
+        if post.deliver(EngineMail::Wrote).await.is_err() {
             return;
         }
     }

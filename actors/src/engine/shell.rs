@@ -16,11 +16,11 @@ use tokio::sync::mpsc;
 use super::serve::OnRegistered;
 use super::{EngineEnd, EngineError};
 use crate::executor::native::wall_clock_us;
-use crate::executor::{Executor, Finished, Finisher, Start};
+use crate::executor::{Executor, Finished, Finisher, Start, Written};
 use crate::link::Linked;
 use crate::peer::{EngineStatement, engine_event, engine_statement};
 use crate::rt::{self, Clock, Flow, Post, Shell};
-use crate::sessions::send;
+use crate::sessions::{send, send_if_idle};
 
 /// How long a turn may go on starting what is over at once, before the session is looked at again:
 /// an abort waits no longer. A few hundred no-op tasks fit.
@@ -33,6 +33,8 @@ pub(super) enum EngineMail {
     Batch(Vec<Incoming<HubToEngine>>),
     Closed,
     CutOff(String),
+    /// Running attempts wrote something.
+    Wrote,
     Finished(Vec<Finished>),
     End(String),
     /// A turn that had become too long goes on.
@@ -102,9 +104,21 @@ impl EngineShell {
     }
 
     fn on_finished(&mut self, now: Time, finished: Finished) {
+        // What it wrote came before its end.
+        self.collect_output(now);
         let Finished { attempt, outcome, times, payload } = finished;
         tracing::debug!(%attempt, ran_ns = times.ran_ns, ?outcome, "ended");
         self.on_event(now, EngineEvent::Ran { attempt, outcome, times, payload });
+    }
+
+    /// Takes what running attempts have written since.
+    fn collect_output(&mut self, now: Time) {
+        if !self.finisher.has_output() {
+            return;
+        }
+        for (attempt, Written { chunks, lost, .. }) in self.finisher.take_output() {
+            self.on_event(now, EngineEvent::Wrote { attempt, chunks, lost });
+        }
     }
 
     fn on_batch(&mut self, now: Time, batch: Vec<Incoming<HubToEngine>>) {
@@ -129,6 +143,11 @@ impl EngineShell {
         self.pending.extend(self.effects.drain(..));
         while let Some(effect) = self.pending.pop_front() {
             match engine_statement(effect, |_| started_us()) {
+                EngineStatement::Say(message @ EngineToHub::Output(_)) => {
+                    if let Some(session) = &self.session {
+                        send_if_idle(session, message);
+                    }
+                }
                 EngineStatement::Say(message) => self.say(message),
                 EngineStatement::Start { attempt, method, payload } => {
                     let engine = self.room.registration().map(|place| place.engine);
@@ -208,6 +227,7 @@ impl Shell for EngineShell {
                     self.on_finished(now, finished);
                 }
             }
+            EngineMail::Wrote => self.collect_output(now),
             EngineMail::Continue => self.paused = false,
             EngineMail::Opened(session) => {
                 self.session = Some(session);

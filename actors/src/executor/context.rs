@@ -1,10 +1,14 @@
 //! What a handler may know of the attempt it runs, and how it learns that nobody wants it any more.
 
+use std::fmt::Display;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use phalanx_protocol::ids::{AttemptId, EngineId};
+use phalanx_protocol::output::OutputKind;
+
+use super::OutputSink;
 
 /// The attempt that a handler runs.
 #[derive(Debug, Clone)]
@@ -15,6 +19,20 @@ pub struct TaskContext {
     pub engine: EngineId,
     /// Whether it is still wanted.
     pub cancel: CancelToken,
+    /// What it writes, its user sees: live, and with the result.
+    pub output: OutputSink,
+}
+
+impl TaskContext {
+    /// Writes a line of standard output; never waits.
+    pub fn print(&self, line: impl Display) {
+        self.output.write_text(OutputKind::STDOUT, format!("{line}\n"));
+    }
+
+    /// Writes a line of standard error; never waits.
+    pub fn print_error(&self, line: impl Display) {
+        self.output.write_text(OutputKind::STDERR, format!("{line}\n"));
+    }
 }
 
 /// Says whether an attempt was aborted. A blocking handler that runs for long asks it now and then

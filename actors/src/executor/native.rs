@@ -250,7 +250,8 @@ impl Executor for Native {
     fn start(&mut self, start: Start, finisher: &Finisher) -> Option<Finished> {
         let Start { attempt, engine, method, payload } = start;
         let cancel = CancelToken::default();
-        let context = TaskContext { attempt, engine, cancel: cancel.clone() };
+        let output = finisher.output(attempt);
+        let context = TaskContext { attempt, engine, cancel: cancel.clone(), output };
         let running = Running::new(attempt, engine, method);
         match self.handlers.by_name.get(&running.method) {
             None => {

@@ -28,6 +28,7 @@ pub fn client_message(reply: ClientReply) -> HubToClient {
         ClientReply::Opened(opened) => HubToClient::Opened(*opened),
         ClientReply::Accepted(accepted) => HubToClient::Accepted(accepted),
         ClientReply::Delivery(delivery) => HubToClient::Delivery(*delivery),
+        ClientReply::Output(output) => HubToClient::Output(*output),
         ClientReply::EngineJoined(info) => HubToClient::EngineJoined(*info),
         ClientReply::EngineLeft(engine, cause) => {
             HubToClient::EngineLeft(EngineLeft { engine, cause })
@@ -48,6 +49,7 @@ mod tests {
     use phalanx_protocol::error::ErrorCode;
     use phalanx_protocol::ids::{ClientId, EngineId, Epoch, RequestId, TaskId};
     use phalanx_protocol::outcome::{Delivery, Outcome, RunTimes};
+    use phalanx_protocol::output::Output;
     use phalanx_protocol::payload::Payload;
     use phalanx_protocol::peer::{ClusterStatus, EngineInfo};
     use phalanx_protocol::task::{Target, TaskSpec};
@@ -105,13 +107,16 @@ mod tests {
             attempts: 0,
             times: RunTimes::default(),
             payload: Payload::empty(),
+            output: None,
         };
+        let output = Output { attempt: TASK.attempt(1), offset: 4, chunks: Vec::new() };
         let info = EngineInfo { id: EngineId(3), ..EngineInfo::default() };
         let status = ClusterStatus { uptime_ms: 4, ..ClusterStatus::default() };
         let table = [
             (ClientReply::Opened(Box::new(opened.clone())), HubToClient::Opened(opened)),
             (ClientReply::Accepted(accepted), HubToClient::Accepted(accepted)),
             (ClientReply::Delivery(Box::new(delivery.clone())), HubToClient::Delivery(delivery)),
+            (ClientReply::Output(Box::new(output.clone())), HubToClient::Output(output)),
             (ClientReply::EngineJoined(Box::new(info.clone())), HubToClient::EngineJoined(info)),
             (
                 ClientReply::EngineLeft(EngineId(3), "silence".into()),

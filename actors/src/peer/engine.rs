@@ -18,6 +18,7 @@ pub fn engine_news(message: EngineToHub) -> EngineNews {
         }
         // When it started is told again, by the report; until then only that it did matters.
         EngineToHub::Started(Started { attempt, .. }) => EngineNews::Started(attempt),
+        EngineToHub::Output(output) => EngineNews::Output(output),
         EngineToHub::Report(report) => EngineNews::Report(report),
         EngineToHub::Leave(EngineLeave { reason }) => EngineNews::Leave(reason),
     }
@@ -88,6 +89,7 @@ pub fn engine_statement(
             let started = Started { attempt, started_us: started_us(attempt) };
             EngineStatement::Say(EngineToHub::Started(started))
         }
+        EngineEffect::Output(output) => EngineStatement::Say(EngineToHub::Output(output)),
         EngineEffect::Report(report) => EngineStatement::Say(EngineToHub::Report(report)),
         EngineEffect::Start { attempt, method, payload } => {
             EngineStatement::Start { attempt, method, payload }
@@ -104,6 +106,7 @@ pub fn engine_statement(
 mod tests {
     use phalanx_protocol::ids::{ClientId, EngineId, Epoch, Incarnation, TaskId};
     use phalanx_protocol::outcome::{AttemptOutcome, Report, RunTimes};
+    use phalanx_protocol::output::Output;
     use phalanx_protocol::peer::{EngineProfile, Inventory, Registration};
     use phalanx_protocol::task::Assignment;
 
@@ -126,7 +129,12 @@ mod tests {
             outcome: AttemptOutcome::Done,
             times: RunTimes::default(),
             payload: Payload::empty(),
+            output: None,
         }
+    }
+
+    fn output() -> Output {
+        Output { attempt: ATTEMPT, offset: 4, chunks: Vec::new() }
     }
 
     fn assignment() -> Assignment {
@@ -152,6 +160,7 @@ mod tests {
                 EngineNews::Register(Box::new(profile()), Box::new(inventory())),
             ),
             (EngineEffect::Started(ATTEMPT), EngineNews::Started(ATTEMPT)),
+            (EngineEffect::Output(output()), EngineNews::Output(output())),
             (EngineEffect::Report(report()), EngineNews::Report(report())),
         ];
         for (effect, news) in table {

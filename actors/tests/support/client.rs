@@ -1,6 +1,6 @@
 //! A client that speaks the protocol by hand.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use phalanx_actors::link::Connect;
 use phalanx_protocol::client::{
@@ -8,6 +8,7 @@ use phalanx_protocol::client::{
 };
 use phalanx_protocol::ids::{EngineId, RequestId, TaskId};
 use phalanx_protocol::outcome::{Delivery, Outcome};
+use phalanx_protocol::output::Output;
 use phalanx_protocol::payload::{Format, Payload};
 use phalanx_protocol::peer::ClusterStatus;
 use phalanx_protocol::task::{Dependency, Target, TaskOptions, TaskSpec};
@@ -29,6 +30,7 @@ pub(crate) struct Client<W = Way<ClientToHub>> {
     next_seq: u64,
     batch: Vec<Incoming<HubToClient>>,
     deliveries: HashMap<TaskId, Delivery>,
+    outputs: VecDeque<Output>,
     engines: Vec<EngineId>,
     status: Option<ClusterStatus>,
 }
@@ -37,8 +39,18 @@ impl<W: Connect<ClientToHub>> Client<W> {
     pub(crate) async fn open(mut way: W) -> Self {
         let (session, opened, batch) = open(&mut way, None).await;
         let engines = opened.engines.iter().map(|info| info.id).collect();
-        let deliveries = HashMap::new();
-        Self { way, session, opened, next_seq: 0, batch, deliveries, engines, status: None }
+        let (deliveries, outputs) = (HashMap::new(), VecDeque::new());
+        Self {
+            way,
+            session,
+            opened,
+            next_seq: 0,
+            batch,
+            deliveries,
+            outputs,
+            engines,
+            status: None,
+        }
     }
 
     /// Opens again, as the same client.
@@ -115,6 +127,7 @@ impl<W: Connect<ClientToHub>> Client<W> {
                         assert_eq!(before.outcome, delivery.outcome, "one outcome per task");
                     }
                 }
+                HubToClient::Output(output) => self.outputs.push_back(output),
                 HubToClient::EngineJoined(info) => self.engines.push(info.id),
                 HubToClient::Status(reply) => self.status = Some(reply.status),
                 HubToClient::EngineLeft(left) => self.engines.retain(|id| *id != left.engine),
@@ -133,6 +146,16 @@ impl<W: Connect<ClientToHub>> Client<W> {
         loop {
             if let Some(delivery) = self.deliveries.get(&task) {
                 return delivery.clone();
+            }
+            self.hear().await.expect("the session lives");
+        }
+    }
+
+    /// The next piece of live output.
+    pub(crate) async fn output(&mut self) -> Output {
+        loop {
+            if let Some(output) = self.outputs.pop_front() {
+                return output;
             }
             self.hear().await.expect("the session lives");
         }

@@ -22,5 +22,5 @@ mod result;
 mod views;
 
 pub use self::client::{Client, ClientBuilder};
-pub use self::result::{AsyncMapResult, AsyncResult};
+pub use self::result::{AsyncMapResult, AsyncResult, OutputReader};
 pub use self::views::{DirectView, EngineView, LoadBalancedView};

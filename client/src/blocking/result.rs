@@ -8,6 +8,7 @@ use phalanx_transport::protocol::task::Dependency;
 use super::park::{wait, wait_at_most};
 use crate::dependency::IntoDependency;
 use crate::error::TaskError;
+use crate::live::LiveOutput;
 use crate::result::{FromPayload, Metadata};
 
 /// The result of one task, now or later; as [`crate::AsyncResult`], but it blocks.
@@ -42,6 +43,11 @@ impl<R> AsyncResult<R> {
         self.inner.abort();
     }
 
+    /// Reads what the task writes while it runs, from now on; `None` if somebody does already.
+    pub fn follow_output(&self) -> Option<OutputReader> {
+        self.inner.follow_output().map(|inner| OutputReader { inner })
+    }
+
     /// What is known of the task; `None` before it has ended.
     pub fn metadata(&self) -> Option<Metadata> {
         self.inner.metadata()
@@ -68,6 +74,29 @@ impl<R: FromPayload> AsyncResult<R> {
     /// The result if the task has ended.
     pub fn try_get(&self) -> Option<Result<R, TaskError>> {
         self.inner.try_get()
+    }
+}
+
+/// Reads what one task writes, while it runs; as [`crate::OutputReader`], but its `next` blocks:
+/// it gives `None` once the task has ended and all was read.
+#[derive(Debug)]
+#[must_use = "output is held for its reader"]
+pub struct OutputReader {
+    inner: crate::OutputReader,
+}
+
+impl OutputReader {
+    /// The next piece if there is one now.
+    pub fn try_next(&mut self) -> Option<LiveOutput> {
+        self.inner.try_next()
+    }
+}
+
+impl Iterator for OutputReader {
+    type Item = LiveOutput;
+
+    fn next(&mut self) -> Option<LiveOutput> {
+        wait(self.inner.next())
     }
 }
 

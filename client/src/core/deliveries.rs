@@ -70,7 +70,7 @@ impl Deliveries {
             }
         }
         self.next_number += 1;
-        self.unconfirmed_bytes += delivery.payload.len();
+        self.unconfirmed_bytes += delivery.carried_bytes();
         self.beyond.push_back(true);
         self.advance(now);
         Ok(Some(delivery))
@@ -95,7 +95,7 @@ impl Deliveries {
             return Ok(None);
         };
         fill(&mut delivery, bytes)?;
-        self.unconfirmed_bytes += delivery.payload.len();
+        self.unconfirmed_bytes += delivery.carried_bytes();
         // It was put there with the delivery, and stays until this payload has come.
         if let Some(arrived) = self.beyond.get_mut((delivery.number - self.arrived) as usize) {
             *arrived = true;

@@ -35,6 +35,7 @@ use phalanx_transport::protocol::error::ErrorCode;
 use phalanx_transport::protocol::ids::{ClientId, Epoch, RequestId, TaskId, Ticket};
 use phalanx_transport::protocol::limits::REQUESTS_OPEN_MAX;
 use phalanx_transport::protocol::outcome::Delivery;
+use phalanx_transport::protocol::output::Output;
 use phalanx_transport::protocol::peer::ClusterStatus;
 
 pub use self::room::ClientRoom;
@@ -87,6 +88,9 @@ pub enum Effect<K> {
         /// How.
         end: End,
     },
+    /// An open task writes something while it runs; [`ClientRoom::key`] says whose it is. May be
+    /// left out.
+    Output(Output),
     /// A question was answered; said once per question.
     Answered(RequestId, Result<Answer, RequestError>),
     /// The set of engines changed.

@@ -94,6 +94,11 @@ impl<K> ClientRoom<K> {
         &self.engines
     }
 
+    /// What the caller gave for this task, if it is open and of this client.
+    pub fn key(&self, task: TaskId) -> Option<&K> {
+        self.open.get(&task.seq).filter(|_| task.client == self.submits.client())
+    }
+
     /// How many tasks have not ended.
     pub fn open_tasks(&self) -> usize {
         self.open.len()
@@ -195,6 +200,8 @@ impl<K> ClientRoom<K> {
         match (self.session, message) {
             (Session::Down | Session::Broken, _) => {}
             (Session::Opening, HubToClient::Opened(opened)) => self.on_opened(opened, effects),
+            // It has a lane of its own: it may come before the opening, and after the outcome.
+            (Session::Opening, HubToClient::Output(_)) => {}
             (Session::Opening, _) => self.violated(
                 (ErrorCode::OutOfOrder, "something came before the session was opened"),
                 effects,
@@ -204,6 +211,11 @@ impl<K> ClientRoom<K> {
             (Session::Open, HubToClient::Delivery(delivery)) => {
                 let arrived = self.deliveries.on_delivery(now, delivery);
                 self.on_arrived(arrived, effects);
+            }
+            (Session::Open, HubToClient::Output(output)) => {
+                if self.key(output.attempt.task).is_some() {
+                    effects.push(Effect::Output(output));
+                }
             }
             (Session::Open, HubToClient::Accepted(accepted)) => {
                 self.on_accepted(accepted, effects);
@@ -235,7 +247,10 @@ impl<K> ClientRoom<K> {
                 self.on_answer(refused.request, None, error, effects);
             }
             // What opens a session and moves tasks is handled before it comes here.
-            HubToClient::Opened(_) | HubToClient::Accepted(_) | HubToClient::Delivery(_) => {}
+            HubToClient::Opened(_)
+            | HubToClient::Accepted(_)
+            | HubToClient::Delivery(_)
+            | HubToClient::Output(_) => {}
         }
     }
 

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use bytes::Bytes;
 use phalanx_transport::memory::{Cable, FaultPlan, pair};
 use phalanx_transport::protocol::client::{
     Accepted, ClientToHub, EngineLeft, Grant, HubToClient, Opened, Refused, StatusReply,
@@ -14,6 +15,7 @@ use phalanx_transport::protocol::ids::{ClientId, EngineId, Epoch, TaskId};
 use phalanx_transport::protocol::outcome::{
     Delivery, DependencyFailure, Loss, Outcome, Rejection, RemoteError, RunTimes,
 };
+use phalanx_transport::protocol::output::{Output, OutputChunk, OutputKind, TaskOutput};
 use phalanx_transport::protocol::payload::{Body, Format, Payload};
 use phalanx_transport::protocol::peer::EngineInfo;
 use phalanx_transport::protocol::role::Role;
@@ -53,6 +55,8 @@ struct Ledger {
     closed: bool,
     engines: Vec<EngineInfo>,
     left: bool,
+    /// What the first open task wrote.
+    written: Vec<OutputChunk>,
 }
 
 impl TestHub {
@@ -74,6 +78,7 @@ impl TestHub {
             closed: false,
             engines: Vec::new(),
             left: false,
+            written: Vec::new(),
         };
         Self { ledger: Arc::new(Mutex::new(ledger)) }
     }
@@ -118,6 +123,18 @@ impl TestHub {
             ledger.end(&spec, index, Outcome::Done, payload);
             ledger.deliver();
         }
+    }
+
+    /// The first open task writes this; it keeps what it writes.
+    pub(crate) fn write(&self, kind: OutputKind, text: &'static str) {
+        let mut ledger = self.lock();
+        let (spec, index) = ledger.open.first().expect("a task is held");
+        let task = TaskId::new(spec.id.client, spec.id.seq + index);
+        let chunk = OutputChunk { kind, bytes: Bytes::from_static(text.as_bytes()) };
+        let offset = ledger.written.iter().map(|chunk| chunk.bytes.len() as u64).sum();
+        ledger.written.push(chunk.clone());
+        let output = Output { attempt: task.attempt(1), offset, chunks: vec![chunk] };
+        ledger.say(HubToClient::Output(output));
     }
 
     pub(crate) fn engine_joined(&self, engine: u32) {
@@ -311,6 +328,10 @@ impl Ledger {
             attempts: 1,
             times: RunTimes { started_us: 1_000_000, ran_ns: 5 },
             payload,
+            output: (!self.written.is_empty()).then(|| {
+                let chunks = std::mem::take(&mut self.written);
+                Arc::new(TaskOutput { chunks, truncated: 3 })
+            }),
         });
     }
 

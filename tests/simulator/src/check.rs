@@ -8,10 +8,11 @@ use phalanx_core::hub::Hub;
 use phalanx_protocol::ids::{AttemptId, EngineId, SessionId, TaskId};
 use phalanx_protocol::limits::CRASHES_PER_TASK_MAX;
 use phalanx_protocol::outcome::{Delivery, Outcome};
+use phalanx_protocol::output::{Output, OutputChunk, OutputKind};
 use phalanx_protocol::room::Ending;
 use phalanx_protocol::task::{Assignment, Dependency, Quorum, TaskOptions};
 
-use crate::engine::result;
+use crate::engine::{result, words};
 use crate::plan::{Behaviour, Plan, Wish};
 
 /// What is known of a task.
@@ -21,6 +22,7 @@ struct Fact {
     behaviour: Behaviour,
     direct: bool,
     options: Option<Box<TaskOptions>>,
+    writes: u8,
     aborted: bool,
     /// Attempts that user code saw.
     starts: u32,
@@ -32,6 +34,34 @@ struct Fact {
     delivered: Option<Outcome>,
     /// How often its client was told an outcome.
     received: u32,
+}
+
+impl Fact {
+    /// All that its code writes if nothing ends it: each byte with where it goes.
+    fn all_words(&self, task: TaskId) -> Vec<(OutputKind, u8)> {
+        let words: Vec<_> = (0..self.writes).map(|index| words(task, index)).collect();
+        flat(&words)
+    }
+
+    /// What is delivered of its output is how it began, and all of it if it came to its end.
+    fn check_output(&self, delivery: &Delivery) {
+        let task = delivery.task;
+        let all = self.all_words(task);
+        let kept = delivery.output.as_ref().map(|output| flat(&output.chunks)).unwrap_or_default();
+        assert!(all.starts_with(&kept), "{task} did not write what it is said to");
+        assert!(delivery.output.as_ref().is_none_or(|output| output.truncated == 0), "{task}");
+        let ran_to_its_end = match &delivery.outcome {
+            Outcome::Done => true,
+            Outcome::Failed(error) => error.kind == "Raised",
+            _ => false,
+        };
+        assert!(!ran_to_its_end || kept.len() == all.len(), "{task} wrote more than is delivered");
+    }
+}
+
+fn flat(chunks: &[OutputChunk]) -> Vec<(OutputKind, u8)> {
+    let bytes = chunks.iter().flat_map(|chunk| chunk.bytes.iter().map(|byte| (chunk.kind, *byte)));
+    bytes.collect()
 }
 
 /// The record.
@@ -67,6 +97,7 @@ impl Check {
             behaviour: wish.behaviour,
             direct: task.target.is_direct(),
             options: task.options.clone(),
+            writes: wish.writes,
             aborted: false,
             starts: 0,
             crashes: 0,
@@ -127,6 +158,15 @@ impl Check {
         );
     }
 
+    /// A client is told what a task writes: what it writes at that place, whatever was lost.
+    pub(crate) fn on_output(&mut self, output: &Output) {
+        let task = output.attempt.task;
+        let all = self.fact(task).all_words(task);
+        let told = flat(&output.chunks);
+        let from = output.offset as usize;
+        assert_eq!(all.get(from..from + told.len()), Some(&told[..]), "{task}'s live output");
+    }
+
     /// The hub sends an outcome: always the same (I1), and of the last attempt (I2).
     pub(crate) fn on_delivery(&mut self, delivery: &Delivery) {
         let fact = self.fact(delivery.task);
@@ -166,6 +206,7 @@ impl Check {
             }
             (Outcome::Rejected(_), _) => {}
         }
+        fact.check_output(delivery);
         if let Outcome::DependencyTimeout = delivery.outcome {
             let timeout = fact.options.as_ref().and_then(|options| options.timeout_ms);
             assert!(timeout.is_some(), "{task} has no timeout");

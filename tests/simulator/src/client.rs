@@ -104,6 +104,7 @@ impl World<'_> {
                     self.trace.tell(self.now, || format!("client {client} has {task}: {outcome}"));
                     self.check.on_received(&delivery);
                 }
+                Effect::Output(output) => self.check.on_output(&output),
                 Effect::CloseSession(code, why) => panic!("client {client} says {code}: {why}"),
                 Effect::Opened { .. }
                 | Effect::Answered(..)

@@ -10,6 +10,7 @@ use phalanx_core::{Room, Time};
 use phalanx_protocol::engine::EngineToHub;
 use phalanx_protocol::ids::{AttemptId, EngineId, SessionId, TaskId};
 use phalanx_protocol::outcome::{AttemptOutcome, RemoteError, RunTimes};
+use phalanx_protocol::output::{OutputChunk, OutputKind};
 use phalanx_protocol::payload::{Format, Payload};
 use phalanx_protocol::peer::EngineProfile;
 use phalanx_protocol::task::MethodName;
@@ -37,6 +38,8 @@ struct Running {
     behaviour: Behaviour,
     began: Time,
     interrupted: bool,
+    writes: u8,
+    written: u8,
 }
 
 /// The method that every engine offers.
@@ -84,16 +87,18 @@ pub(crate) fn arguments(wish: &Wish) -> Bytes {
     bytes.put_u8(kind);
     bytes.put_u32(len);
     bytes.put_u64(wish.runs.as_nanos() as u64);
+    bytes.put_u8(wish.writes);
     bytes.put_u32(wish.filler);
     bytes.put_bytes(0xa5, wish.filler as usize);
     bytes.freeze()
 }
 
-fn behaviour(payload: &Payload) -> (Behaviour, Duration) {
+fn behaviour(payload: &Payload) -> (Behaviour, Duration, u8) {
     use bytes::Buf;
     let mut bytes = payload.bytes().expect("started with its payload").clone();
     let (kind, len) = (bytes.get_u8(), bytes.get_u32());
     let runs = Duration::from_nanos(bytes.get_u64());
+    let writes = bytes.get_u8();
     let filler = bytes.get_u32() as usize;
     assert!(bytes.len() == filler && bytes.iter().all(|byte| *byte == 0xa5), "arguments arrive");
     let behaviour = match kind {
@@ -101,7 +106,13 @@ fn behaviour(payload: &Payload) -> (Behaviour, Duration) {
         1 => Behaviour::Raise,
         _ => Behaviour::Crash,
     };
-    (behaviour, runs)
+    (behaviour, runs, writes)
+}
+
+/// What a task writes for the `index`th time.
+pub(crate) fn words(task: TaskId, index: u8) -> OutputChunk {
+    let kind = if index.is_multiple_of(3) { OutputKind::STDERR } else { OutputKind::STDOUT };
+    OutputChunk { kind, bytes: Bytes::from(format!("{task} {index}\n")) }
 }
 
 /// What a task returns: bytes that name it.
@@ -177,15 +188,31 @@ impl World<'_> {
     }
 
     fn start(&mut self, engine: usize, attempt: AttemptId, payload: &Payload) {
-        let (behaviour, runs) = behaviour(payload);
+        let (behaviour, runs, writes) = behaviour(payload);
         let process = &mut self.engines[engine];
-        let running = Running { behaviour, began: self.now, interrupted: false };
+        let running =
+            Running { behaviour, began: self.now, interrupted: false, writes, written: 0 };
         let earlier = process.running.insert(attempt, running);
         assert!(earlier.is_none(), "{attempt} is started twice");
         let life = process.life;
         self.check.on_started(attempt);
         self.trace.tell(self.now, || format!("engine {engine} starts {attempt}: {behaviour:?}"));
+        for _ in 0..writes {
+            let at = Duration::from_nanos(self.rng.u64(0..=runs.as_nanos() as u64));
+            self.after(at, Happening::Writes { engine, life, attempt });
+        }
         self.after(runs, Happening::RunEnds { engine, life, attempt });
+    }
+
+    /// User code writes its next words, if it still runs.
+    pub(crate) fn writes(&mut self, engine: usize, attempt: AttemptId) {
+        let Some(running) = self.engines[engine].running.get_mut(&attempt) else { return };
+        let index = running.written;
+        if index < running.writes {
+            running.written += 1;
+            let chunks = vec![words(attempt.task, index)];
+            self.tell_engine(engine, EngineEvent::Wrote { attempt, chunks, lost: 0 });
+        }
     }
 
     /// User code heeds an interruption, or does not notice it.
@@ -200,6 +227,11 @@ impl World<'_> {
     }
 
     pub(crate) fn run_ends(&mut self, engine: usize, attempt: AttemptId) {
+        if self.engines[engine].running.get(&attempt).is_some_and(|running| !running.interrupted) {
+            for _ in 0..u8::MAX {
+                self.writes(engine, attempt);
+            }
+        }
         // An interrupted one ends early; its own end finds it gone.
         let Some(running) = self.engines[engine].running.remove(&attempt) else { return };
         let ran_ns = self.now.since(running.began).as_nanos() as u64;

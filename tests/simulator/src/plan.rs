@@ -53,6 +53,8 @@ pub struct Wish {
     pub runs: Duration,
     /// Length of its arguments beyond the behaviour.
     pub filler: u32,
+    /// How often it writes while it runs.
+    pub writes: u8,
     /// Order.
     pub after: Option<Ties>,
     /// Place.
@@ -149,6 +151,7 @@ impl Plan {
         };
         plan.add_tasks(&mut rng);
         plan.add_faults(&mut rng);
+        plan.add_output(&mut Rng::with_seed(seed ^ 0x0117));
         plan.actions.sort_by_key(|(at, _)| *at);
         plan
     }
@@ -165,6 +168,18 @@ impl Plan {
                 Action::Submit(client, self.wish(rng))
             };
             self.actions.push((at, action));
+        }
+    }
+
+    /// In every other run some tasks write. Drawn apart, so that all else of a seed stays as it was.
+    fn add_output(&mut self, rng: &mut Rng) {
+        if rng.bool() {
+            return;
+        }
+        for (_, action) in &mut self.actions {
+            if let Action::Submit(_, wish) = action {
+                wish.writes = if rng.bool() { rng.u8(1..6) } else { 0 };
+            }
         }
     }
 
@@ -199,7 +214,7 @@ impl Plan {
             1 | 2 => Duration::from_micros(rng.u64(0..5_000)),
             _ => Duration::from_millis(rng.u64(0..10_000)),
         };
-        Wish { aim, behaviour, runs, filler: rng.u32(0..150), after, follow, timeout }
+        Wish { aim, behaviour, runs, filler: rng.u32(0..150), writes: 0, after, follow, timeout }
     }
 
     fn add_faults(&mut self, rng: &mut Rng) {

@@ -42,6 +42,7 @@ pub(crate) enum Happening {
     Arrives(SessionId, End, Item),
     Settle,
     RoomsHere,
+    Writes { engine: usize, life: u64, attempt: AttemptId },
     RunEnds { engine: usize, life: u64, attempt: AttemptId },
     HostReports { engine: usize, pid: u32 },
     Restart { engine: usize },
@@ -251,6 +252,13 @@ impl<'a> World<'a> {
             Happening::Arrives(session, end, item) => self.arrives(session, end, item),
             Happening::Settle => self.settle_hub(),
             Happening::RoomsHere => self.run_rooms_here(),
+            Happening::Writes { engine, life, attempt } => {
+                // Code of a process that stands still writes nothing.
+                let runs = self.engines[engine].life == life && !self.engines[engine].dead;
+                if runs && self.frozen(engine).is_none() {
+                    self.writes(engine, attempt);
+                }
+            }
             Happening::RunEnds { engine, life, attempt } => {
                 if let Some(frozen) = self.frozen(engine) {
                     frozen.push(Happening::RunEnds { engine, life, attempt });

@@ -10,6 +10,7 @@
 //!   | -- Received* ---------------------->  |   all deliveries below up_to arrived
 //!   | -- Abort, StatusRequest, Shutdown ->  |   any time
 //!   | <--- EngineJoined, EngineLeft ------- |   any time
+//!   | <------------------ Output* --------- |   while a task runs; events lane, may be dropped
 //! ```
 //!
 //! Losing a session loses the tail of both directions. The client opens again with its token, and
@@ -21,6 +22,7 @@ use crate::error::ErrorCode;
 use crate::ids::{ClientId, EngineId, Epoch, RequestId, TaskId};
 use crate::macros::{map_encoded, messages};
 use crate::outcome::Delivery;
+use crate::output::Output;
 use crate::peer::{ClusterStatus, EngineInfo};
 use crate::task::TaskSpec;
 
@@ -65,6 +67,8 @@ messages! {
         7 => Refused(Refused), named, Control, [Hub];
         /// Answers [`Ping`] and [`Shutdown`].
         8 => Pong(Ping), named, Control, [Hub];
+        /// What a running task writes.
+        9 => Output(Output), hot, Events, [Hub];
     }
 }
 

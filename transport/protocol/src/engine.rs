@@ -6,6 +6,7 @@
 //!   | <------------------ Registered ------ |   engine id, incarnation, attempts to drop
 //!   | <------------------ Assign* --------- |
 //!   | -- Started? ----------------------->  |   only if it still runs after STARTED_AFTER
+//!   | -- Output* ------------------------>  |   events lane: may be dropped
 //!   | -- Report* ------------------------>  |   kept until confirmed
 //!   | <------------------ Confirmed* ------ |   all reports below up_to are recorded
 //!   | <------------------ AbortAttempts --- |   control lane: may come before its Assign
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::ids::AttemptId;
 use crate::macros::{map_encoded, messages};
 use crate::outcome::Report;
+use crate::output::Output;
 use crate::peer::{EngineProfile, Inventory, Registration};
 use crate::task::Assignment;
 
@@ -35,6 +37,8 @@ messages! {
         3 => Report(Report), hot, Tasks, [Engine], payload payload;
         /// The engine ends, by its own decision.
         4 => Leave(EngineLeave), named, Tasks, [Engine];
+        /// What a running attempt writes.
+        5 => Output(Output), hot, Events, [Engine];
     }
 }
 

@@ -9,6 +9,7 @@
 //! | [`method`] | a typed handler's wire name, shared by who calls and who answers |
 //! | [`task`] | a task as it travels: spec, target, dependencies, options |
 //! | [`outcome`] | how a task or an attempt ended |
+//! | [`output`] | what a task writes while it runs |
 //! | [`payload`] | opaque bytes: inline, or a ticket for a payload stream |
 //! | [`peer`] | what peers tell of themselves: engine profile, inventory, status |
 //! | [`room`] | what the hub and its scheduling rooms tell each other |
@@ -34,6 +35,7 @@ mod list;
 mod macros;
 pub mod method;
 pub mod outcome;
+pub mod output;
 pub mod payload;
 pub mod peer;
 pub mod role;

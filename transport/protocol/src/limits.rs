@@ -34,6 +34,29 @@ pub const TEXT_LEN_MAX: usize = 4 << 10;
 /// Longest error text (message and traceback each). Cut by the engine, with a mark.
 pub const ERROR_TEXT_LEN_MAX: usize = 256 << 10;
 
+/// Bytes kept of what one attempt writes: its beginning. How many more there were is counted. Each
+/// piece counts [`OUTPUT_CHUNK_OVERHEAD`] more, so that many small ones fit into a header too.
+pub const OUTPUT_KEPT_LEN_MAX: usize = 256 << 10;
+
+/// What a piece of output counts beside its bytes: more than its marks take in a header.
+pub const OUTPUT_CHUNK_OVERHEAD: usize = 16;
+
+/// Most bytes of output, counted likewise, in one piece of live news: short beside a window, so
+/// that control never waits long behind it. The rest follows after [`OUTPUT_INTERVAL`].
+pub const OUTPUT_MESSAGE_LEN_MAX: usize = 8 << 10;
+
+/// Live news of one attempt's output comes at most this often: quick to the eye, and a task that
+/// prints in a loop costs hub and client 20 messages a second.
+pub const OUTPUT_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Output, counted likewise, that waits to be told live at the engine, or to be read at the client.
+/// Beyond it the oldest is dropped, and missed; the delivery has it if it is kept.
+pub const OUTPUT_LIVE_LEN_MAX: usize = 64 << 10;
+
+/// Bytes in a session's send queue above which live output is dropped instead of queued behind
+/// them.
+pub const OUTPUT_BACKLOG_BYTES_MAX: u64 = 4 << 20;
+
 /// Most dependencies of one task (after and follow each). More is rejected at submit.
 pub const DEPENDENCIES_PER_TASK_MAX: usize = 20_000;
 
@@ -221,7 +244,10 @@ const _: () = {
     assert!(DIRECT_WINDOW_MAX + BALANCED_WINDOW_MAX <= ATTEMPTS_PER_ENGINE_MAX);
     assert!(3 * KEEP_ALIVE.as_secs() <= LOST_AFTER.as_secs());
     assert!(HANDSHAKE_DEADLINE.as_secs() < LOST_AFTER.as_secs());
-    assert!(2 * ERROR_TEXT_LEN_MAX < HEADER_LEN_MAX);
+    assert!(2 * ERROR_TEXT_LEN_MAX + OUTPUT_KEPT_LEN_MAX + 2 * TEXT_LEN_MAX < HEADER_LEN_MAX);
+    assert!(OUTPUT_KEPT_LEN_MAX / (OUTPUT_CHUNK_OVERHEAD + 1) <= LIST_ITEMS_MAX);
+    assert!(OUTPUT_MESSAGE_LEN_MAX <= OUTPUT_LIVE_LEN_MAX);
+    assert!(OUTPUT_BACKLOG_BYTES_MAX < SEND_QUEUE_BYTES_MAX);
     assert!(ENGINES_IN_MESSAGE_BYTES_MAX + CLIENTS_IN_STATUS_BYTES_MAX < HEADER_LEN_MAX);
     // An engine by itself fits: methods with their marks, labels, name, kind and host.
     assert!(

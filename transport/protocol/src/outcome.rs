@@ -1,12 +1,14 @@
 //! How tasks and attempts end. Exactly one [`Outcome`] per task, for ever.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::ErrorCode;
 use crate::ids::{AttemptId, EngineId, TaskId};
 use crate::macros::map_encoded;
+use crate::output::TaskOutput;
 use crate::payload::Payload;
 
 map_encoded! {
@@ -181,6 +183,15 @@ pub struct Report {
     pub times: RunTimes,
     /// What it returned.
     pub payload: Payload,
+    /// What it wrote; `None` if that is nothing.
+    pub output: Option<Arc<TaskOutput>>,
+}
+
+impl Report {
+    /// How many bytes it carries: what the attempt returned, and what it wrote.
+    pub fn carried_bytes(&self) -> u64 {
+        carried_bytes(&self.payload, self.output.as_deref())
+    }
 }
 
 /// An outcome on its way to a client. Travels array-encoded.
@@ -200,4 +211,19 @@ pub struct Delivery {
     pub times: RunTimes,
     /// What it returned.
     pub payload: Payload,
+    /// What the last one wrote; `None` if that is nothing.
+    pub output: Option<Arc<TaskOutput>>,
+}
+
+impl Delivery {
+    /// How many bytes it carries: what the task returned, and what it wrote. Both ends count them
+    /// for the window of deliveries.
+    pub fn carried_bytes(&self) -> u64 {
+        carried_bytes(&self.payload, self.output.as_deref())
+    }
+}
+
+/// How many bytes belong to an outcome.
+pub fn carried_bytes(payload: &Payload, output: Option<&TaskOutput>) -> u64 {
+    payload.len() + output.map_or(0, TaskOutput::len)
 }

@@ -182,6 +182,11 @@ fn the_longest_lists_of_the_smallest_items_stay_within_the_bound() {
         let header = inside("status", &list_of(key, &[0x80], LIST_ITEMS_MAX));
         check(check_bound::<HubToClient>(key, &header, 6));
     }
+    // The smallest piece of output, as many as a list may have.
+    let chunks = list_of("chunks", &[0x92, 1, 0xc4, 0], LIST_ITEMS_MAX)[1 + 7..].to_vec();
+    let news = [&[0x93, 0x92, 0x92, 1, 2, 3, 0][..], &chunks].concat();
+    check(check_bound::<EngineToHub>("output", &news, 5));
+    check(check_bound::<HubToClient>("output", &news, 9));
     for (key, item) in [("labels", &[0xa0][..]), ("methods", b"\xa1m")] {
         // As many engines as fit, each with many empty words.
         let list = list_of(key, item, LIST_ITEMS_MAX);

@@ -15,6 +15,7 @@ use phalanx_protocol::handshake::{
 };
 use phalanx_protocol::ids::EngineId;
 use phalanx_protocol::outcome::{AttemptOutcome, Outcome};
+use phalanx_protocol::output::OutputKind;
 use phalanx_protocol::payload::Payload;
 use phalanx_protocol::task::{Quorum, Target};
 use serde::Serialize;
@@ -169,14 +170,14 @@ fn options_of_a_hot_header_grow_and_shrink() {
 fn report(outcome: Written) -> Result<EngineToHub, DecodeError> {
     let attempt = Written::value(&((7, 42), 1));
     let times = Written::value(&(0, 0));
-    Written::array(&[Written::value(&0), attempt, outcome, times, no_payload()]).read(3)
+    Written::array(&[Written::value(&0), attempt, outcome, times, no_payload(), nil()]).read(3)
 }
 
 /// A delivery of a task that ended in this way.
 fn delivery(outcome: Written) -> Result<HubToClient, DecodeError> {
     let number = || Written::value(&0);
     let times = Written::value(&(0, 0));
-    let items = [number(), task_id(), outcome, nil(), number(), times, no_payload()];
+    let items = [number(), task_id(), outcome, nil(), number(), times, no_payload(), nil()];
     Written::array(&items).read(3)
 }
 
@@ -203,6 +204,27 @@ fn errors_in_a_hot_header_grow_and_shrink() {
     assert!(
         matches!(&delivery.outcome, Outcome::Poison(losses) if losses[0].engine == EngineId(3))
     );
+}
+
+#[test]
+fn output_grows_and_shrinks_and_its_kinds_are_open() {
+    let chunk = Written::array(&[Written::value(&9), Written(vec![0xc4, 1, b'x'])]);
+    let chunks = ("chunks", Written::array(&[chunk.clone()]));
+    let newer = Written::map(&[chunks, ("from_the_future", future())]);
+    let attempt = || Written::value(&((7, 42), 1));
+    let times = Written::value(&(0, 0));
+    let head = [Written::value(&0), attempt(), Written::value(&"Done"), times, no_payload()];
+    let report =
+        |output: Written| Written::array(&[&head[..], &[output]].concat()).read::<EngineToHub>(3);
+    let Ok(EngineToHub::Report(newer)) = report(newer) else {
+        panic!("a newer engine's output is refused");
+    };
+    let output = newer.output.expect("it was sent");
+    assert_eq!((output.chunks[0].kind, output.truncated), (OutputKind(9), 0));
+    assert!(report(Written::map(&[])).is_ok());
+    let news = [attempt(), Written::value(&3), Written::array(&[chunk])];
+    assert!(Written::array(&news).read::<EngineToHub>(5).is_ok());
+    assert!(Written::array(&news).read::<HubToClient>(9).is_ok());
 }
 
 /// The items of an array of at most 15, each as it is encoded.

@@ -183,7 +183,7 @@ fn depth(bytes: &[u8]) -> (usize, usize) {
         0xdc => (3, long(1, 2)),
         0xde => (3, long(1, 2) * 2),
         marker @ 0xa0..=0xbf => return (0, 1 + usize::from(marker & 0x1f)),
-        0xd9 => return (0, 2 + long(1, 1)),
+        0xd9 | 0xc4 => return (0, 2 + long(1, 1)),
         0xda => return (0, 3 + long(1, 2)),
         0xcc | 0xd0 => return (0, 2),
         0xcd | 0xd1 => return (0, 3),

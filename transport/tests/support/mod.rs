@@ -142,6 +142,7 @@ pub(crate) fn report(number: u64, len: usize) -> Report {
         outcome: AttemptOutcome::Done,
         times: RunTimes::default(),
         payload: Payload::inline(Format::Raw, pattern(number, len).into()),
+        output: None,
     }
 }
 
@@ -155,6 +156,7 @@ pub(crate) fn delivery(number: u64, len: usize) -> Delivery {
         attempts: 1,
         times: RunTimes::default(),
         payload: Payload::inline(Format::Raw, pattern(number, len).into()),
+        output: None,
     }
 }
 

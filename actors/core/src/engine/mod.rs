@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `queue` | what waits, in which order, and what of it may start |
 //! | `running` | what runs, and whether the hub knows |
+//! | `written` | what a running attempt has written |
 //! | `reports` | what the hub has not confirmed |
 //! | `marks` | the last direct task of each client |
 //! | `arrivals` | payloads without assignment |
@@ -22,10 +23,12 @@ mod running;
 mod session;
 #[cfg(test)]
 mod tests;
+mod written;
 
 use bytes::Bytes;
 use phalanx_protocol::ids::{AttemptId, Ticket};
 use phalanx_protocol::outcome::{AttemptOutcome, Report, RunTimes};
+use phalanx_protocol::output::{Output, OutputChunk};
 use phalanx_protocol::payload::Payload;
 use phalanx_protocol::peer::{EngineProfile, Inventory, Registration};
 use phalanx_protocol::task::{Assignment, MethodName};
@@ -57,6 +60,15 @@ pub enum EngineEvent {
     AbortRequested(Vec<AttemptId>),
     /// The hub, or the process's owner, wants the engine to end.
     EndRequested(String),
+    /// A running attempt wrote something.
+    Wrote {
+        /// Which one.
+        attempt: AttemptId,
+        /// What, in the order written.
+        chunks: Vec<OutputChunk>,
+        /// Bytes that it wrote after these and that the executor could not hold.
+        lost: u64,
+    },
     /// The executor is through with an attempt.
     Ran {
         /// Which one.
@@ -89,6 +101,8 @@ pub enum EngineEffect {
     Interrupt(AttemptId),
     /// Tell the hub that this attempt has been running for [`phalanx_protocol::limits::STARTED_AFTER`].
     Started(AttemptId),
+    /// Tell the hub what a running attempt writes; may be left out.
+    Output(Output),
     /// Tell the hub how an attempt ended.
     Report(Report),
     /// Close the session and connect anew: the hub broke the rules.

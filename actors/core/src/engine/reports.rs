@@ -1,9 +1,11 @@
 //! Reports that the hub has not confirmed, oldest first. They outlive sessions.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use phalanx_protocol::ids::AttemptId;
 use phalanx_protocol::outcome::{AttemptOutcome, Report, RunTimes};
+use phalanx_protocol::output::TaskOutput;
 use phalanx_protocol::payload::Payload;
 use rustc_hash::FxHashSet;
 
@@ -16,7 +18,7 @@ pub(super) struct Reports {
     /// By number, ascending; those no longer wanted are missing.
     waiting: VecDeque<Report>,
     attempts: FxHashSet<AttemptId>,
-    payload_bytes: u64,
+    carried_bytes: u64,
 }
 
 impl Reports {
@@ -27,12 +29,14 @@ impl Reports {
         outcome: AttemptOutcome,
         times: RunTimes,
         payload: Payload,
+        output: Option<Arc<TaskOutput>>,
     ) -> &Report {
         let number = self.next_number;
         self.next_number += 1;
-        self.payload_bytes += payload.len();
+        let report = Report { number, attempt, outcome, times, payload, output };
+        self.carried_bytes += report.carried_bytes();
         self.attempts.insert(attempt);
-        self.waiting.push_back(Report { number, attempt, outcome, times, payload });
+        self.waiting.push_back(report);
         &self.waiting[self.waiting.len() - 1]
     }
 
@@ -47,7 +51,7 @@ impl Reports {
         }
         let recorded = self.waiting.partition_point(|report| report.number < up_to);
         for report in self.waiting.drain(..recorded) {
-            self.payload_bytes -= report.payload.len();
+            self.carried_bytes -= report.carried_bytes();
             self.attempts.remove(&report.attempt);
             confirmed(report.attempt);
         }
@@ -59,7 +63,7 @@ impl Reports {
         self.waiting.retain(|report| {
             let keep = !unwanted.contains(&report.attempt);
             if !keep {
-                self.payload_bytes -= report.payload.len();
+                self.carried_bytes -= report.carried_bytes();
                 self.attempts.remove(&report.attempt);
             }
             keep
@@ -82,8 +86,8 @@ impl Reports {
     }
 
     /// Bytes of what they carry.
-    pub(super) const fn payload_bytes(&self) -> u64 {
-        self.payload_bytes
+    pub(super) const fn carried_bytes(&self) -> u64 {
+        self.carried_bytes
     }
 
     /// Panics if a fact contradicts another.
@@ -93,7 +97,7 @@ impl Reports {
         assert!(numbers.last().is_none_or(|last| *last < self.next_number));
         assert_eq!(self.attempts.len(), self.waiting.len());
         assert!(self.waiting.iter().all(|report| self.attempts.contains(&report.attempt)));
-        let bytes: u64 = self.waiting.iter().map(|report| report.payload.len()).sum();
-        assert_eq!(bytes, self.payload_bytes);
+        let bytes: u64 = self.waiting.iter().map(Report::carried_bytes).sum();
+        assert_eq!(bytes, self.carried_bytes);
     }
 }

@@ -1,5 +1,7 @@
 //! [`EngineRoom`]: what an engine does about each event. The sub-states keep the facts.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use phalanx_protocol::ids::{AttemptId, Ticket};
 use phalanx_protocol::limits::{
@@ -7,6 +9,7 @@ use phalanx_protocol::limits::{
     UNCONFIRMED_BYTES_MAX,
 };
 use phalanx_protocol::outcome::{AttemptOutcome, RunTimes};
+use phalanx_protocol::output::TaskOutput;
 use phalanx_protocol::payload::Payload;
 use phalanx_protocol::peer::{EngineProfile, Registration};
 use phalanx_protocol::task::Assignment;
@@ -40,6 +43,13 @@ pub struct EngineRoom {
     pub(super) tombstones: Recent,
     /// Confirmed, so not to be run again should an assignment be repeated.
     pub(super) settled: Recent,
+}
+
+/// What is left of an attempt.
+struct Returned {
+    times: RunTimes,
+    payload: Payload,
+    output: Option<Arc<TaskOutput>>,
 }
 
 /// The hub broke a rule of the conversation; what it knows cannot be trusted to fit.
@@ -201,8 +211,9 @@ impl EngineRoom {
         effects: &mut Vec<EngineEffect>,
     ) -> Result<(), RuleBroken> {
         let queued = self.queue.remove(attempt);
-        let (times, payload) = (RunTimes::default(), Payload::empty());
-        self.report(attempt, AttemptOutcome::Aborted, times, payload, effects);
+        let returned =
+            Returned { times: RunTimes::default(), payload: Payload::empty(), output: None };
+        self.report(attempt, AttemptOutcome::Aborted, returned, effects);
         self.refuse_payload(queued)
     }
 
@@ -219,7 +230,8 @@ impl EngineRoom {
         };
         self.queue.ended(attempt.task, run.direct);
         if run.wanted {
-            self.report(attempt, outcome, times, payload, effects);
+            let returned = Returned { times, payload, output: run.into_output() };
+            self.report(attempt, outcome, returned, effects);
         }
     }
 
@@ -227,11 +239,10 @@ impl EngineRoom {
         &mut self,
         attempt: AttemptId,
         outcome: AttemptOutcome,
-        times: RunTimes,
-        payload: Payload,
+        Returned { times, payload, output }: Returned,
         effects: &mut Vec<EngineEffect>,
     ) {
-        let report = self.reports.add(attempt, outcome, times, payload);
+        let report = self.reports.add(attempt, outcome, times, payload, output);
         if self.link == Link::Registered {
             effects.push(EngineEffect::Report(report.clone()));
         }
@@ -245,7 +256,7 @@ impl EngineRoom {
 
     /// Fills free slots, unless too much waits for the hub already.
     fn start(&mut self, now: Time, effects: &mut Vec<EngineEffect>) {
-        while !self.slots.is_full() && self.reports.payload_bytes() < UNCONFIRMED_BYTES_MAX {
+        while !self.slots.is_full() && self.reports.carried_bytes() < UNCONFIRMED_BYTES_MAX {
             let Some(assignment) = self.queue.start_next() else {
                 return;
             };
@@ -286,6 +297,10 @@ impl EngineRoom {
                 return attempts.into_iter().map(abort).fold(Ok(()), Result::and);
             }
             EngineEvent::EndRequested(reason) => self.end(reason, effects),
+            EngineEvent::Wrote { attempt, chunks, lost } => {
+                self.slots.write(now, attempt, chunks, lost);
+                self.tell_output(now, effects);
+            }
             EngineEvent::Ran { attempt, outcome, times, payload } => {
                 self.on_ran(attempt, outcome, times, payload, effects);
             }
@@ -315,7 +330,9 @@ impl Room for EngineRoom {
     fn next_deadline(&self) -> Option<Time> {
         match self.link {
             _ if self.ended => None,
-            Link::Registered => self.slots.next_news(),
+            Link::Registered => {
+                [self.slots.next_news(), self.slots.next_output()].into_iter().flatten().min()
+            }
             Link::Down | Link::Open | Link::Leaving => {
                 Some(self.unregistered_since.map_or(Time::ZERO, |since| since + HUB_LOST_MAX))
             }
@@ -328,6 +345,7 @@ impl Room for EngineRoom {
         }
         self.note_time(now);
         self.tell_started(now, effects);
+        self.tell_output(now, effects);
         if self.unregistered_since.is_some_and(|since| now >= since + HUB_LOST_MAX) {
             self.end(format!("no hub for {} s", HUB_LOST_MAX.as_secs()), effects);
         }

@@ -1,10 +1,12 @@
-//! The slots: what runs, since when, and what was said about it.
+//! The slots: what runs, since when, what it writes, and what was said about it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use phalanx_protocol::ids::{AttemptId, TaskId};
-use phalanx_protocol::limits::STARTED_AFTER;
+use phalanx_protocol::limits::{OUTPUT_INTERVAL, STARTED_AFTER};
+use phalanx_protocol::output::{Output, OutputChunk, TaskOutput};
 
+use super::written::Written;
 use crate::Time;
 
 /// Running attempts: at most one for each task, at most `slots` in all.
@@ -14,6 +16,8 @@ pub(super) struct Slots {
     runs: BTreeMap<TaskId, Run>,
     /// Those of which the hub has not been told that they run, by start.
     untold: BTreeSet<(Time, TaskId)>,
+    /// Those that wrote what the hub was not told, by when it may be told.
+    writers: BTreeSet<(Time, TaskId)>,
 }
 
 /// One running attempt.
@@ -27,12 +31,28 @@ pub(super) struct Run {
     pub(super) wanted: bool,
     started: Time,
     interrupted: bool,
+    /// What it wrote, once it did.
+    written: Option<Box<Written>>,
+    /// When the hub may be told what it writes.
+    may_tell: Time,
+}
+
+impl Run {
+    /// What it wrote in all.
+    pub(super) fn into_output(self) -> Option<std::sync::Arc<TaskOutput>> {
+        self.written.and_then(|written| written.into_output())
+    }
 }
 
 impl Slots {
     /// This many, all free.
     pub(super) fn new(slots: u32) -> Self {
-        Self { slots: slots as usize, runs: BTreeMap::new(), untold: BTreeSet::new() }
+        Self {
+            slots: slots as usize,
+            runs: BTreeMap::new(),
+            untold: BTreeSet::new(),
+            writers: BTreeSet::new(),
+        }
     }
 
     /// How many run.
@@ -52,7 +72,15 @@ impl Slots {
 
     /// Takes a slot.
     pub(super) fn start(&mut self, now: Time, attempt: AttemptId, direct: bool) {
-        let run = Run { attempt, direct, wanted: true, started: now, interrupted: false };
+        let run = Run {
+            attempt,
+            direct,
+            wanted: true,
+            started: now,
+            interrupted: false,
+            written: None,
+            may_tell: now,
+        };
         self.runs.insert(attempt.task, run);
         self.untold.insert((now, attempt.task));
     }
@@ -62,6 +90,9 @@ impl Slots {
         self.runs.get(&attempt.task).filter(|run| run.attempt == attempt)?;
         let run = self.runs.remove(&attempt.task)?;
         self.untold.remove(&(run.started, attempt.task));
+        if run.written.is_some() {
+            self.writers.remove(&(run.may_tell, attempt.task));
+        }
         Some(run)
     }
 
@@ -77,7 +108,9 @@ impl Slots {
         let run = self.runs.get_mut(&attempt.task).filter(|run| run.attempt == attempt);
         if let Some(run) = run {
             run.wanted = false;
+            run.written = None;
             self.untold.remove(&(run.started, attempt.task));
+            self.writers.remove(&(run.may_tell, attempt.task));
         }
     }
 
@@ -89,6 +122,51 @@ impl Slots {
     /// All that run now are told of in an inventory.
     pub(super) fn told_all(&mut self) {
         self.untold.clear();
+    }
+
+    /// A running attempt wrote something. Of one that nobody wants any more it is forgotten.
+    pub(super) fn write(
+        &mut self,
+        now: Time,
+        attempt: AttemptId,
+        chunks: Vec<OutputChunk>,
+        lost: u64,
+    ) {
+        let run = self.runs.get_mut(&attempt.task);
+        let Some(run) = run.filter(|run| run.attempt == attempt && run.wanted) else {
+            return;
+        };
+        let written = run.written.get_or_insert_default();
+        for chunk in chunks {
+            written.write(chunk);
+        }
+        if lost > 0 {
+            written.lose(lost);
+        }
+        if written.has_news() {
+            self.writers.remove(&(run.may_tell, attempt.task));
+            run.may_tell = run.may_tell.max(now);
+            self.writers.insert((run.may_tell, attempt.task));
+        }
+    }
+
+    /// When the hub may be told next what one writes.
+    pub(super) fn next_output(&self) -> Option<Time> {
+        self.writers.first().map(|(may_tell, _)| *may_tell)
+    }
+
+    /// What the hub may be told now of what one writes.
+    pub(super) fn take_output(&mut self, now: Time) -> Option<Output> {
+        let (_, task) = *self.writers.first().filter(|(may_tell, _)| *may_tell <= now)?;
+        self.writers.pop_first();
+        let run = self.runs.get_mut(&task)?;
+        let written = run.written.as_mut()?;
+        let (offset, chunks) = written.take_news();
+        run.may_tell = now + OUTPUT_INTERVAL;
+        if written.has_news() {
+            self.writers.insert((run.may_tell, task));
+        }
+        Some(Output { attempt: run.attempt, offset, chunks })
     }
 
     /// When the next one has run for [`STARTED_AFTER`] untold.
@@ -112,6 +190,14 @@ impl Slots {
         for (started, task) in &self.untold {
             let run = &self.runs[task];
             assert!(run.wanted && run.started == *started, "{task} is to be told of");
+        }
+        for (may_tell, task) in &self.writers {
+            let run = &self.runs[task];
+            let has_news = run.written.as_ref().is_some_and(|written| written.has_news());
+            assert!(run.wanted && has_news && run.may_tell == *may_tell, "{task} has news");
+        }
+        for written in self.runs.values().filter_map(|run| run.written.as_ref()) {
+            written.check_invariants();
         }
     }
 }

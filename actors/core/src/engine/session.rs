@@ -82,6 +82,7 @@ impl EngineRoom {
         self.forget(&drop, effects);
         effects.extend(self.reports.iter().cloned().map(EngineEffect::Report));
         self.tell_started(now, effects);
+        self.tell_output(now, effects);
     }
 
     /// Forgets what the hub no longer wants. A running attempt keeps its slot until it ends.
@@ -121,6 +122,15 @@ impl EngineRoom {
         if self.link == Link::Registered {
             while let Some(attempt) = self.slots.take_news(now) {
                 effects.push(EngineEffect::Started(attempt));
+            }
+        }
+    }
+
+    /// What waited longest is told first.
+    pub(super) fn tell_output(&mut self, now: Time, effects: &mut Vec<EngineEffect>) {
+        if self.link == Link::Registered {
+            while let Some(output) = self.slots.take_output(now) {
+                effects.push(EngineEffect::Output(output));
             }
         }
     }

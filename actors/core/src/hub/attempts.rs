@@ -1,10 +1,13 @@
 //! Attempts: assigning, fencing, ending, aborting. Each task gets exactly one outcome here.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use phalanx_protocol::ids::{AttemptId, EngineId, SessionId, TaskId};
+use phalanx_protocol::limits::OUTPUT_KEPT_LEN_MAX;
 use phalanx_protocol::outcome::{AttemptOutcome, Outcome, Report, RunTimes};
+use phalanx_protocol::output::TaskOutput;
 use phalanx_protocol::payload::{Body, Payload};
 use phalanx_protocol::task::Assignment;
 
@@ -15,6 +18,26 @@ use crate::Time;
 use crate::dag::DagEvent;
 use crate::results::Ended;
 use crate::scheduler::SchedulerEvent;
+
+/// What is left of a task's last attempt.
+#[derive(Debug, Default)]
+struct Returned {
+    times: RunTimes,
+    payload: Payload,
+    output: Option<Arc<TaskOutput>>,
+}
+
+/// An engine keeps no more of a task's output than the limit; of one that does all the same only
+/// the length is kept.
+fn bounded(output: Option<Arc<TaskOutput>>) -> Option<Arc<TaskOutput>> {
+    output.map(|output| match output.len() {
+        len if len <= OUTPUT_KEPT_LEN_MAX as u64 => output,
+        len => {
+            let truncated = output.truncated.saturating_add(len);
+            Arc::new(TaskOutput { chunks: Vec::new(), truncated })
+        }
+    })
+}
 
 impl Hub {
     /// Begins the next attempt at a task on an engine: from here on reports of earlier attempts
@@ -69,7 +92,7 @@ impl Hub {
     }
 
     /// Whether this is the attempt that the ledger waits for, on the engine that has it.
-    fn is_current(&self, engine: EngineId, attempt: AttemptId) -> bool {
+    pub(super) fn is_current(&self, engine: EngineId, attempt: AttemptId) -> bool {
         self.ledger.get(attempt.task).is_some_and(|task| {
             task.state().engine() == Some(engine) && task.attempts == attempt.number
         })
@@ -134,6 +157,7 @@ impl Hub {
         if let Some(engine) = self.registry.get_mut(engine) {
             engine.ended += 1;
         }
+        let output = bounded(report.output);
         let (outcome, payload) = match report.outcome {
             AttemptOutcome::Done => {
                 let Payload { format, body } = report.payload;
@@ -146,7 +170,8 @@ impl Hub {
             }
             AttemptOutcome::Aborted => (Outcome::Aborted, Payload::empty()),
         };
-        self.end(now, report.attempt.task, outcome, report.times, payload, effects);
+        let returned = Returned { times: report.times, payload, output };
+        self.end(now, report.attempt.task, outcome, returned, effects);
     }
 
     fn engine_due(&mut self, id: EngineId) {
@@ -177,7 +202,7 @@ impl Hub {
         outcome: Outcome,
         effects: &mut Vec<HubEffect>,
     ) {
-        self.end(now, id, outcome, RunTimes::default(), Payload::empty(), effects);
+        self.end(now, id, outcome, Returned::default(), effects);
     }
 
     /// Ends a task: the one place where outcomes are made.
@@ -186,8 +211,7 @@ impl Hub {
         now: Time,
         id: TaskId,
         outcome: Outcome,
-        times: RunTimes,
-        payload: Payload,
+        Returned { times, payload, output }: Returned,
         effects: &mut Vec<HubEffect>,
     ) {
         let Some(task) = self.ledger.remove(id) else {
@@ -199,7 +223,7 @@ impl Hub {
         self.leave_rooms(id, &task, ran, effects);
         // Where it ran last matters to who follows it, also if it was lost there and moved.
         let engine = task.state().engine();
-        let ended = Ended { outcome, engine, attempts: task.attempts, times, payload };
+        let ended = Ended { outcome, engine, attempts: task.attempts, times, payload, output };
         if task.watched {
             self.tell_dag(DagEvent::Ended(id, ended.ending()), effects);
         }

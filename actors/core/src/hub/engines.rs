@@ -30,6 +30,11 @@ impl Hub {
             (Some(Peer::Engine(engine)), EngineNews::Started(attempt)) => {
                 self.on_started(engine, attempt);
             }
+            (Some(Peer::Engine(engine)), EngineNews::Output(output)) => {
+                self.on_output(engine, output, effects);
+            }
+            // It has a lane of its own and may overtake the registration.
+            (Some(Peer::Nameless(_)), EngineNews::Output(_)) => {}
             (Some(Peer::Engine(engine)), EngineNews::Report(report)) => {
                 self.on_report(now, session, engine, report, effects);
             }

@@ -7,6 +7,7 @@ use phalanx_protocol::ids::{
     AttemptId, EngineId, Generation, RequestId, SessionId, TaskId, Ticket,
 };
 use phalanx_protocol::outcome::{Delivery, Report};
+use phalanx_protocol::output::Output;
 use phalanx_protocol::peer::{ClusterStatus, EngineInfo, EngineProfile, Inventory, Registration};
 use phalanx_protocol::role::Role;
 use phalanx_protocol::room::{DagVerdict, RoomName, SchedulerVerdict};
@@ -104,6 +105,8 @@ pub enum EngineNews {
     Register(Box<EngineProfile>, Box<Inventory>),
     /// An attempt has been running for some time.
     Started(AttemptId),
+    /// A running attempt writes something; may come before anything else.
+    Output(Output),
     /// An attempt ended.
     Report(Report),
     /// It ends by its own decision, or because it was asked to.
@@ -164,6 +167,8 @@ pub enum ClientReply {
     Accepted(Accepted),
     /// An outcome.
     Delivery(Box<Delivery>),
+    /// What a running task writes; may be dropped.
+    Output(Box<Output>),
     /// An engine takes tasks.
     EngineJoined(Box<EngineInfo>),
     /// An engine is gone.

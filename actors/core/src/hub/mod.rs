@@ -10,6 +10,7 @@
 //! | `requests` | what clients ask and are told |
 //! | `submit` | what a new task is, whether it is taken, where it goes first |
 //! | `attempts` | assigning, fencing, ending, aborting |
+//! | `output` | whom live output concerns |
 //! | `engines` | who registers as what, and what a death means |
 //! | `rooms` | verdicts, panics, rebuilding |
 //! | `status` | figures for people |
@@ -19,6 +20,7 @@ mod clients;
 mod engines;
 mod event;
 mod ledger;
+mod output;
 mod requests;
 mod rooms;
 mod sessions;

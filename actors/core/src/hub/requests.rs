@@ -196,13 +196,14 @@ impl Hub {
             // An outcome in an outbox is not delivered, so the store still has it.
             let ended = self.results.get(task).expect("undelivered outcomes are kept");
             let delivery = Delivery {
-                number: client.send_next(ended.payload.len()),
+                number: client.send_next(ended.carried_bytes()),
                 task,
                 outcome: ended.outcome.clone(),
                 engine: ended.engine,
                 attempts: ended.attempts,
                 times: ended.times,
                 payload: ended.payload.clone(),
+                output: ended.output.clone(),
             };
             effects.push(HubEffect::ToClient(session, ClientReply::Delivery(Box::new(delivery))));
         }

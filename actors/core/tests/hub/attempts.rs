@@ -1,10 +1,15 @@
 //! Attempts: exactly one outcome, whatever is repeated, late or stale.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
-use phalanx_core::hub::{ClientRequest, EngineNews, EngineOrder, HubEffect, HubEvent};
+use phalanx_core::hub::{ClientReply, ClientRequest, EngineNews, EngineOrder, HubEffect, HubEvent};
 use phalanx_protocol::ids::{EngineId, SessionId, TaskId, Ticket};
-use phalanx_protocol::outcome::{AttemptOutcome, Outcome, RemoteError};
+use phalanx_protocol::limits::{OUTPUT_KEPT_LEN_MAX, OUTPUT_MESSAGE_LEN_MAX};
+use phalanx_protocol::outcome::{AttemptOutcome, Outcome, RemoteError, Report};
+use phalanx_protocol::output::{Output, OutputChunk, OutputKind, TaskOutput};
 use phalanx_protocol::payload::Payload;
+use phalanx_protocol::role::Role;
 use phalanx_protocol::task::Target;
 
 use crate::harness::{
@@ -69,7 +74,7 @@ fn a_verdict_repeated_or_of_an_old_generation_assigns_nothing() {
 fn what_user_code_raised_comes_back_with_its_engine() {
     let (mut bench, _, engine_session, engine, task) = assigned();
     let error = RemoteError { kind: "E".into(), message: "m".into(), ..RemoteError::default() };
-    let failed = phalanx_protocol::outcome::Report {
+    let failed = Report {
         outcome: AttemptOutcome::Failed(Box::new(error)),
         ..report(0, task.attempt(1), Payload::empty())
     };
@@ -164,4 +169,75 @@ fn started_is_shown_and_repeating_it_does_no_harm() {
     let status = bench.hub.status(bench.now);
     assert_eq!((status.tasks.assigned, status.tasks.running), (0, 1));
     assert_eq!(status.engines[0].running, 1);
+}
+
+fn wrote(text: &'static str) -> Vec<OutputChunk> {
+    vec![OutputChunk { kind: OutputKind::STDOUT, bytes: Bytes::from_static(text.as_bytes()) }]
+}
+
+fn news(task: TaskId, number: u32, offset: u64, text: &'static str) -> Output {
+    Output { attempt: task.attempt(number), offset, chunks: wrote(text) }
+}
+
+#[test]
+fn live_output_of_the_current_attempt_goes_to_the_tasks_client_and_is_not_kept() {
+    let (mut bench, session, engine_session, _, task) = assigned();
+    let tell = |output| HubEvent::FromEngine(engine_session, EngineNews::Output(output));
+    let output = news(task, 1, 3, "text");
+    let passed = HubEffect::ToClient(session, ClientReply::Output(Box::new(output.clone())));
+    // Repeating it, or losing one before it, does no harm.
+    for _ in 0..2 {
+        assert_eq!(bench.event(tell(output.clone())), std::slice::from_ref(&passed));
+    }
+    assert_eq!(bench.event(tell(news(task, 2, 0, "of no attempt"))), []);
+    let (other_session, _) = bench.engine(2, 1);
+    let foreign = HubEvent::FromEngine(other_session, EngineNews::Output(output.clone()));
+    assert_eq!(bench.event(foreign), []);
+    let flood = Bytes::from(vec![b'x'; OUTPUT_MESSAGE_LEN_MAX + 1]);
+    let chunks = vec![OutputChunk { kind: OutputKind::STDOUT, bytes: flood }];
+    assert_eq!(bench.event(tell(Output { chunks, ..output.clone() })), []);
+    bench.close(session);
+    assert_eq!(bench.event(tell(output.clone())), [], "nobody is there to read it");
+    bench.report(engine_session, report(0, task.attempt(1), inline("r")));
+    assert_eq!(bench.event(tell(output)), [], "late");
+}
+
+#[test]
+fn output_that_overtakes_its_engines_registration_is_dropped() {
+    let (mut bench, _, _, _, task) = assigned();
+    let session = bench.session(Role::Engine);
+    let early = HubEvent::FromEngine(session, EngineNews::Output(news(task, 1, 0, "early")));
+    assert_eq!(bench.event(early), []);
+}
+
+#[test]
+fn what_an_attempt_wrote_is_delivered_with_its_outcome_again_after_a_cut() {
+    let (mut bench, session, engine_session, _, task) = assigned();
+    let output = Some(Arc::new(TaskOutput { chunks: wrote("text"), truncated: 7 }));
+    let failed = AttemptOutcome::Failed(Box::default());
+    let said = Report {
+        outcome: failed,
+        output: output.clone(),
+        ..report(0, task.attempt(1), Payload::empty())
+    };
+    let effects = bench.report(engine_session, said.clone());
+    assert_eq!(deliveries(&effects)[0].output, output);
+    assert_eq!(bench.hub.results().bytes(), 4);
+    assert_eq!(deliveries(&bench.report(engine_session, said)).len(), 0, "it is said once");
+    bench.close(session);
+    let (again, _, effects) = bench.open(Some(bench.resume(task.client)));
+    assert_eq!(deliveries(&effects)[0].output, output);
+    assert_eq!(bench.request(again, ClientRequest::Received(1)), []);
+}
+
+#[test]
+fn an_engine_that_keeps_more_than_it_may_has_it_only_counted() {
+    let (mut bench, _, engine_session, _, task) = assigned();
+    let flood = Bytes::from(vec![b'x'; OUTPUT_KEPT_LEN_MAX + 1]);
+    let chunks = vec![OutputChunk { kind: OutputKind::STDERR, bytes: flood }];
+    let output = Some(Arc::new(TaskOutput { chunks, truncated: 1 }));
+    let said = Report { output, ..report(0, task.attempt(1), inline("r")) };
+    let effects = bench.report(engine_session, said);
+    let output = deliveries(&effects)[0].output.as_ref().expect("something was written");
+    assert_eq!((output.len(), output.truncated), (0, OUTPUT_KEPT_LEN_MAX as u64 + 2));
 }

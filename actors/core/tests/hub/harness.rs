@@ -64,7 +64,7 @@ pub(crate) fn profile(name: &str, instance: u64, slots: u32) -> EngineProfile {
 
 pub(crate) fn report(number: u64, attempt: AttemptId, payload: Payload) -> Report {
     let times = RunTimes { started_us: 1, ran_ns: 1_000 };
-    Report { number, attempt, outcome: AttemptOutcome::Done, times, payload }
+    Report { number, attempt, outcome: AttemptOutcome::Done, times, payload, output: None }
 }
 
 impl Bench {

@@ -275,3 +275,24 @@ fn a_client_that_gives_up_ends_every_wait() {
     let closed = Err(SubmitError::Closed("no hub".into()));
     assert_eq!(bench.submit_to(Target::Any, 0), closed);
 }
+
+#[test]
+fn output_is_told_of_open_tasks_only_whenever_it_comes() {
+    let mut bench = Bench::opened(ENDLESS);
+    bench.submit(0, "submit c1/0");
+    // Lost ones leave a gap, repeated ones say the same again.
+    bench.check(wrote(id(0), 7), "output c1/0#1 from 7");
+    bench.check(wrote(id(0), 7), "output c1/0#1 from 7");
+    bench.check(wrote(TaskId::new(ClientId(9), 0), 0), "");
+    bench.check(wrote(id(1), 0), "");
+    bench.check(done(0, 0), "done c1/0");
+    // It has a lane of its own, and may come after the outcome and before an opening.
+    bench.check(wrote(id(0), 9), "");
+    bench.submit(0, "received 1, submit c1/1");
+    bench.check(Event::SessionDown, "");
+    bench.check(wrote(id(1), 0), "");
+    bench.check(Event::SessionUp, "open as c1");
+    bench.check(wrote(id(1), 0), "");
+    bench.check(opened(1, 2, ENDLESS), "opened c1 h1, engines");
+    bench.check(wrote(id(1), 0), "output c1/1#1 from 0");
+}

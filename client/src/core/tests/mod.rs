@@ -10,6 +10,7 @@ use bytes::Bytes;
 use phalanx_transport::protocol::client::{Accepted, ClientToHub, Grant, HubToClient, Opened};
 use phalanx_transport::protocol::ids::{ClientId, EngineId, Epoch, TaskId, Ticket};
 use phalanx_transport::protocol::outcome::{Delivery, Outcome, RunTimes};
+use phalanx_transport::protocol::output::{Output, OutputChunk, OutputKind};
 use phalanx_transport::protocol::payload::{Body, Format, Payload};
 use phalanx_transport::protocol::peer::EngineInfo;
 use phalanx_transport::protocol::role::Role;
@@ -132,6 +133,7 @@ fn delivery(number: u64, seq: u64, payload: Payload) -> Event {
         attempts: 1,
         times: RunTimes::default(),
         payload,
+        output: None,
     };
     Event::Message(HubToClient::Delivery(delivery))
 }
@@ -144,6 +146,13 @@ fn by_ticket(number: u64, seq: u64, ticket: u64, len: u64) -> Event {
     let body = Body::Ticket { ticket: Ticket(ticket), len };
     let format = Format::Raw;
     delivery(number, seq, Payload { format, body })
+}
+
+fn wrote(task: TaskId, offset: u64) -> Event {
+    let bytes = Bytes::from_static(b"text");
+    let chunks = vec![OutputChunk { kind: OutputKind::STDOUT, bytes }];
+    let output = Output { attempt: task.attempt(1), offset, chunks };
+    Event::Message(HubToClient::Output(output))
 }
 
 fn payload(ticket: u64, len: usize) -> Event {
@@ -164,6 +173,7 @@ fn effect_text(effect: &Effect<u64>) -> String {
             assert_eq!(*key, task.seq, "a key comes back with its own task");
             format!("{} {task}", end_text(end))
         }
+        Effect::Output(output) => format!("output {} from {}", output.attempt, output.offset),
         Effect::Answered(request, answer) => match answer {
             Ok(Answer::Done) => format!("{request} done"),
             Ok(Answer::Status(_)) => format!("{request} status"),

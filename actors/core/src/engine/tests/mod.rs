@@ -1,6 +1,7 @@
 //! Tests of the engine room: tables here, random orders of events in `properties`.
 
 mod limits;
+mod output;
 mod properties;
 mod sessions;
 mod tables;

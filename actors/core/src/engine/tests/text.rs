@@ -10,6 +10,7 @@
 //! | `assign a`, `direct a`, `assign b ticket 7`, `assign b gates a` | the hub wants this run |
 //! | `payload 7`, `cut payload 7` | 3 bytes, as said, or 1 |
 //! | `confirmed 2`, `abort a b`, `end asked` | the other orders |
+//! | `wrote a text` | a running attempt wrote that |
 //! | `ran a`, `failed a`, `stopped a` | the executor is through |
 //! | `at 50` | it is 50 ms past the start; deadlines pass |
 //!
@@ -17,19 +18,23 @@
 //! |---|---|
 //! | `register again running a queued b unconfirmed c marks 1:3` | what there is of it |
 //! | `start a`, `interrupt a`, `started a`, `reconnect`, `end asked` | |
-//! | `report 0 a done` | also `failed`, `aborted` |
+//! | `output a from 3: text` | what it wrote after 3 bytes |
+//! | `report 0 a done` | also `failed`, `aborted`; `, wrote text` if it did |
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use phalanx_protocol::ids::{AttemptId, ClientId, EngineId, Epoch, Incarnation, TaskId, Ticket};
 use phalanx_protocol::outcome::{AttemptOutcome, Report, RunTimes};
+use phalanx_protocol::output::{OutputChunk, OutputKind};
 use phalanx_protocol::payload::{Body, Format, Payload};
 use phalanx_protocol::peer::{EngineProfile, Inventory, Registration};
 use phalanx_protocol::task::{Assignment, MethodName};
 
 use crate::engine::{EngineEffect, EngineEvent, EngineRoom};
 use crate::{Room, Time};
+
+const STDOUT: OutputKind = OutputKind::STDOUT;
 
 /// A room and its clock.
 pub(super) struct Play {
@@ -106,6 +111,14 @@ fn event(text: &str) -> EngineEvent {
             EngineEvent::AbortRequested(attempts.iter().map(|word| attempt(word)).collect())
         }
         ["end", reason] => EngineEvent::EndRequested((*reason).to_owned()),
+        ["wrote", name, text] => EngineEvent::Wrote {
+            attempt: attempt(name),
+            chunks: vec![OutputChunk {
+                kind: STDOUT,
+                bytes: Bytes::copy_from_slice(text.as_bytes()),
+            }],
+            lost: 0,
+        },
         ["ran", name] => ran(name, AttemptOutcome::Done),
         ["failed", name] => ran(name, AttemptOutcome::Failed(Box::default())),
         ["stopped", name] => ran(name, AttemptOutcome::Aborted),
@@ -168,6 +181,11 @@ pub(super) fn show(effect: &EngineEffect) -> String {
         }
         EngineEffect::Interrupt(attempt) => format!("interrupt {}", name(*attempt)),
         EngineEffect::Started(attempt) => format!("started {}", name(*attempt)),
+        EngineEffect::Output(output) => {
+            let texts = output.chunks.iter().map(|chunk| String::from_utf8_lossy(&chunk.bytes));
+            let text = texts.collect::<Vec<_>>().join(" ");
+            format!("output {} from {}: {text}", name(output.attempt), output.offset)
+        }
         EngineEffect::Report(report) => show_report(report),
         EngineEffect::Reconnect => "reconnect".to_owned(),
         EngineEffect::End(reason) => format!("end {reason}"),
@@ -176,7 +194,7 @@ pub(super) fn show(effect: &EngineEffect) -> String {
 
 /// What never started has no times and no result; all else has what the executor said.
 fn show_report(report: &Report) -> String {
-    let Report { number, attempt, outcome, times, payload } = report;
+    let Report { number, attempt, outcome, times, payload, output } = report;
     let outcome = match outcome {
         AttemptOutcome::Done => "done",
         AttemptOutcome::Failed(_) => "failed",
@@ -184,7 +202,8 @@ fn show_report(report: &Report) -> String {
     };
     let result = if *times == RunTimes::default() { "" } else { "result" };
     assert_eq!(payload.bytes().unwrap(), result);
-    format!("report {number} {} {outcome}", name(*attempt))
+    let output = output.as_ref().map(|output| format!(", wrote {}", output.text(STDOUT)));
+    format!("report {number} {} {outcome}{}", name(*attempt), output.unwrap_or_default())
 }
 
 fn show_inventory(inventory: &Inventory) -> String {

@@ -365,6 +365,9 @@ impl World {
                     assert!(self.link.is_answered && self.executing.contains(&attempt));
                     self.link.to_hub.push_back(effect);
                 }
+                EngineEffect::Output(ref output) => {
+                    assert!(self.link.is_answered && self.executing.contains(&output.attempt));
+                }
                 EngineEffect::Report(ref report) => {
                     assert!(self.link.is_answered, "{report:?} before the answer");
                     self.check_report(report);

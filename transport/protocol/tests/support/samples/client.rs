@@ -15,7 +15,7 @@ use phalanx_protocol::peer::{
 };
 use phalanx_protocol::task::{Accept, Dependency, Quorum, Target, TaskOptions, TaskSpec};
 
-use super::{Samples, by_stream, engines, inline, method, remote_error, task};
+use super::{Samples, by_stream, engines, inline, method, output, remote_error, task, written};
 
 fn spec(seq: u64, target: Target) -> TaskSpec {
     TaskSpec {
@@ -129,6 +129,7 @@ fn delivery(outcome: Outcome) -> Delivery {
         attempts: 2,
         times: RunTimes { started_us: 1_795_316_400_000_000, ran_ns: 1_500_000 },
         payload: Payload::empty(),
+        output: None,
     }
 }
 
@@ -160,7 +161,8 @@ fn deliveries() -> Vec<(&'static str, HubToClient)> {
         payload: by_stream(Format::Raw, 10, 1 << 30),
         ..delivery(Outcome::Done)
     };
-    let mut samples = vec![("", done.into()), ("ticket", ticket.into())];
+    let wrote = Delivery { output: Some(output()), ..delivery(Outcome::Done) };
+    let mut samples = vec![("", done.into()), ("ticket", ticket.into()), ("output", wrote.into())];
     samples.extend(outcomes().into_iter().map(|(case, outcome)| (case, delivery(outcome).into())));
     samples
 }
@@ -192,6 +194,7 @@ impl Samples for HubToClient {
             ("", StatusReply { request, status: status() }.into()),
             ("", refused.into()),
             ("", Ping { request }.into()),
+            ("", written().into()),
         ]);
         samples
     }

@@ -10,7 +10,7 @@ use phalanx_protocol::payload::{Format, Payload};
 use phalanx_protocol::peer::{EngineProfile, Inventory, Registration};
 use phalanx_protocol::task::Assignment;
 
-use super::{Samples, attempt, by_stream, inline, method, remote_error, task};
+use super::{Samples, attempt, by_stream, inline, method, output, remote_error, task, written};
 
 fn registration() -> Registration {
     Registration { epoch: Epoch(5), engine: EngineId(3), incarnation: Incarnation(2) }
@@ -23,6 +23,7 @@ fn report(outcome: AttemptOutcome, payload: Payload) -> Report {
         outcome,
         times: RunTimes { started_us: 1_795_316_400_000_000, ran_ns: 1_500_000 },
         payload,
+        output: None,
     }
 }
 
@@ -52,6 +53,7 @@ impl Samples for EngineToHub {
     fn samples() -> Vec<(&'static str, Self)> {
         let started = Started { attempt: attempt(42, 2), started_us: 1_795_316_400_000_000 };
         let failed = AttemptOutcome::Failed(Box::new(remote_error()));
+        let done = AttemptOutcome::Done;
         let leave = EngineLeave { reason: "the notebook ended".into() };
         vec![
             ("", register().into()),
@@ -60,7 +62,12 @@ impl Samples for EngineToHub {
             ("ticket", report(AttemptOutcome::Done, by_stream(Format::Raw, 12, 65_537)).into()),
             ("failed", report(failed, Payload::empty()).into()),
             ("aborted", report(AttemptOutcome::Aborted, Payload::empty()).into()),
+            (
+                "output",
+                Report { output: Some(output()), ..report(done, inline(Format::Raw, b"r")) }.into(),
+            ),
             ("", leave.into()),
+            ("", written().into()),
         ]
     }
 }

@@ -5,6 +5,7 @@ mod engine;
 mod scheduling;
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use phalanx_protocol::codec::Message;
@@ -17,6 +18,7 @@ use phalanx_protocol::host::{
 };
 use phalanx_protocol::ids::{AttemptId, ClientId, EngineId, TaskId, Ticket};
 use phalanx_protocol::outcome::RemoteError;
+use phalanx_protocol::output::{Output, OutputChunk, OutputKind, TaskOutput};
 use phalanx_protocol::payload::{Body, Format, Payload};
 use phalanx_protocol::task::MethodName;
 
@@ -73,6 +75,21 @@ pub(crate) fn remote_error() -> RemoteError {
         engine: Some(EngineId(3)),
         method: "table.sum".into(),
     }
+}
+
+fn chunk(kind: OutputKind, text: &'static str) -> OutputChunk {
+    OutputChunk { kind, bytes: Bytes::from_static(text.as_bytes()) }
+}
+
+pub(crate) fn output() -> Arc<TaskOutput> {
+    let chunks =
+        vec![chunk(OutputKind::STDOUT, "größe 3\n"), chunk(OutputKind::STDERR, "warning\n")];
+    Arc::new(TaskOutput { chunks, truncated: 300 })
+}
+
+pub(crate) fn written() -> Output {
+    let chunks = vec![chunk(OutputKind::STDERR, "warning\n")];
+    Output { attempt: attempt(42, 2), offset: 9, chunks }
 }
 
 impl Samples for PeerGreeting {

@@ -46,8 +46,9 @@ fn opened() -> impl Strategy<Value = Opened> {
 
 fn delivery() -> impl Strategy<Value = Delivery> {
     let engine = option::of(engine_id());
-    (number(), task_id(), outcome(), engine, number32(), run_times(), payload()).prop_map(
-        |(number, task, outcome, engine, attempts, times, payload)| Delivery {
+    let carried = (payload(), task_output());
+    (number(), task_id(), outcome(), engine, number32(), run_times(), carried).prop_map(
+        |(number, task, outcome, engine, attempts, times, (payload, output))| Delivery {
             number,
             task,
             outcome,
@@ -55,6 +56,7 @@ fn delivery() -> impl Strategy<Value = Delivery> {
             attempts,
             times,
             payload,
+            output,
         },
     )
 }
@@ -80,6 +82,7 @@ impl Strategies for HubToClient {
             message(status),
             message(refused),
             message(request().prop_map(|request| Ping { request })),
+            message(output()),
         ]
     }
 }

@@ -44,13 +44,14 @@ fn report() -> impl Strategy<Value = Report> {
         remote_error().prop_map(AttemptOutcome::Failed),
         Just(AttemptOutcome::Aborted),
     ];
-    (number(), attempt_id(), outcome, run_times(), payload()).prop_map(
-        |(number, attempt, outcome, times, payload)| Report {
+    (number(), attempt_id(), outcome, run_times(), payload(), task_output()).prop_map(
+        |(number, attempt, outcome, times, payload, output)| Report {
             number,
             attempt,
             outcome,
             times,
             payload,
+            output,
         },
     )
 }
@@ -64,6 +65,7 @@ impl Strategies for EngineToHub {
             message(started),
             message(report()),
             message(text().prop_map(|reason| EngineLeave { reason })),
+            message(output()),
         ]
     }
 }

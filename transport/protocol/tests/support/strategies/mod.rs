@@ -4,6 +4,8 @@ mod client;
 mod engine;
 mod scheduling;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use phalanx_protocol::client::Grant;
 use phalanx_protocol::error::ErrorCode;
@@ -12,6 +14,7 @@ use phalanx_protocol::host::*;
 use phalanx_protocol::ids::*;
 use phalanx_protocol::limits::TASK_PAYLOAD_LEN_MAX;
 use phalanx_protocol::outcome::*;
+use phalanx_protocol::output::*;
 use phalanx_protocol::payload::{Body, Format, Payload};
 use phalanx_protocol::peer::{EngineInfo, EngineState, Registration};
 use phalanx_protocol::task::*;
@@ -89,6 +92,25 @@ fn payload() -> impl Strategy<Value = Payload> {
     ];
     let format = select(&[Format::Raw, Format::MessagePack, Format::Pickle5][..]);
     (format, body).prop_map(|(format, body)| Payload { format, body })
+}
+
+fn output_chunk() -> impl Strategy<Value = OutputChunk> {
+    (any::<u8>(), vec(any::<u8>(), 0..40))
+        .prop_map(|(kind, bytes)| OutputChunk { kind: OutputKind(kind), bytes: bytes.into() })
+}
+
+fn task_output() -> impl Strategy<Value = Option<Arc<TaskOutput>>> {
+    let output = (some(output_chunk()), number())
+        .prop_map(|(chunks, truncated)| Arc::new(TaskOutput { chunks, truncated }));
+    option::of(output)
+}
+
+fn output() -> impl Strategy<Value = Output> {
+    (attempt_id(), number(), some(output_chunk())).prop_map(|(attempt, offset, chunks)| Output {
+        attempt,
+        offset,
+        chunks,
+    })
 }
 
 fn quorum() -> impl Strategy<Value = Quorum> {

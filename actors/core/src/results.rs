@@ -10,7 +10,8 @@ use phalanx_protocol::ids::{EngineId, TaskId};
 use phalanx_protocol::outcome::{Outcome, RunTimes};
 use phalanx_protocol::payload::Payload;
 use phalanx_protocol::room::Ending;
-use rustc_hash::FxHashMap;
+
+use crate::task_map::TaskMap;
 
 /// How a task ended, with what it returned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,9 +59,9 @@ struct Kept {
 #[derive(Debug)]
 pub struct Results {
     bounds: Bounds,
-    kept: FxHashMap<TaskId, Kept>,
+    kept: TaskMap<Kept>,
     delivered: VecDeque<TaskId>,
-    endings: FxHashMap<TaskId, Ending>,
+    endings: TaskMap<Ending>,
     endings_order: VecDeque<TaskId>,
     bytes: u64,
 }
@@ -70,9 +71,9 @@ impl Results {
     pub fn new(bounds: Bounds) -> Self {
         Self {
             bounds,
-            kept: FxHashMap::default(),
+            kept: TaskMap::default(),
             delivered: VecDeque::new(),
-            endings: FxHashMap::default(),
+            endings: TaskMap::default(),
             endings_order: VecDeque::new(),
             bytes: 0,
         }

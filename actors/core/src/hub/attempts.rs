@@ -40,13 +40,22 @@ impl Hub {
 
     /// Sends a task's current attempt to its engine, if that has a session; if not, the engine
     /// gets it when it registers again.
-    pub(super) fn send_attempt(&self, id: TaskId, engine: EngineId, effects: &mut Vec<HubEffect>) {
+    pub(super) fn send_attempt(
+        &mut self,
+        id: TaskId,
+        engine: EngineId,
+        effects: &mut Vec<HubEffect>,
+    ) {
         let Some(task) = self.ledger.get(id) else {
             return;
         };
-        let Some(session) = self.registry.get(engine).and_then(|engine| engine.session()) else {
+        let Some(known) = self.registry.get_mut(engine) else {
             return;
         };
+        let Some(session) = known.session() else {
+            return;
+        };
+        known.owed.note_told();
         let assignment = Assignment {
             attempt: id.attempt(task.attempts),
             direct: task.is_direct(),
@@ -55,6 +64,7 @@ impl Hub {
             gates: Vec::new(),
         };
         effects.push(HubEffect::ToEngine(session, EngineOrder::Assign(Box::new(assignment))));
+        self.engine_due(engine);
     }
 
     pub(super) fn on_started(&mut self, engine: EngineId, attempt: AttemptId) {
@@ -147,26 +157,6 @@ impl Hub {
             AttemptOutcome::Aborted => (Outcome::Aborted, Payload::empty()),
         };
         self.end(now, report.attempt.task, outcome, report.times, payload, effects);
-    }
-
-    fn engine_due(&mut self, id: EngineId) {
-        if self.engines_due.last() != Some(&id) {
-            self.engines_due.push(id);
-        }
-    }
-
-    /// Tells an engine how far its reports are recorded, if it does not know.
-    pub(super) fn confirm_reports(&mut self, id: EngineId, effects: &mut Vec<HubEffect>) {
-        let Some(engine) = self.registry.get_mut(id) else {
-            return;
-        };
-        let confirmable = engine.confirmable();
-        if let Some(session) = engine.session()
-            && confirmable > engine.confirmed
-        {
-            engine.confirmed = confirmable;
-            effects.push(HubEffect::ToEngine(session, EngineOrder::Confirmed(confirmable)));
-        }
     }
 
     /// Ends a task that returned nothing.

@@ -253,13 +253,13 @@ impl HubShell {
     }
 
     fn end(&mut self, why: Result<String, HubError>) -> Flow {
-        let detail = match &why {
-            Ok(reason) => reason.clone(),
-            Err(error) => error.to_string(),
+        let (code, detail) = match &why {
+            Ok(reason) => (ErrorCode::ShuttingDown, reason.clone()),
+            Err(error) => (ErrorCode::Internal, error.to_string()),
         };
         let closing: Vec<Outbound> = self.sessions.drain().map(|(_, outbound)| outbound).collect();
         for outbound in &closing {
-            outbound.close(ErrorCode::ShuttingDown, &detail);
+            outbound.close(code, &detail);
         }
         // A full channel: it has ended before.
         let _ = self.ended.try_send(Ended { why, closing });

@@ -252,28 +252,36 @@ async fn listen(
         .map(|endpoint| tokio::spawn(pass_arrivals(endpoint, sender.clone())))
         .collect();
     let result = serve(hub, scheduling, directory, arrivals, commands).await;
-    // Nobody takes arrivals any more: each acceptor closes its endpoint.
+    // Nobody takes arrivals any more: each acceptor gives its endpoint back.
     drop(sender);
+    let (code, detail) = match &result {
+        Ok(_) => (ErrorCode::ShuttingDown, "the hub has ended"),
+        Err(_) => (ErrorCode::Internal, "the hub could not go on"),
+    };
     for acceptor in acceptors {
-        if let Err(error) = acceptor.await {
-            tracing::warn!(%error, "an endpoint did not end in order");
+        match acceptor.await {
+            Ok(Some(endpoint)) => endpoint.close(code, detail).await,
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, "an endpoint did not end in order"),
         }
     }
     result
 }
 
-/// Hands over what arrives until nobody takes it any more.
-async fn pass_arrivals(mut endpoint: HubEndpoint, sender: mpsc::Sender<Arrival>) {
+/// Hands over what arrives until nobody takes it any more; gives back what still listens.
+async fn pass_arrivals(
+    mut endpoint: HubEndpoint,
+    sender: mpsc::Sender<Arrival>,
+) -> Option<HubEndpoint> {
     loop {
         tokio::select! {
             arrival = endpoint.accept() => match arrival {
-                Some(arrival) => if sender.send(arrival).await.is_err() { break },
-                None => return,
+                Some(arrival) => if sender.send(arrival).await.is_err() { return Some(endpoint) },
+                None => return None,
             },
-            () = sender.closed() => break,
+            () = sender.closed() => return Some(endpoint),
         }
     }
-    endpoint.close(ErrorCode::ShuttingDown, "the hub has ended").await;
 }
 
 async fn serve(

@@ -14,10 +14,10 @@ use phalanx_protocol::error::ErrorCode;
 use phalanx_protocol::limits::CLOSE_DEADLINE;
 use phalanx_protocol::scheduling::{HubToScheduling, Offer, SchedulingToHub};
 use phalanx_transport::identity::ConnectionFileError;
-use phalanx_transport::{Incoming, SessionSender, Settings};
+use phalanx_transport::{CloseReason, Incoming, SessionSender, Settings};
 use tokio::sync::mpsc;
 
-use crate::link::{Connect, FileConnect, Linked, keep_linked};
+use crate::link::{Connect, FileConnect, Linked, keep_linked, shut_down};
 use crate::peer::{room_order, room_statement};
 use crate::rt::{self, Clock, Flow, Owner, Post, Shell, Task, panic_text};
 use crate::sessions::send;
@@ -87,10 +87,10 @@ impl SchedulingHandle {
     }
 }
 
-/// Runs the rooms on this thread until the hub does not want them any more.
+/// Runs the rooms on this thread until the hub stops, or does not want them any more.
 ///
 /// # Errors
-/// [`SchedulingError`] if they cannot start, and always at the end.
+/// [`SchedulingError`] if they cannot start, or end for another reason than the hub's stop.
 ///
 /// # Panics
 /// If this thread is inside an asynchronous runtime; use [`spawn`] there.
@@ -121,7 +121,7 @@ pub fn spawn(
 /// transports.
 ///
 /// # Errors
-/// [`SchedulingError`] if they did not end because they were asked to.
+/// [`SchedulingError`] if they did not end because they, or their hub, were asked to.
 pub async fn serve(
     connect: impl Connect<SchedulingToHub>,
     mut commands: mpsc::Receiver<SchedulingCommand>,
@@ -162,7 +162,10 @@ pub async fn serve(
 enum SchedulingMail {
     Opened(SessionSender<SchedulingToHub>),
     Batch(Vec<Incoming<HubToScheduling>>),
-    Closed,
+    /// The session is over; whether the hub was asked to stop.
+    Closed {
+        shut_down: bool,
+    },
     CutOff(String),
     Rooms(RoomNotice),
     Command(SchedulingCommand),
@@ -227,7 +230,11 @@ impl Shell for SchedulingShell {
                 let host = rt::host_name();
                 self.say(SchedulingToHub::Offer(Offer { host, pid: std::process::id() }));
             }
-            SchedulingMail::Closed => {
+            SchedulingMail::Closed { shut_down: true } => {
+                self.session = None;
+                return self.end(Ok(()));
+            }
+            SchedulingMail::Closed { shut_down: false } => {
                 self.session = None;
                 // What the hub knew of these rooms is gone; so are they.
                 self.rooms.reset();
@@ -262,8 +269,8 @@ impl Linked<SchedulingToHub> for SchedulingShell {
         SchedulingMail::Batch(batch)
     }
 
-    fn closed() -> SchedulingMail {
-        SchedulingMail::Closed
+    fn closed(reason: &CloseReason) -> SchedulingMail {
+        SchedulingMail::Closed { shut_down: shut_down(reason).is_some() }
     }
 
     fn cut_off(message: String) -> SchedulingMail {

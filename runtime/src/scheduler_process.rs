@@ -14,10 +14,10 @@ use tokio::sync::mpsc;
 
 use crate::{ready, signals};
 
-/// Runs the rooms on this thread until they are told to stop.
+/// Runs the rooms on this thread until they, or their hub, are told to stop.
 ///
 /// # Errors
-/// [`SchedulingError`] if they cannot start, or did not end because they were asked to.
+/// [`SchedulingError`] if they cannot start, or did not end because somebody asked for it.
 ///
 /// # Panics
 /// If this thread is inside an asynchronous runtime.

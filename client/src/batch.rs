@@ -56,12 +56,12 @@ impl Cells {
     }
 }
 
-/// What a waiter waits for.
+/// What a wait for tasks that were submitted together is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Until {
-    /// This cell is filled.
+pub enum Until {
+    /// This one has ended.
     Filled(u32),
-    /// At least so many cells are filled.
+    /// At least so many have ended.
     Count(usize),
 }
 

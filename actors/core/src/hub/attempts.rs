@@ -10,7 +10,7 @@ use phalanx_protocol::task::Assignment;
 
 use super::ledger::{Place, Task, TaskState};
 use super::sessions::Peer;
-use super::{Arriving, EngineOrder, Hub, HubEffect, keep};
+use super::{Arriving, EngineOrder, Hub, HubEffect};
 use crate::Time;
 use crate::dag::DagEvent;
 use crate::results::Ended;
@@ -148,7 +148,7 @@ impl Hub {
             AttemptOutcome::Done => {
                 let Payload { format, body } = report.payload;
                 let Body::Inline(bytes) = body else { return };
-                (Outcome::Done, Payload::inline(format, keep(bytes)))
+                (Outcome::Done, Payload::inline(format, self.keeper.keep(bytes)))
             }
             AttemptOutcome::Failed(mut error) => {
                 error.engine = Some(engine);

@@ -20,6 +20,7 @@ mod clients;
 pub(crate) mod confirmations;
 mod engines;
 mod event;
+mod keeper;
 mod ledger;
 mod requests;
 mod rooms;
@@ -42,6 +43,7 @@ pub use self::event::{
 
 use self::clients::{Clients, Window};
 use self::confirmations::Confirmations;
+use self::keeper::Keeper;
 use self::ledger::Ledger;
 use self::rooms::Rooms;
 use self::sessions::Session;
@@ -128,16 +130,7 @@ pub struct Hub {
     /// Whether the result store was full at the end of the last burst: nobody's grant is raised.
     store_full: bool,
     confirmations: Confirmations,
-}
-
-/// Bytes to be kept: a short payload is a slice of a whole receive buffer, which would be kept
-/// with it.
-fn keep(bytes: Bytes) -> Bytes {
-    if bytes.len() <= limits::COPIED_PAYLOAD_LEN_MAX {
-        Bytes::copy_from_slice(&bytes)
-    } else {
-        bytes
-    }
+    keeper: Keeper,
 }
 
 impl Hub {
@@ -161,6 +154,7 @@ impl Hub {
             fenced_reports: 0,
             store_full: false,
             confirmations: Confirmations::default(),
+            keeper: Keeper::default(),
         }
     }
 

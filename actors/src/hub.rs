@@ -11,6 +11,7 @@ use std::rc::Rc;
 use phalanx_core::hub::{
     ClientReply, ClientRequest, EngineOrder, Hub, HubEffect, HubEvent, HubSettings,
 };
+use phalanx_core::scheduler::Settings as Placement;
 use phalanx_core::{Room, Time};
 use phalanx_protocol::error::ErrorCode;
 use phalanx_protocol::ids::SessionId;
@@ -79,6 +80,7 @@ pub(crate) fn open_hub(
     clock: Clock,
     settings: HubSettings,
     scheduling: Scheduling,
+    placement: Placement,
 ) -> (HubPost, mpsc::Receiver<Ended>) {
     // Two reasons to end at most: its own decision, and a panic on the way there.
     let (ended, receiver) = mpsc::channel(2);
@@ -96,7 +98,7 @@ pub(crate) fn open_hub(
             let _ = post.push(HubMail::Rooms(notice));
         });
         let rooms = match scheduling {
-            Scheduling::Local => RoomsSite::Local(Rooms::open(clock, notify)),
+            Scheduling::Local => RoomsSite::Local(Rooms::open(clock, placement, notify)),
             Scheduling::Remote => RoomsSite::Remote,
         };
         let mut shell = HubShell {

@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::thread::{self, JoinHandle};
 
 use phalanx_core::Time;
+pub use phalanx_core::scheduler::Settings as Placement;
 use phalanx_protocol::error::ErrorCode;
 use phalanx_protocol::limits::CLOSE_DEADLINE;
 use phalanx_protocol::scheduling::{HubToScheduling, Offer, SchedulingToHub};
@@ -94,10 +95,14 @@ impl SchedulingHandle {
 ///
 /// # Panics
 /// If this thread is inside an asynchronous runtime; use [`spawn`] there.
-pub fn run(connection_file: &Path, settings: Settings) -> Result<(), SchedulingError> {
+pub fn run(
+    connection_file: &Path,
+    settings: Settings,
+    placement: Placement,
+) -> Result<(), SchedulingError> {
     let connect = FileConnect::new(connection_file, "scheduler", settings)?;
     let (_commands, receiver) = mpsc::channel(1);
-    rt::block_on(serve(connect, receiver))
+    rt::block_on(serve(connect, placement, receiver))
 }
 
 /// Runs the rooms on a thread of their own.
@@ -107,12 +112,13 @@ pub fn run(connection_file: &Path, settings: Settings) -> Result<(), SchedulingE
 pub fn spawn(
     connection_file: &Path,
     settings: Settings,
+    placement: Placement,
 ) -> Result<SchedulingHandle, SchedulingError> {
     let connect = FileConnect::new(connection_file, "scheduler", settings)?;
     let (stop, receiver) = mpsc::channel(1);
     let thread = thread::Builder::new()
         .name("phalanx-scheduler".to_owned())
-        .spawn(move || rt::block_on(serve(connect, receiver)))
+        .spawn(move || rt::block_on(serve(connect, placement, receiver)))
         .map_err(SchedulingError::Thread)?;
     Ok(SchedulingHandle { stop, thread })
 }
@@ -124,6 +130,7 @@ pub fn spawn(
 /// [`SchedulingError`] if they did not end because they, or their hub, were asked to.
 pub async fn serve(
     connect: impl Connect<SchedulingToHub>,
+    placement: Placement,
     mut commands: mpsc::Receiver<SchedulingCommand>,
 ) -> Result<(), SchedulingError> {
     let clock = Clock::start();
@@ -136,7 +143,8 @@ pub async fn serve(
             let _ = ended.try_send(Err(SchedulingError::Panicked { message }));
         })
     };
-    let post = rt::open(clock, on_death, |post| SchedulingShell::new(clock, post, ended));
+    let post =
+        rt::open(clock, on_death, |post| SchedulingShell::new(clock, placement, post, ended));
     let mut owner = Owner::new(post.clone());
     let link = Task::spawn(keep_linked(post.clone(), connect));
     owner.serve(async move {
@@ -181,6 +189,7 @@ struct SchedulingShell {
 impl SchedulingShell {
     fn new(
         clock: Clock,
+        placement: Placement,
         post: Post<Self>,
         ended: mpsc::Sender<Result<(), SchedulingError>>,
     ) -> Self {
@@ -188,7 +197,7 @@ impl SchedulingShell {
             // A process that ends needs no rooms.
             let _ = post.push(SchedulingMail::Rooms(notice));
         });
-        Self { rooms: Rooms::open(clock, notify), session: None, ended }
+        Self { rooms: Rooms::open(clock, placement, notify), session: None, ended }
     }
 
     fn say(&self, message: SchedulingToHub) {

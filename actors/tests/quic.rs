@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use phalanx_actors::engine::{Engine, EngineError, EngineHandle};
 use phalanx_actors::link::FileConnect;
+use phalanx_actors::scheduling_process::Placement;
 use phalanx_actors::supervise::PlantedPanic;
 use phalanx_actors::{
     Hub, HubCommand, HubError, HubHandle, HubOptions, Scheduling, rt, scheduling_process,
@@ -126,7 +127,8 @@ fn an_engine_and_rooms_end_with_a_hub_that_is_stopped() {
     let hub = Hub::start(options).unwrap();
     let engine = handlers().spawn(&folder.file(Role::Engine, &hub)).unwrap();
     let file = folder.file(Role::Scheduler, &hub);
-    let rooms = scheduling_process::spawn(&file, Settings::default()).unwrap();
+    let rooms =
+        scheduling_process::spawn(&file, Settings::default(), Placement::default()).unwrap();
     wait_until(|| hub.sessions().len() == 2);
     hub.stop("the day is over");
     assert_eq!(engine.join().unwrap().reason, "the hub has stopped: the day is over");
@@ -154,7 +156,8 @@ fn scheduling_in_a_process_of_its_own_is_reached_over_quic() {
     let hub = Hub::start(options).unwrap();
     let engine = handlers().spawn(&folder.file(Role::Engine, &hub)).unwrap();
     let file = folder.file(Role::Scheduler, &hub);
-    let rooms = scheduling_process::spawn(&file, Settings::default()).unwrap();
+    let rooms =
+        scheduling_process::spawn(&file, Settings::default(), Placement::default()).unwrap();
     with_client(&folder.file(Role::Client, &hub), async |mut client: Client<FileConnect>| {
         let root = client.submit("double", &1_u64);
         let leaf = client.submit_after([root], "double", &2_u64);

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use phalanx_actors::link::{Connect, ConnectFailed, FileConnect};
 use phalanx_actors::rt;
-use phalanx_actors::scheduling_process::{SchedulingCommand, SchedulingError, serve};
+use phalanx_actors::scheduling_process::{Placement, SchedulingCommand, SchedulingError, serve};
 use phalanx_client::protocol::scheduling::SchedulingToHub;
 use phalanx_transport::{PeerSession, Settings};
 use tokio::sync::mpsc;
@@ -30,7 +30,7 @@ pub fn run(connection: &Path) -> Result<(), SchedulingError> {
             // They have ended already: nothing is left to stop.
             let _ = sender.send(SchedulingCommand::Stop).await;
         });
-        serve(connect, commands).await
+        serve(connect, Placement::default(), commands).await
     })
 }
 

@@ -11,6 +11,7 @@ use std::rc::Rc;
 use phalanx_core::hub::{
     ClientReply, ClientRequest, EngineOrder, Hub, HubEffect, HubEvent, HubSettings,
 };
+use phalanx_core::scheduler::Settings as Placement;
 use phalanx_core::{Room, Time};
 use phalanx_protocol::error::ErrorCode;
 use phalanx_protocol::ids::SessionId;
@@ -79,6 +80,7 @@ pub(crate) fn open_hub(
     clock: Clock,
     settings: HubSettings,
     scheduling: Scheduling,
+    placement: Placement,
 ) -> (HubPost, mpsc::Receiver<Ended>) {
     // Two reasons to end at most: its own decision, and a panic on the way there.
     let (ended, receiver) = mpsc::channel(2);
@@ -96,7 +98,7 @@ pub(crate) fn open_hub(
             let _ = post.push(HubMail::Rooms(notice));
         });
         let rooms = match scheduling {
-            Scheduling::Local => RoomsSite::Local(Rooms::open(clock, notify)),
+            Scheduling::Local => RoomsSite::Local(Rooms::open(clock, placement, notify)),
             Scheduling::Remote => RoomsSite::Remote,
         };
         let mut shell = HubShell {
@@ -253,13 +255,13 @@ impl HubShell {
     }
 
     fn end(&mut self, why: Result<String, HubError>) -> Flow {
-        let detail = match &why {
-            Ok(reason) => reason.clone(),
-            Err(error) => error.to_string(),
+        let (code, detail) = match &why {
+            Ok(reason) => (ErrorCode::ShuttingDown, reason.clone()),
+            Err(error) => (ErrorCode::Internal, error.to_string()),
         };
         let closing: Vec<Outbound> = self.sessions.drain().map(|(_, outbound)| outbound).collect();
         for outbound in &closing {
-            outbound.close(ErrorCode::ShuttingDown, &detail);
+            outbound.close(code, &detail);
         }
         // A full channel: it has ended before.
         let _ = self.ended.try_send(Ended { why, closing });

@@ -11,6 +11,7 @@ use std::sync::mpsc as std_mpsc;
 use std::thread::{self, JoinHandle};
 
 use phalanx_core::hub::HubSettings;
+use phalanx_core::scheduler::Settings as Placement;
 use phalanx_protocol::error::ErrorCode;
 use phalanx_protocol::ids::{Epoch, SessionId};
 use phalanx_protocol::limits::CLOSE_DEADLINE;
@@ -74,6 +75,8 @@ pub struct HubOptions {
     pub hub: HubSettings,
     /// Where the dag and scheduler rooms run.
     pub scheduling: Scheduling,
+    /// How the scheduler places, if it runs here.
+    pub placement: Placement,
     /// Times and limits of sessions.
     pub transport: Settings,
     /// Hears of every peer that was admitted or refused.
@@ -89,6 +92,7 @@ impl HubOptions {
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
             hub: HubSettings::new(epoch),
             scheduling: Scheduling::Local,
+            placement: Placement::default(),
             transport: Settings::default(),
             audit: Arc::new(LogAudit),
         }
@@ -224,10 +228,13 @@ impl Hub {
     pub async fn serve(
         settings: HubSettings,
         scheduling: Scheduling,
+        placement: Placement,
         arrivals: mpsc::Receiver<Arrival>,
         commands: mpsc::Receiver<HubCommand>,
     ) -> Result<HubEnd, HubError> {
-        serve(settings, scheduling, Directory::default(), arrivals, commands).await
+        let directory = Directory::default();
+        let (post, ended) = open_hub(Clock::start(), settings, scheduling, placement);
+        serve(post, ended, directory, arrivals, commands).await
     }
 }
 
@@ -237,7 +244,7 @@ async fn listen(
     commands: mpsc::Receiver<HubCommand>,
     on_listening: impl FnOnce(&[SocketAddr]),
 ) -> Result<HubEnd, HubError> {
-    let HubOptions { credential, listen, hub, scheduling, transport, audit } = options;
+    let HubOptions { credential, listen, hub, scheduling, placement, transport, audit } = options;
     let (sender, arrivals) = mpsc::channel(ARRIVALS_MAX);
     let mut addresses = Vec::new();
     let mut endpoints = Vec::new();
@@ -251,39 +258,47 @@ async fn listen(
         .into_iter()
         .map(|endpoint| tokio::spawn(pass_arrivals(endpoint, sender.clone())))
         .collect();
-    let result = serve(hub, scheduling, directory, arrivals, commands).await;
-    // Nobody takes arrivals any more: each acceptor closes its endpoint.
+    let (post, ended) = open_hub(Clock::start(), hub, scheduling, placement);
+    let result = serve(post, ended, directory, arrivals, commands).await;
+    // Nobody takes arrivals any more: each acceptor gives its endpoint back.
     drop(sender);
+    let (code, detail) = match &result {
+        Ok(_) => (ErrorCode::ShuttingDown, "the hub has ended"),
+        Err(_) => (ErrorCode::Internal, "the hub could not go on"),
+    };
     for acceptor in acceptors {
-        if let Err(error) = acceptor.await {
-            tracing::warn!(%error, "an endpoint did not end in order");
+        match acceptor.await {
+            Ok(Some(endpoint)) => endpoint.close(code, detail).await,
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, "an endpoint did not end in order"),
         }
     }
     result
 }
 
-/// Hands over what arrives until nobody takes it any more.
-async fn pass_arrivals(mut endpoint: HubEndpoint, sender: mpsc::Sender<Arrival>) {
+/// Hands over what arrives until nobody takes it any more; gives back what still listens.
+async fn pass_arrivals(
+    mut endpoint: HubEndpoint,
+    sender: mpsc::Sender<Arrival>,
+) -> Option<HubEndpoint> {
     loop {
         tokio::select! {
             arrival = endpoint.accept() => match arrival {
-                Some(arrival) => if sender.send(arrival).await.is_err() { break },
-                None => return,
+                Some(arrival) => if sender.send(arrival).await.is_err() { return Some(endpoint) },
+                None => return None,
             },
-            () = sender.closed() => break,
+            () = sender.closed() => return Some(endpoint),
         }
     }
-    endpoint.close(ErrorCode::ShuttingDown, "the hub has ended").await;
 }
 
 async fn serve(
-    settings: HubSettings,
-    scheduling: Scheduling,
+    post: HubPost,
+    mut ended: mpsc::Receiver<Ended>,
     directory: Directory,
     mut arrivals: mpsc::Receiver<Arrival>,
     commands: mpsc::Receiver<HubCommand>,
 ) -> Result<HubEnd, HubError> {
-    let (post, mut ended) = open_hub(Clock::start(), settings, scheduling);
     let mut owner = Owner::new(post.clone());
     owner.serve(pass_commands(post.clone(), commands));
     let mut next = 0;

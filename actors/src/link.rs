@@ -114,8 +114,8 @@ pub(crate) trait Linked<C: Conversation>: Shell {
     fn opened(sender: SessionSender<C>) -> Self::Mail;
     /// The hub said this at once.
     fn batch(batch: Vec<Incoming<C::Answer>>) -> Self::Mail;
-    /// The session is over; there may be another.
-    fn closed() -> Self::Mail;
+    /// The session is over, and why; there may be another.
+    fn closed(reason: &CloseReason) -> Self::Mail;
     /// There will be no other session, and why.
     fn cut_off(message: String) -> Self::Mail;
 }
@@ -164,7 +164,7 @@ async fn run_session<C: Conversation, S: Linked<C>>(
     let Session { sender, mut receiver, .. } = session;
     post.deliver(S::opened(sender)).await?;
     let reason = pass_on(post, &mut receiver).await?;
-    post.deliver(S::closed()).await?;
+    post.deliver(S::closed(&reason)).await?;
     Ok(reason)
 }
 
@@ -178,6 +178,15 @@ async fn pass_on<C: Conversation, S: Linked<C>>(
             Ok(()) => post.deliver(S::batch(batch)).await?,
             Err(reason) => return Ok(reason),
         }
+    }
+}
+
+/// What a hub said that was asked to stop: it takes its ledger with it, and nobody is to wait for
+/// another. A hub that is killed, or gives up, cannot say so: it may be back.
+pub(crate) fn shut_down(reason: &CloseReason) -> Option<&str> {
+    match reason {
+        CloseReason::Peer { code: Some(ErrorCode::ShuttingDown), detail } => Some(detail),
+        _ => None,
     }
 }
 

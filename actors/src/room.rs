@@ -6,8 +6,8 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use phalanx_core::supervise::{FaultPoint, Guarded, Panicked};
-use phalanx_core::{Room, Time};
+use phalanx_core::Time;
+use phalanx_core::supervise::{FaultPoint, Guarded, Panicked, Recreate};
 use phalanx_protocol::ids::{Generation, TaskId};
 use phalanx_protocol::room::RoomName;
 
@@ -15,7 +15,9 @@ use crate::peer::RoomStatement;
 use crate::rt::{Flow, Shell};
 
 /// A room that the hub can have re-created.
-pub(crate) trait SchedulingRoom: Room<Event: Send + 'static> + Default + 'static {
+pub(crate) trait SchedulingRoom:
+    Recreate<Event: Send + 'static, Settings: Copy + 'static> + 'static
+{
     /// Which one it is.
     const NAME: RoomName;
 
@@ -71,9 +73,9 @@ pub(crate) struct RoomShell<R: SchedulingRoom> {
 
 impl<R: SchedulingRoom> RoomShell<R> {
     /// A shell without a room in it yet.
-    pub(crate) fn new(sink: Sink, trace: Rc<Trace>) -> Self {
+    pub(crate) fn new(settings: R::Settings, sink: Sink, trace: Rc<Trace>) -> Self {
         Self {
-            guarded: Guarded::vacant(),
+            guarded: Guarded::vacant(settings),
             sink,
             trace,
             effects: Vec::new(),

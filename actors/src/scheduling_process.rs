@@ -10,14 +10,15 @@ use std::rc::Rc;
 use std::thread::{self, JoinHandle};
 
 use phalanx_core::Time;
+pub use phalanx_core::scheduler::Settings as Placement;
 use phalanx_protocol::error::ErrorCode;
 use phalanx_protocol::limits::CLOSE_DEADLINE;
 use phalanx_protocol::scheduling::{HubToScheduling, Offer, SchedulingToHub};
 use phalanx_transport::identity::ConnectionFileError;
-use phalanx_transport::{Incoming, SessionSender, Settings};
+use phalanx_transport::{CloseReason, Incoming, SessionSender, Settings};
 use tokio::sync::mpsc;
 
-use crate::link::{Connect, FileConnect, Linked, keep_linked};
+use crate::link::{Connect, FileConnect, Linked, keep_linked, shut_down};
 use crate::peer::{room_order, room_statement};
 use crate::rt::{self, Clock, Flow, Owner, Post, Shell, Task, panic_text};
 use crate::sessions::send;
@@ -87,17 +88,21 @@ impl SchedulingHandle {
     }
 }
 
-/// Runs the rooms on this thread until the hub does not want them any more.
+/// Runs the rooms on this thread until the hub stops, or does not want them any more.
 ///
 /// # Errors
-/// [`SchedulingError`] if they cannot start, and always at the end.
+/// [`SchedulingError`] if they cannot start, or end for another reason than the hub's stop.
 ///
 /// # Panics
 /// If this thread is inside an asynchronous runtime; use [`spawn`] there.
-pub fn run(connection_file: &Path, settings: Settings) -> Result<(), SchedulingError> {
+pub fn run(
+    connection_file: &Path,
+    settings: Settings,
+    placement: Placement,
+) -> Result<(), SchedulingError> {
     let connect = FileConnect::new(connection_file, "scheduler", settings)?;
     let (_commands, receiver) = mpsc::channel(1);
-    rt::block_on(serve(connect, receiver))
+    rt::block_on(serve(connect, placement, receiver))
 }
 
 /// Runs the rooms on a thread of their own.
@@ -107,12 +112,13 @@ pub fn run(connection_file: &Path, settings: Settings) -> Result<(), SchedulingE
 pub fn spawn(
     connection_file: &Path,
     settings: Settings,
+    placement: Placement,
 ) -> Result<SchedulingHandle, SchedulingError> {
     let connect = FileConnect::new(connection_file, "scheduler", settings)?;
     let (stop, receiver) = mpsc::channel(1);
     let thread = thread::Builder::new()
         .name("phalanx-scheduler".to_owned())
-        .spawn(move || rt::block_on(serve(connect, receiver)))
+        .spawn(move || rt::block_on(serve(connect, placement, receiver)))
         .map_err(SchedulingError::Thread)?;
     Ok(SchedulingHandle { stop, thread })
 }
@@ -121,9 +127,10 @@ pub fn spawn(
 /// transports.
 ///
 /// # Errors
-/// [`SchedulingError`] if they did not end because they were asked to.
+/// [`SchedulingError`] if they did not end because they, or their hub, were asked to.
 pub async fn serve(
     connect: impl Connect<SchedulingToHub>,
+    placement: Placement,
     mut commands: mpsc::Receiver<SchedulingCommand>,
 ) -> Result<(), SchedulingError> {
     let clock = Clock::start();
@@ -136,7 +143,8 @@ pub async fn serve(
             let _ = ended.try_send(Err(SchedulingError::Panicked { message }));
         })
     };
-    let post = rt::open(clock, on_death, |post| SchedulingShell::new(clock, post, ended));
+    let post =
+        rt::open(clock, on_death, |post| SchedulingShell::new(clock, placement, post, ended));
     let mut owner = Owner::new(post.clone());
     let link = Task::spawn(keep_linked(post.clone(), connect));
     owner.serve(async move {
@@ -162,7 +170,10 @@ pub async fn serve(
 enum SchedulingMail {
     Opened(SessionSender<SchedulingToHub>),
     Batch(Vec<Incoming<HubToScheduling>>),
-    Closed,
+    /// The session is over; whether the hub was asked to stop.
+    Closed {
+        shut_down: bool,
+    },
     CutOff(String),
     Rooms(RoomNotice),
     Command(SchedulingCommand),
@@ -178,6 +189,7 @@ struct SchedulingShell {
 impl SchedulingShell {
     fn new(
         clock: Clock,
+        placement: Placement,
         post: Post<Self>,
         ended: mpsc::Sender<Result<(), SchedulingError>>,
     ) -> Self {
@@ -185,7 +197,7 @@ impl SchedulingShell {
             // A process that ends needs no rooms.
             let _ = post.push(SchedulingMail::Rooms(notice));
         });
-        Self { rooms: Rooms::open(clock, notify), session: None, ended }
+        Self { rooms: Rooms::open(clock, placement, notify), session: None, ended }
     }
 
     fn say(&self, message: SchedulingToHub) {
@@ -227,7 +239,11 @@ impl Shell for SchedulingShell {
                 let host = rt::host_name();
                 self.say(SchedulingToHub::Offer(Offer { host, pid: std::process::id() }));
             }
-            SchedulingMail::Closed => {
+            SchedulingMail::Closed { shut_down: true } => {
+                self.session = None;
+                return self.end(Ok(()));
+            }
+            SchedulingMail::Closed { shut_down: false } => {
                 self.session = None;
                 // What the hub knew of these rooms is gone; so are they.
                 self.rooms.reset();
@@ -262,8 +278,8 @@ impl Linked<SchedulingToHub> for SchedulingShell {
         SchedulingMail::Batch(batch)
     }
 
-    fn closed() -> SchedulingMail {
-        SchedulingMail::Closed
+    fn closed(reason: &CloseReason) -> SchedulingMail {
+        SchedulingMail::Closed { shut_down: shut_down(reason).is_some() }
     }
 
     fn cut_off(message: String) -> SchedulingMail {

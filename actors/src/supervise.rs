@@ -8,7 +8,7 @@
 use std::rc::Rc;
 
 use phalanx_core::dag::Dag;
-use phalanx_core::scheduler::Scheduler;
+use phalanx_core::scheduler::{Scheduler, Settings as Placement};
 use phalanx_protocol::ids::{Generation, TaskId};
 use phalanx_protocol::room::RoomName;
 
@@ -58,10 +58,10 @@ pub(crate) struct Rooms {
 
 impl Rooms {
     /// Opens both actors, without rooms in them.
-    pub(crate) fn open(clock: Clock, notify: Notify) -> Self {
+    pub(crate) fn open(clock: Clock, placement: Placement, notify: Notify) -> Self {
         Self {
-            dag: Supervised::open(clock, 0, &notify),
-            scheduler: Supervised::open(clock, 0, &notify),
+            dag: Supervised::open(clock, (), 0, &notify),
+            scheduler: Supervised::open(clock, placement, 0, &notify),
             clock,
             notify,
             life: 0,
@@ -71,8 +71,9 @@ impl Rooms {
     /// Drops both actors for fresh ones: what the old ones still say is not accepted.
     pub(crate) fn reset(&mut self) {
         self.life += 1;
-        self.dag = Supervised::open(self.clock, self.life, &self.notify);
-        self.scheduler = Supervised::open(self.clock, self.life, &self.notify);
+        self.dag = Supervised::open(self.clock, (), self.life, &self.notify);
+        let placement = self.scheduler.settings;
+        self.scheduler = Supervised::open(self.clock, placement, self.life, &self.notify);
     }
 
     /// Notes what a room is to do; [`Rooms::flush`] sends it.
@@ -134,6 +135,7 @@ impl Rooms {
 
 /// One room's actor and what is noted for it.
 struct Supervised<R: SchedulingRoom> {
+    settings: R::Settings,
     post: Post<RoomShell<R>>,
     trace: Rc<Trace>,
     orders: Vec<Order<R::Event>>,
@@ -142,7 +144,7 @@ struct Supervised<R: SchedulingRoom> {
 }
 
 impl<R: SchedulingRoom> Supervised<R> {
-    fn open(clock: Clock, life: u64, notify: &Notify) -> Self {
+    fn open(clock: Clock, settings: R::Settings, life: u64, notify: &Notify) -> Self {
         let trace = Rc::new(Trace::default());
         let on_death = {
             let notify = Rc::clone(notify);
@@ -155,9 +157,9 @@ impl<R: SchedulingRoom> Supervised<R> {
             let notify = Rc::clone(notify);
             Box::new(move |said| notify(RoomNotice { life, what: Notice::Said(said) }))
         };
-        let shell = RoomShell::new(sink, Rc::clone(&trace));
+        let shell = RoomShell::new(settings, sink, Rc::clone(&trace));
         let post = open(clock, on_death, |_| shell);
-        Self { post, trace, orders: Vec::new(), ordered: Generation::default() }
+        Self { settings, post, trace, orders: Vec::new(), ordered: Generation::default() }
     }
 
     fn recreate(&mut self, generation: Generation) {
@@ -187,7 +189,7 @@ impl<R: SchedulingRoom> Supervised<R> {
             culprit: self.trace.at_task.get(),
             message,
         };
-        *self = Self { ordered: self.ordered, ..Self::open(clock, life, notify) };
+        *self = Self { ordered: self.ordered, ..Self::open(clock, self.settings, life, notify) };
         down
     }
 }

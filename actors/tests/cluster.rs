@@ -6,14 +6,15 @@ use std::time::{Duration, Instant};
 
 use phalanx_actors::executor::null::Null;
 use phalanx_actors::link::Connect as _;
-use phalanx_actors::{Engine, rt};
+use phalanx_actors::supervise::PlantedPanic;
+use phalanx_actors::{Engine, HubError, rt};
 use phalanx_protocol::error::ErrorCode;
 use phalanx_protocol::host::{Attach, EngineExited, HostToHub, HubToHost};
 use phalanx_protocol::outcome::Outcome;
 use phalanx_protocol::role::Role;
 use phalanx_protocol::task::{MethodName, Target, TaskOptions};
 use phalanx_transport::{CloseReason, Incoming, Settings};
-use support::{Cluster, cut, handlers, paused, soon, until};
+use support::{Cluster, PATIENCE, cut, handlers, paused, soon, until};
 
 #[test]
 fn a_task_is_submitted_run_and_delivered() {
@@ -277,6 +278,35 @@ fn an_engine_that_is_stopped_says_goodbye() {
         engine.stop.send("enough".into()).await.unwrap();
         assert_eq!(soon(engine.engine).await.unwrap().unwrap().reason, "enough");
         client.engines(0).await;
+    });
+}
+
+#[test]
+fn an_engine_that_its_host_keeps_outlives_a_hub_that_is_stopped() {
+    paused(async {
+        let cluster = Cluster::start();
+        let engine = cluster.engine(handlers().kept_by_host());
+        let mut client = cluster.client().await;
+        client.engines(1).await;
+        cluster.stop().await.unwrap();
+        assert!(!engine.engine.is_finished());
+        let last = phalanx_protocol::limits::HUB_LOST_MAX + PATIENCE;
+        let end = tokio::time::timeout(last, engine.engine).await.unwrap().unwrap().unwrap();
+        assert!(end.reason.contains("no hub"), "{end:?}");
+    });
+}
+
+#[test]
+fn an_engine_that_loses_its_hub_waits_for_another() {
+    paused(async {
+        let cluster = Cluster::start();
+        let engine = cluster.engine(handlers());
+        let mut client = cluster.client().await;
+        client.engines(1).await;
+        cluster.plant(PlantedPanic::InHub).await;
+        assert!(matches!(cluster.ended().await, Err(HubError::Panicked { .. })));
+        let waited = tokio::time::timeout(PATIENCE, engine.engine).await;
+        assert!(waited.is_err(), "it has ended with a hub that was lost: {waited:?}");
     });
 }
 

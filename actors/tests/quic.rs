@@ -8,7 +8,11 @@ use std::time::Instant;
 
 use phalanx_actors::engine::{Engine, EngineError, EngineHandle};
 use phalanx_actors::link::FileConnect;
-use phalanx_actors::{Hub, HubError, HubHandle, HubOptions, Scheduling, rt, scheduling_process};
+use phalanx_actors::scheduling_process::Placement;
+use phalanx_actors::supervise::PlantedPanic;
+use phalanx_actors::{
+    Hub, HubCommand, HubError, HubHandle, HubOptions, Scheduling, rt, scheduling_process,
+};
 use phalanx_protocol::error::ErrorCode;
 use phalanx_protocol::ids::Epoch;
 use phalanx_protocol::role::Role;
@@ -99,20 +103,37 @@ fn an_embedded_hub_and_an_embedded_engine_serve_a_client() {
 }
 
 #[test]
-fn an_engine_follows_its_hub_to_another_port() {
+fn an_engine_follows_a_hub_that_was_lost_to_another_port() {
     let folder = Folder::new();
     let first = Hub::start(folder.options(1)).unwrap();
     let engine = handlers().spawn(&folder.file(Role::Engine, &first)).unwrap();
     wait_until(|| first.sessions().len() == 1);
     let second = Hub::start(folder.options(2)).unwrap();
     folder.file(Role::Engine, &second);
-    first.stop("moving");
-    first.join().unwrap();
+    first.command(HubCommand::Plant(PlantedPanic::InHub));
+    assert!(matches!(first.join(), Err(HubError::Panicked { .. })));
     with_client(&folder.file(Role::Client, &second), async |mut client: Client<FileConnect>| {
         let task = client.submit("double", &4_u64);
         assert_eq!(client.result::<u64>(task).await, 8);
     });
     stop(engine);
+}
+
+#[test]
+fn an_engine_and_rooms_end_with_a_hub_that_is_stopped() {
+    let folder = Folder::new();
+    let mut options = folder.options(1);
+    options.scheduling = Scheduling::Remote;
+    let hub = Hub::start(options).unwrap();
+    let engine = handlers().spawn(&folder.file(Role::Engine, &hub)).unwrap();
+    let file = folder.file(Role::Scheduler, &hub);
+    let rooms =
+        scheduling_process::spawn(&file, Settings::default(), Placement::default()).unwrap();
+    wait_until(|| hub.sessions().len() == 2);
+    hub.stop("the day is over");
+    assert_eq!(engine.join().unwrap().reason, "the hub has stopped: the day is over");
+    rooms.join().unwrap();
+    hub.join().unwrap();
 }
 
 #[test]
@@ -135,7 +156,8 @@ fn scheduling_in_a_process_of_its_own_is_reached_over_quic() {
     let hub = Hub::start(options).unwrap();
     let engine = handlers().spawn(&folder.file(Role::Engine, &hub)).unwrap();
     let file = folder.file(Role::Scheduler, &hub);
-    let rooms = scheduling_process::spawn(&file, Settings::default()).unwrap();
+    let rooms =
+        scheduling_process::spawn(&file, Settings::default(), Placement::default()).unwrap();
     with_client(&folder.file(Role::Client, &hub), async |mut client: Client<FileConnect>| {
         let root = client.submit("double", &1_u64);
         let leaf = client.submit_after([root], "double", &2_u64);

@@ -4,9 +4,10 @@
 
 mod support;
 
-use phalanx_actors::scheduling_process::SchedulingCommand;
+use phalanx_actors::scheduling_process::{Placement, SchedulingCommand};
 use phalanx_actors::supervise::PlantedPanic;
 use phalanx_actors::{HubError, Scheduling};
+use phalanx_core::scheduler::Hwm;
 use phalanx_protocol::error::ErrorCode;
 use phalanx_protocol::ids::TaskId;
 use phalanx_protocol::limits::ROOM_RESTARTS_MAX;
@@ -136,7 +137,7 @@ fn too_many_panics_stop_the_hub_and_not_the_process() {
             other => panic!("{other:?}"),
         }
         let reason = client.closed().await;
-        assert!(reason.to_string().contains("shutting down"), "{reason}");
+        assert!(reason.to_string().contains("the hub gave up"), "{reason}");
     });
 }
 
@@ -201,5 +202,30 @@ fn a_hub_that_runs_its_rooms_itself_sends_a_scheduling_process_away() {
         let error = soon(rooms.rooms).await.unwrap().unwrap_err();
         let code = ErrorCode::WrongRole.to_string();
         assert!(error.to_string().contains(&code), "{error}");
+    });
+}
+
+#[test]
+fn a_room_that_is_re_created_places_as_it_was_configured_to() {
+    paused(async {
+        let placement = Placement::default().with_hwm(Hwm::Fixed(3));
+        let cluster = Cluster::start_placing(Scheduling::Local, placement);
+        let _engine = cluster.engine(handlers().slots(1));
+        let mut client = cluster.client().await;
+        client.engines(1).await;
+        let scheduler = RoomName::Scheduler;
+        for panic in [PlantedPanic::InRoom(scheduler, 0), PlantedPanic::InActor(scheduler, 0)] {
+            let before = restarts(&mut client).await;
+            cluster.plant(panic).await;
+            let tasks: Vec<_> = (0..10).map(|_| client.submit("for ever", &())).collect();
+            while restarts(&mut client).await == before {}
+            while client.status().await.engines[0].assigned < 3 {}
+            let engines = client.status().await.engines;
+            assert_eq!(engines[0].assigned, 3, "{engines:?}");
+            for task in tasks {
+                client.abort(task);
+                assert_eq!(client.outcome(task).await.outcome, Outcome::Aborted);
+            }
+        }
     });
 }

@@ -9,6 +9,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use phalanx_actors::engine::Engine;
 use phalanx_actors::executor::null::Null;
 use phalanx_actors::link::{Connect, ConnectFailed};
+use phalanx_actors::scheduling_process::Placement;
 use phalanx_actors::{Hub, HubCommand, Scheduling, rt};
 use phalanx_core::hub::HubSettings;
 use phalanx_core::scheduler::{Scheduler, SchedulerEffect, SchedulerEvent};
@@ -147,7 +148,8 @@ fn with_hub(work: impl AsyncFnOnce(&mut Client) -> Duration) -> Duration {
     rt::block_on(async {
         let (arrivals, arriving) = mpsc::channel(16);
         let (commands, commanded) = mpsc::channel(1);
-        let hub = Hub::serve(HubSettings::new(Epoch(1)), Scheduling::Local, arriving, commanded);
+        let (settings, placement) = (HubSettings::new(Epoch(1)), Placement::default());
+        let hub = Hub::serve(settings, Scheduling::Local, placement, arriving, commanded);
         let (stop, stopped) = mpsc::channel(1);
         let engine = Engine::builder().executor(|| Null::new([method()]));
         let engine = engine.serve(InMemory(arrivals.clone()), stopped);
@@ -232,8 +234,8 @@ fn place_and_free(seq: u64) -> [SchedulerEvent; 2] {
 }
 
 fn engine_up() -> SchedulerEvent {
-    let (methods, assigned) = (Vec::new(), Vec::new());
-    SchedulerEvent::EngineUp(EngineCapacity { engine: ENGINE, slots: 1, methods, assigned })
+    let capacity = EngineCapacity { engine: ENGINE, slots: 1, ..EngineCapacity::default() };
+    SchedulerEvent::EngineUp(capacity)
 }
 
 /// The same two events for a room as it is, and for one whose panics are caught.
@@ -256,7 +258,7 @@ fn guard(criterion: &mut Criterion) {
     });
 
     let life = Generation(1);
-    let mut guarded = Guarded::<Scheduler>::vacant();
+    let mut guarded = Guarded::<Scheduler>::default();
     guarded.recreate(life);
     guarded.handle(Time::ZERO, life, engine_up(), &mut effects).expect("no panic");
     let mut seq = 0;

@@ -43,6 +43,7 @@ impl Bench {
                 slots: 1,
                 methods: bench.methods.clone(),
                 assigned: Vec::new(),
+                alone: Vec::new(),
             }));
         }
         bench

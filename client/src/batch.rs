@@ -61,12 +61,12 @@ impl Cells {
     }
 }
 
-/// What a waiter waits for.
+/// What a wait for tasks that were submitted together is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Until {
-    /// This cell is filled.
+pub enum Until {
+    /// This one has ended.
     Filled(u32),
-    /// At least so many cells are filled.
+    /// At least so many have ended.
     Count(usize),
     /// There is output of this followed task to read, or its cell is filled.
     Wrote(u32),

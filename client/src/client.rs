@@ -280,18 +280,47 @@ impl Client {
         self.when(|room| room.closed().map(drop)).await;
     }
 
-    pub(crate) async fn engines_at_least(
+    /// Waits, however long, until at least `count` engines take tasks that `is_wanted` picks;
+    /// their ids.
+    ///
+    /// # Errors
+    /// [`WaitForEnginesError::Closed`] if the client is.
+    pub async fn wait_for_engines_like(
         &self,
         count: usize,
+        is_wanted: impl Fn(&EngineInfo) -> bool,
     ) -> Result<Vec<EngineId>, WaitForEnginesError> {
         self.when(|room| {
             if let Some(cause) = room.closed() {
                 return Some(Err(WaitForEnginesError::Closed(Arc::clone(cause))));
             }
-            let engines = room.engines();
-            (engines.len() >= count).then(|| Ok(engines.keys().copied().collect()))
+            let wanted = room.engines().values().filter(|engine| is_wanted(engine));
+            let wanted: Vec<EngineId> = wanted.map(|engine| engine.id).collect();
+            (wanted.len() >= count).then_some(Ok(wanted))
         })
         .await
+    }
+
+    /// Why nothing can be submitted any more, if so: the client was closed, or gave up on its hub.
+    pub fn closed(&self) -> Option<Arc<str>> {
+        self.shared().look(|room| room.closed().cloned())
+    }
+
+    /// Grows with everything that a caller may want to look at again: engines, the session, room in
+    /// the queue.
+    pub fn changes(&self) -> u64 {
+        *self.shared().changes().borrow()
+    }
+
+    pub(crate) async fn engines_at_least(
+        &self,
+        count: usize,
+    ) -> Result<Vec<EngineId>, WaitForEnginesError> {
+        self.wait_for_engines_like(count, |_| true).await
+    }
+
+    pub(crate) const fn handle(&self) -> &Arc<Handle> {
+        &self.handle
     }
 
     pub(crate) fn too_few_engines(&self, wanted: usize, after: Duration) -> WaitForEnginesError {

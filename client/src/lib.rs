@@ -6,6 +6,7 @@
 //! | [`LoadBalancedView`] | tasks that the scheduler places; dependencies |
 //! | [`DirectView`], [`EngineView`] | tasks for engines named one by one |
 //! | [`AsyncResult`], [`AsyncMapResult`] | what a call gives back at once |
+//! | [`task_batch`] | the same without types, for faces in other languages |
 //! | [`blocking`] | the same names, for threads |
 //! | [`error`] | all that can go wrong, by operation |
 //! | [`mod@core`] | the conversation with the hub as a pure state machine |
@@ -59,6 +60,7 @@ mod live;
 mod map;
 mod result;
 mod shared;
+pub mod task_batch;
 #[cfg(test)]
 mod tests;
 

@@ -72,6 +72,9 @@ pub fn run_engine_with(
     if let Some(name) = name {
         engine = engine.name(name);
     }
+    if std::env::var_os(ENGINE_NAME_ENV).is_some() {
+        engine = engine.kept_by_host();
+    }
     let connect = FileConnect::new(connection, peer_name, Settings::default())?;
     let engine = engine.on_registered(|place| {
         tracing::info!(engine = %place.engine, "registered");

@@ -7,17 +7,17 @@ use std::path::Path;
 
 use phalanx_actors::link::{Connect, ConnectFailed, FileConnect};
 use phalanx_actors::rt;
-use phalanx_actors::scheduling_process::{SchedulingCommand, SchedulingError, serve};
+use phalanx_actors::scheduling_process::{Placement, SchedulingCommand, SchedulingError, serve};
 use phalanx_client::protocol::scheduling::SchedulingToHub;
 use phalanx_transport::{PeerSession, Settings};
 use tokio::sync::mpsc;
 
 use crate::{ready, signals};
 
-/// Runs the rooms on this thread until they are told to stop.
+/// Runs the rooms on this thread until they, or their hub, are told to stop.
 ///
 /// # Errors
-/// [`SchedulingError`] if they cannot start, or did not end because they were asked to.
+/// [`SchedulingError`] if they cannot start, or did not end because somebody asked for it.
 ///
 /// # Panics
 /// If this thread is inside an asynchronous runtime.
@@ -30,7 +30,7 @@ pub fn run(connection: &Path) -> Result<(), SchedulingError> {
             // They have ended already: nothing is left to stop.
             let _ = sender.send(SchedulingCommand::Stop).await;
         });
-        serve(connect, commands).await
+        serve(connect, Placement::default(), commands).await
     })
 }
 

@@ -252,6 +252,20 @@ fn a_cluster_ends_with_its_owner() {
 }
 
 #[test]
+fn an_engine_started_by_hand_ends_with_its_cluster() {
+    let place = Place::new();
+    place.run("start -n 0");
+    let file = place.cluster_dir("default").join("engine.json");
+    let mut engine = place.phalanx("engine --connection");
+    engine.arg(&file).env("PHALANX_LOG", "info").stderr(Stdio::piped());
+    let mut engine = engine.spawn().unwrap();
+    wait_for_line(&mut engine, "registered");
+    place.run("stop");
+    wait_until(GONE_WITHIN, "the engine has ended", || engine.try_wait().unwrap().is_some());
+    assert!(engine.wait().unwrap().success());
+}
+
+#[test]
 fn files_are_private_whatever_the_umask() {
     let place = Place::new();
     let phalanx = env!("CARGO_BIN_EXE_phalanx");

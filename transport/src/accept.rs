@@ -161,7 +161,8 @@ impl HubEndpoint {
 impl Drop for HubEndpoint {
     fn drop(&mut self) {
         self.acceptor.abort();
-        self.endpoint.close(code_number(ErrorCode::ShuttingDown), b"hub endpoint dropped");
+        // Not an orderly end: after [`HubEndpoint::close`] this says nothing.
+        self.endpoint.close(code_number(ErrorCode::Internal), b"hub endpoint dropped");
     }
 }
 

@@ -18,6 +18,7 @@ use phalanx_protocol::task::MethodName;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::Time;
+use crate::hub::confirmations::Owed;
 
 /// An engine.
 #[derive(Debug)]
@@ -44,6 +45,8 @@ pub struct Engine {
     pub(crate) reports_arriving: BTreeSet<u64>,
     /// What it was told was recorded.
     pub(crate) confirmed: u64,
+    /// What it is to be told of its reports.
+    pub(crate) owed: Owed,
 }
 
 impl Engine {
@@ -201,6 +204,7 @@ impl Registry {
             reports_end: 0,
             reports_arriving: BTreeSet::new(),
             confirmed: 0,
+            owed: Owed::default(),
         };
         self.engines.insert(id, engine);
         Admission { registration: self.registration(id), replaced: None, displaced: false }

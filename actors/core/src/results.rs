@@ -12,7 +12,8 @@ use phalanx_protocol::outcome::{Outcome, RunTimes, carried_bytes};
 use phalanx_protocol::output::TaskOutput;
 use phalanx_protocol::payload::Payload;
 use phalanx_protocol::room::Ending;
-use rustc_hash::FxHashMap;
+
+use crate::task_map::TaskMap;
 
 /// How a task ended, with what it returned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,9 +68,9 @@ struct Kept {
 #[derive(Debug)]
 pub struct Results {
     bounds: Bounds,
-    kept: FxHashMap<TaskId, Kept>,
+    kept: TaskMap<Kept>,
     delivered: VecDeque<TaskId>,
-    endings: FxHashMap<TaskId, Ending>,
+    endings: TaskMap<Ending>,
     endings_order: VecDeque<TaskId>,
     bytes: u64,
 }
@@ -79,9 +80,9 @@ impl Results {
     pub fn new(bounds: Bounds) -> Self {
         Self {
             bounds,
-            kept: FxHashMap::default(),
+            kept: TaskMap::default(),
             delivered: VecDeque::new(),
-            endings: FxHashMap::default(),
+            endings: TaskMap::default(),
             endings_order: VecDeque::new(),
             bytes: 0,
         }

@@ -18,9 +18,19 @@ pub struct Panicked {
     pub message: String,
 }
 
+/// A room that can begin again, with nothing in it but its settings.
+pub trait Recreate: Room {
+    /// What it is told once, and stays in each of its lives.
+    type Settings: std::fmt::Debug;
+
+    /// An empty room.
+    fn fresh(settings: &Self::Settings) -> Self;
+}
+
 /// A room in one of its lives, or what is left of it.
 #[derive(Debug)]
-pub struct Guarded<R> {
+pub struct Guarded<R: Recreate> {
+    settings: R::Settings,
     generation: Generation,
     room: Option<R>,
     faults: FaultPoint,
@@ -47,16 +57,18 @@ impl FaultPoint {
     }
 }
 
-impl<R: Room + Default> Guarded<R> {
-    /// No room yet: everything said to it is dropped until [`Guarded::recreate`].
-    pub const fn vacant() -> Self {
-        Self { generation: Generation(0), room: None, faults: FaultPoint { after_events: None } }
+impl<R: Recreate> Guarded<R> {
+    /// No room yet: everything said to it is dropped until [`Guarded::recreate`]. Each of its lives
+    /// has these settings.
+    pub const fn vacant(settings: R::Settings) -> Self {
+        let faults = FaultPoint { after_events: None };
+        Self { settings, generation: Generation(0), room: None, faults }
     }
 
     /// Begins a new life with an empty room.
     pub fn recreate(&mut self, generation: Generation) {
         self.generation = generation;
-        self.room = Some(R::default());
+        self.room = Some(R::fresh(&self.settings));
     }
 
     /// Plants a panic; for tests.
@@ -145,8 +157,48 @@ impl<R: Room + Default> Guarded<R> {
     }
 }
 
-impl<R: Room + Default> Default for Guarded<R> {
+impl<R: Recreate<Settings: Default>> Default for Guarded<R> {
     fn default() -> Self {
-        Self::vacant()
+        Self::vacant(R::Settings::default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use phalanx_protocol::ids::{ClientId, EngineId, TaskId};
+    use phalanx_protocol::room::{EngineCapacity, ReadyTask};
+
+    use super::*;
+    use crate::scheduler::{Hwm, Scheduler, SchedulerEvent, Settings};
+
+    fn tell(room: &mut Guarded<Scheduler>, event: SchedulerEvent) -> Result<usize, Panicked> {
+        let mut effects = Vec::new();
+        room.handle(Time::ZERO, room.generation(), event, &mut effects)?;
+        Ok(effects.len())
+    }
+
+    /// How many of five tasks an engine with one slot is given.
+    fn assigned(room: &mut Guarded<Scheduler>) -> usize {
+        let engine = EngineCapacity { engine: EngineId(1), slots: 1, ..EngineCapacity::default() };
+        assert_eq!(tell(room, SchedulerEvent::EngineUp(engine)), Ok(0));
+        (0..5)
+            .map(|seq| {
+                let task = TaskId::new(ClientId(1), seq);
+                let ready = ReadyTask { task, ..ReadyTask::default() };
+                tell(room, SchedulerEvent::Place(ready)).expect("no panic is planted")
+            })
+            .sum()
+    }
+
+    #[test]
+    fn a_room_that_is_re_created_has_its_settings() {
+        let mut room = Guarded::vacant(Settings::default().with_hwm(Hwm::Fixed(3)));
+        room.recreate(Generation(1));
+        assert_eq!(assigned(&mut room), 3);
+        room.plant(FaultPoint { after_events: Some(0) });
+        assert!(tell(&mut room, SchedulerEvent::EngineDown(EngineId(1))).is_err());
+        assert!(room.room().is_none());
+        room.recreate(Generation(2));
+        assert_eq!(assigned(&mut room), 3);
     }
 }

@@ -36,6 +36,7 @@ pub struct EngineBuilder {
     settings: Settings,
     executor: Option<MakeExecutor>,
     on_registered: Option<OnRegistered>,
+    kept_by_host: bool,
 }
 
 impl std::fmt::Debug for EngineBuilder {
@@ -59,6 +60,7 @@ impl EngineBuilder {
             settings: Settings::default(),
             executor: None,
             on_registered: None,
+            kept_by_host: false,
         }
     }
 
@@ -174,6 +176,14 @@ impl EngineBuilder {
         self
     }
 
+    /// Says that a host process ends this engine when its cluster ends: it then waits for another
+    /// hub also after one that was asked to stop, and keeps what it has. By default an engine ends
+    /// with such a hub, and waits only after one that was lost.
+    pub fn kept_by_host(mut self) -> Self {
+        self.kept_by_host = true;
+        self
+    }
+
     /// Runs the engine on this thread until it has ended.
     ///
     /// # Errors
@@ -232,8 +242,14 @@ impl EngineBuilder {
         let executor = self
             .executor
             .unwrap_or_else(|| Box::new(move || Box::new(Native::new(handlers, slots))));
-        let on_registered = self.on_registered;
-        Ok(Ready { name: self.name, slots, labels: self.labels, executor, on_registered })
+        Ok(Ready {
+            name: self.name,
+            slots,
+            labels: self.labels,
+            executor,
+            on_registered: self.on_registered,
+            kept_by_host: self.kept_by_host,
+        })
     }
 
     fn note(mut self, added: Result<(), HandlerNameError>) -> Self {

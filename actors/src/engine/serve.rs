@@ -25,6 +25,7 @@ pub(super) struct Ready {
     pub(super) labels: Vec<String>,
     pub(super) executor: MakeExecutor,
     pub(super) on_registered: Option<OnRegistered>,
+    pub(super) kept_by_host: bool,
 }
 
 /// Runs the engine until it has ended.
@@ -33,7 +34,7 @@ pub(super) async fn serve(
     connect: impl Connect<EngineToHub>,
     stop: mpsc::Receiver<String>,
 ) -> Result<EngineEnd, EngineError> {
-    let Ready { name, slots, labels, executor, on_registered } = ready;
+    let Ready { name, slots, labels, executor, on_registered, kept_by_host } = ready;
     let executor = executor();
     let profile = EngineProfile {
         name,
@@ -59,7 +60,9 @@ pub(super) async fn serve(
     };
     let written = finisher.clone();
     let post = rt::open(clock, on_death, |post| {
-        EngineShell::new(post, clock, profile, executor, finisher, ended).telling(on_registered)
+        EngineShell::new(post, clock, profile, executor, finisher, ended)
+            .telling(on_registered)
+            .kept_by_host(kept_by_host)
     });
     let mut owner = Owner::new(post.clone());
     let link = Task::spawn(keep_linked(post.clone(), connect));

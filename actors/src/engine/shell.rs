@@ -10,14 +10,14 @@ use phalanx_protocol::engine::{EngineLeave, EngineToHub, HubToEngine};
 use phalanx_protocol::error::ErrorCode;
 use phalanx_protocol::limits::STARTED_AFTER;
 use phalanx_protocol::peer::EngineProfile;
-use phalanx_transport::{Incoming, SessionSender};
+use phalanx_transport::{CloseReason, Incoming, SessionSender};
 use tokio::sync::mpsc;
 
 use super::serve::OnRegistered;
 use super::{EngineEnd, EngineError};
 use crate::executor::native::wall_clock_us;
 use crate::executor::{Executor, Finished, Finisher, Start, Written};
-use crate::link::Linked;
+use crate::link::{Linked, shut_down};
 use crate::peer::{EngineStatement, engine_event, engine_statement};
 use crate::rt::{self, Clock, Flow, Post, Shell};
 use crate::sessions::{send, send_if_idle};
@@ -31,7 +31,10 @@ const TURN_MAX: Duration = Duration::from_millis(1);
 pub(super) enum EngineMail {
     Opened(SessionSender<EngineToHub>),
     Batch(Vec<Incoming<HubToEngine>>),
-    Closed,
+    /// The session is over; what the hub said, if it was asked to stop.
+    Closed {
+        shut_down: Option<String>,
+    },
     CutOff(String),
     /// Running attempts wrote something.
     Wrote,
@@ -66,6 +69,8 @@ pub(super) struct EngineShell {
     ended: mpsc::Sender<Ended>,
     /// Who is still to be told that the engine takes tasks.
     on_registered: Option<OnRegistered>,
+    /// Whether it ends with a hub that was asked to stop.
+    ends_with_hub: bool,
 }
 
 impl EngineShell {
@@ -89,12 +94,19 @@ impl EngineShell {
             paused: false,
             ended,
             on_registered: None,
+            ends_with_hub: true,
         }
     }
 
     /// Has this told once, when the hub has registered the engine.
     pub(super) fn telling(mut self, on_registered: Option<OnRegistered>) -> Self {
         self.on_registered = on_registered;
+        self
+    }
+
+    /// Has it wait for another hub also after one that was asked to stop.
+    pub(super) fn kept_by_host(mut self, kept: bool) -> Self {
+        self.ends_with_hub = !kept;
         self
     }
 
@@ -233,9 +245,12 @@ impl Shell for EngineShell {
                 self.session = Some(session);
                 self.on_event(now, EngineEvent::SessionOpened);
             }
-            EngineMail::Closed => {
+            EngineMail::Closed { shut_down } => {
                 self.session = None;
                 self.on_event(now, EngineEvent::SessionClosed);
+                if let Some(reason) = shut_down.filter(|_| self.ends_with_hub) {
+                    self.on_event(now, EngineEvent::EndRequested(reason));
+                }
             }
             EngineMail::CutOff(message) => {
                 return self.tell_end(Err(EngineError::CutOff { message }));
@@ -265,8 +280,9 @@ impl Linked<EngineToHub> for EngineShell {
         EngineMail::Batch(batch)
     }
 
-    fn closed() -> EngineMail {
-        EngineMail::Closed
+    fn closed(reason: &CloseReason) -> EngineMail {
+        let shut_down = shut_down(reason).map(|detail| format!("the hub has stopped: {detail}"));
+        EngineMail::Closed { shut_down }
     }
 
     fn cut_off(message: String) -> EngineMail {

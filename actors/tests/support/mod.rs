@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use phalanx_actors::engine::{Engine, EngineBuilder, EngineEnd, EngineError};
 use phalanx_actors::link::{Connect, ConnectFailed};
-use phalanx_actors::scheduling_process::{self, SchedulingCommand, SchedulingError};
+use phalanx_actors::scheduling_process::{self, Placement, SchedulingCommand, SchedulingError};
 use phalanx_actors::supervise::PlantedPanic;
 use phalanx_actors::{Hub, HubCommand, HubEnd, HubError, Scheduling, rt};
 use phalanx_core::hub::HubSettings;
@@ -68,10 +68,14 @@ impl Cluster {
     }
 
     pub(crate) fn start_with(scheduling: Scheduling) -> Self {
+        Self::start_placing(scheduling, Placement::default())
+    }
+
+    pub(crate) fn start_placing(scheduling: Scheduling, placement: Placement) -> Self {
         let (arrivals, arriving) = mpsc::channel(16);
         let (commands, commanded) = mpsc::channel(16);
         let hub_settings = HubSettings::new(Epoch(1));
-        let hub = Hub::serve(hub_settings, scheduling, arriving, commanded);
+        let hub = Hub::serve(hub_settings, scheduling, placement, arriving, commanded);
         let hub = tokio::task::spawn_local(hub);
         Self { arrivals, commands, hub }
     }
@@ -111,7 +115,11 @@ impl Cluster {
         let way = self.way(Role::Scheduler);
         let cables = Rc::clone(&way.cables);
         let (commands, commanded) = mpsc::channel(16);
-        let rooms = tokio::task::spawn_local(scheduling_process::serve(way, commanded));
+        let rooms = tokio::task::spawn_local(scheduling_process::serve(
+            way,
+            Placement::default(),
+            commanded,
+        ));
         RunningRooms { commands, rooms, cables }
     }
 

@@ -101,6 +101,11 @@ impl Client {
         ClientBuilder::default()
     }
 
+    /// The same client for asynchronous code and for [`wait_at_most`](super::wait_at_most).
+    pub const fn as_async(&self) -> &crate::Client {
+        &self.inner
+    }
+
     /// The client's name in the present epoch: the first part of its tasks' ids.
     pub fn id(&self) -> ClientId {
         self.inner.id()

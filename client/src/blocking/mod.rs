@@ -22,5 +22,6 @@ mod result;
 mod views;
 
 pub use self::client::{Client, ClientBuilder};
+pub use self::park::wait_at_most;
 pub use self::result::{AsyncMapResult, AsyncResult, OutputReader};
 pub use self::views::{DirectView, EngineView, LoadBalancedView};

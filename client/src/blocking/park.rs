@@ -37,8 +37,11 @@ pub(super) fn wait<F: Future>(future: F) -> F::Output {
     })
 }
 
-/// Blocks until the future is done, but not longer than `limit`; `None` then.
-pub(super) fn wait_at_most<F: Future>(future: F, limit: Duration) -> Option<F::Output> {
+/// Blocks this thread until the future is done, but not longer than `limit`; `None` then.
+///
+/// For futures of this crate that need no runtime, so not for those that take a time limit. Give it
+/// a reference to a pinned future to go on waiting for the same one.
+pub fn wait_at_most<F: Future>(future: F, limit: Duration) -> Option<F::Output> {
     // Without a deadline the wait is longer than any clock counts.
     let Some(deadline) = Instant::now().checked_add(limit) else {
         return Some(wait(future));

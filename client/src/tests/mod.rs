@@ -5,6 +5,7 @@ mod calls;
 mod faults;
 mod hub;
 mod network;
+mod task_batch;
 
 use std::time::Duration;
 

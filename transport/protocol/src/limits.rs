@@ -96,6 +96,10 @@ pub const OPEN_TASKS_PER_CLIENT_MAX: u64 = 1_000_000;
 /// Payload bytes of open tasks one client may have: the other window of its grant.
 pub const OPEN_BYTES_PER_CLIENT_MAX: u64 = 2 << 30;
 
+/// How long the hub lets a confirmation wait for another message to the same peer. The next task or
+/// outcome is nearly always sooner; a client that closes waits no longer than this.
+pub const CONFIRM_AFTER: Duration = Duration::from_millis(5);
+
 /// Ended tasks whose outcome its owner has not fetched. At this many grants are no longer raised.
 pub const UNDELIVERED_RESULTS_MAX: usize = 2_000_000;
 

@@ -103,8 +103,8 @@ map_encoded! {
         pub method: Option<MethodName>,
         /// The only engines that may have it, ascending; `None` = any.
         pub engines: Option<Vec<EngineId>>,
-        /// Whether it fails when all of `engines` are gone (it follows) or waits for one to come
-        /// back (it was targeted).
+        /// Whether it fails when none of `engines` is there with its method (it follows), or waits
+        /// for one (it was targeted).
         pub follows: bool,
         /// Whether it may only run on an engine that has no other balanced task meanwhile: engines
         /// died under it and others, and the next death shall show whose doing it is.
@@ -124,6 +124,8 @@ map_encoded! {
         pub methods: Vec<MethodName>,
         /// Tasks that it has already, e.g. when the scheduler was re-created.
         pub assigned: Vec<TaskId>,
+        /// Those of `assigned` beside which it may have no other: see [`ReadyTask::alone`].
+        pub alone: Vec<TaskId>,
     }
 }
 
@@ -132,6 +134,6 @@ map_encoded! {
 pub enum SchedulerVerdict {
     /// This engine shall have it.
     Assign(EngineId),
-    /// It follows, and none of the engines it may run on is there.
+    /// It follows, and none of the engines it may run on is there and offers its method.
     Unplaceable,
 }

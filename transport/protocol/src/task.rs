@@ -1,9 +1,11 @@
 //! A task as it travels: what to call, where, after what.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Visitor;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::ids::{AttemptId, EngineId, TaskId};
 use crate::limits::METHOD_LEN_MAX;
@@ -11,8 +13,7 @@ use crate::macros::map_encoded;
 use crate::payload::Payload;
 
 /// The wire name of a typed handler. At most [`METHOD_LEN_MAX`] bytes, not empty.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "Arc<str>", into = "Arc<str>")]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MethodName(Arc<str>);
 
 impl MethodName {
@@ -54,9 +55,61 @@ impl TryFrom<&str> for MethodName {
     }
 }
 
-impl From<MethodName> for Arc<str> {
-    fn from(name: MethodName) -> Self {
-        name.0
+impl Serialize for MethodName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+/// Names repeat from task to task: each thread remembers the last few that it read, so that
+/// reading one of them allocates nothing.
+impl<'de> Deserialize<'de> for MethodName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Name;
+
+        impl Visitor<'_> for Name {
+            type Value = MethodName;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a method name")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<MethodName, E> {
+                RECENT_NAMES.with_borrow_mut(|recent| recent.find_or_make(name)).map_err(E::custom)
+            }
+        }
+
+        deserializer.deserialize_str(Name)
+    }
+}
+
+thread_local! {
+    static RECENT_NAMES: RefCell<RecentNames> = const { RefCell::new(RecentNames::new()) };
+}
+
+/// The names that a thread read last.
+struct RecentNames {
+    names: [Option<MethodName>; Self::LEN],
+    oldest: usize,
+}
+
+impl RecentNames {
+    /// Enough for the methods of one program's burst; more would cost more to look through.
+    const LEN: usize = 8;
+
+    const fn new() -> Self {
+        Self { names: [const { None }; Self::LEN], oldest: 0 }
+    }
+
+    fn find_or_make(&mut self, name: &str) -> Result<MethodName, MethodNameError> {
+        let known = self.names.iter().flatten().find(|known| known.as_str() == name);
+        if let Some(known) = known {
+            return Ok(known.clone());
+        }
+        let name = MethodName::try_from(name)?;
+        self.names[self.oldest] = Some(name.clone());
+        self.oldest = (self.oldest + 1) % Self::LEN;
+        Ok(name)
     }
 }
 

@@ -13,6 +13,7 @@ use super::held::Edge;
 use super::held::{EdgeAt, Heard, Held, Judged, edge_position};
 use super::slab::Slab;
 use super::{DagEffect, DagEvent};
+use crate::supervise::Recreate;
 use crate::{Room, Time};
 
 /// Places kept allocated when nothing is held; above it memory goes back.
@@ -191,6 +192,14 @@ impl Dag {
         }
         assert_eq!(prev, Some(awaited.last), "the end of the list of {}", awaited.task);
         len
+    }
+}
+
+impl Recreate for Dag {
+    type Settings = ();
+
+    fn fresh((): &()) -> Self {
+        Self::default()
     }
 }
 

@@ -13,7 +13,7 @@ use phalanx_protocol::task::Assignment;
 
 use super::ledger::{Place, Task, TaskState};
 use super::sessions::Peer;
-use super::{Arriving, EngineOrder, Hub, HubEffect, keep};
+use super::{Arriving, EngineOrder, Hub, HubEffect};
 use crate::Time;
 use crate::dag::DagEvent;
 use crate::results::Ended;
@@ -63,13 +63,22 @@ impl Hub {
 
     /// Sends a task's current attempt to its engine, if that has a session; if not, the engine
     /// gets it when it registers again.
-    pub(super) fn send_attempt(&self, id: TaskId, engine: EngineId, effects: &mut Vec<HubEffect>) {
+    pub(super) fn send_attempt(
+        &mut self,
+        id: TaskId,
+        engine: EngineId,
+        effects: &mut Vec<HubEffect>,
+    ) {
         let Some(task) = self.ledger.get(id) else {
             return;
         };
-        let Some(session) = self.registry.get(engine).and_then(|engine| engine.session()) else {
+        let Some(known) = self.registry.get_mut(engine) else {
             return;
         };
+        let Some(session) = known.session() else {
+            return;
+        };
+        known.owed.note_told();
         let assignment = Assignment {
             attempt: id.attempt(task.attempts),
             direct: task.is_direct(),
@@ -78,6 +87,7 @@ impl Hub {
             gates: Vec::new(),
         };
         effects.push(HubEffect::ToEngine(session, EngineOrder::Assign(Box::new(assignment))));
+        self.engine_due(engine);
     }
 
     pub(super) fn on_started(&mut self, engine: EngineId, attempt: AttemptId) {
@@ -162,7 +172,7 @@ impl Hub {
             AttemptOutcome::Done => {
                 let Payload { format, body } = report.payload;
                 let Body::Inline(bytes) = body else { return };
-                (Outcome::Done, Payload::inline(format, keep(bytes)))
+                (Outcome::Done, Payload::inline(format, self.keeper.keep(bytes)))
             }
             AttemptOutcome::Failed(mut error) => {
                 error.engine = Some(engine);
@@ -172,26 +182,6 @@ impl Hub {
         };
         let returned = Returned { times: report.times, payload, output };
         self.end(now, report.attempt.task, outcome, returned, effects);
-    }
-
-    fn engine_due(&mut self, id: EngineId) {
-        if self.engines_due.last() != Some(&id) {
-            self.engines_due.push(id);
-        }
-    }
-
-    /// Tells an engine how far its reports are recorded, if it does not know.
-    pub(super) fn confirm_reports(&mut self, id: EngineId, effects: &mut Vec<HubEffect>) {
-        let Some(engine) = self.registry.get_mut(id) else {
-            return;
-        };
-        let confirmable = engine.confirmable();
-        if let Some(session) = engine.session()
-            && confirmable > engine.confirmed
-        {
-            engine.confirmed = confirmable;
-            effects.push(HubEffect::ToEngine(session, EngineOrder::Confirmed(confirmable)));
-        }
     }
 
     /// Ends a task that returned nothing.

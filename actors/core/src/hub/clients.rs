@@ -9,6 +9,7 @@ use phalanx_protocol::limits::{
 };
 use rustc_hash::FxHashMap;
 
+use super::confirmations::Owed;
 use crate::Time;
 
 /// How far clients may run ahead.
@@ -44,6 +45,8 @@ pub(crate) struct Client {
     pub(crate) accepted: u64,
     /// Whether it is to be told again, whatever it was told before.
     pub(crate) accept_due: bool,
+    /// What it is to be told of its submits.
+    pub(crate) owed: Owed,
     /// Outcomes to send.
     outbox: VecDeque<TaskId>,
     /// Outcomes sent in this session and not confirmed, with their bytes.
@@ -75,6 +78,7 @@ impl Client {
             granted: Grant::default(),
             accepted: 0,
             accept_due: false,
+            owed: Owed::default(),
             outbox: VecDeque::new(),
             in_flight: VecDeque::new(),
             in_flight_bytes: 0,

@@ -143,17 +143,17 @@ impl Hub {
 
     /// An engine as the scheduler needs it.
     pub(super) fn capacity(&self, id: EngineId) -> EngineCapacity {
-        let assigned = self
-            .assigned_in_order(id)
-            .into_iter()
-            .filter(|task| self.ledger.get(*task).is_some_and(|task| !task.is_direct()))
-            .collect();
+        let mut assigned = self.assigned_in_order(id);
+        assigned.retain(|task| self.ledger.get(*task).is_some_and(|task| !task.is_direct()));
+        let is_suspect = |task: &TaskId| self.ledger.get(*task).is_some_and(|task| task.suspect);
+        let alone = assigned.iter().copied().filter(is_suspect).collect();
         let profile = self.registry.get(id).map(|engine| engine.profile());
         EngineCapacity {
             engine: id,
             slots: profile.map_or(0, |profile| profile.slots),
             methods: profile.map_or_else(Vec::new, |profile| profile.methods.clone()),
             assigned,
+            alone,
         }
     }
 

@@ -6,9 +6,9 @@ use phalanx_protocol::ids::{ClientId, EngineId, TaskId};
 use phalanx_protocol::outcome::Loss;
 use phalanx_protocol::payload::Payload;
 use phalanx_protocol::task::{Dependency, MethodName};
-use rustc_hash::FxHashMap;
 
 use crate::Time;
+use crate::task_map::TaskMap;
 
 /// Where a task may run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -156,7 +156,7 @@ impl Counts {
 /// Every task that has not ended.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
-    open: FxHashMap<TaskId, Task>,
+    open: TaskMap<Task>,
     counts: Counts,
     next_order: u64,
 }

@@ -11,14 +11,17 @@
 //! | `submit` | what a new task is, whether it is taken, where it goes first |
 //! | `attempts` | assigning, fencing, ending, aborting |
 //! | `output` | whom live output concerns |
+//! | `confirmations` | when peers are told how far what they sent is recorded |
 //! | `engines` | who registers as what, and what a death means |
 //! | `rooms` | verdicts, panics, rebuilding |
 //! | `status` | figures for people |
 
 mod attempts;
 mod clients;
+pub(crate) mod confirmations;
 mod engines;
 mod event;
+mod keeper;
 mod ledger;
 mod output;
 mod requests;
@@ -31,7 +34,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
-use phalanx_protocol::ids::{ClientId, EngineId, Epoch, SessionId, TaskId, Ticket};
+use phalanx_protocol::ids::{ClientId, Epoch, SessionId, TaskId, Ticket};
 use phalanx_protocol::limits;
 use phalanx_protocol::outcome::Report;
 use rustc_hash::FxHashMap;
@@ -41,6 +44,8 @@ pub use self::event::{
 };
 
 use self::clients::{Clients, Window};
+use self::confirmations::Confirmations;
+use self::keeper::Keeper;
 use self::ledger::Ledger;
 use self::rooms::Rooms;
 use self::sessions::Session;
@@ -62,6 +67,8 @@ pub struct HubSettings {
     pub client_tasks: u64,
     /// Payload bytes of open tasks a client may have.
     pub client_bytes: u64,
+    /// How long a confirmation may wait for another message to go with.
+    pub confirm_after: Duration,
     /// How much is kept of ended tasks.
     pub results: Bounds,
 }
@@ -75,6 +82,7 @@ impl HubSettings {
             client_gone_ttl: limits::CLIENT_GONE_TTL,
             client_tasks: limits::OPEN_TASKS_PER_CLIENT_MAX,
             client_bytes: limits::OPEN_BYTES_PER_CLIENT_MAX,
+            confirm_after: limits::CONFIRM_AFTER,
             results: Bounds {
                 delivered: limits::DELIVERED_RESULTS_MAX,
                 endings: limits::ENDINGS_MAX,
@@ -123,19 +131,8 @@ pub struct Hub {
     fenced_reports: u64,
     /// Whether the result store was full at the end of the last burst: nobody's grant is raised.
     store_full: bool,
-    /// Clients and engines that may have to be told, at the end of the burst, how far we are.
-    clients_due: Vec<ClientId>,
-    engines_due: Vec<EngineId>,
-}
-
-/// Bytes to be kept: a short payload is a slice of a whole receive buffer, which would be kept
-/// with it.
-fn keep(bytes: Bytes) -> Bytes {
-    if bytes.len() <= limits::COPIED_PAYLOAD_LEN_MAX {
-        Bytes::copy_from_slice(&bytes)
-    } else {
-        bytes
-    }
+    confirmations: Confirmations,
+    keeper: Keeper,
 }
 
 impl Hub {
@@ -158,8 +155,8 @@ impl Hub {
             failed: 0,
             fenced_reports: 0,
             store_full: false,
-            clients_due: Vec::new(),
-            engines_due: Vec::new(),
+            confirmations: Confirmations::default(),
+            keeper: Keeper::default(),
         }
     }
 
@@ -223,6 +220,7 @@ impl Room for Hub {
             self.registry.next_deadline(),
             self.nameless.first().map(|(end, _)| *end),
             self.gone.first().map(|(end, _)| *end),
+            self.confirmations.deadline(),
         ]
         .into_iter()
         .flatten()
@@ -236,19 +234,18 @@ impl Room for Hub {
         }
         self.end_overdue_sessions(now, effects);
         self.forget_gone_clients(now, effects);
+        // Settling is what confirms.
+        self.confirmations.on_deadline();
     }
 
-    fn settle(&mut self, _now: Time, effects: &mut Vec<HubEffect>) {
+    fn settle(&mut self, now: Time, effects: &mut Vec<HubEffect>) {
         let was_full = std::mem::replace(&mut self.store_full, self.results.is_full());
         if was_full && !self.store_full {
-            self.clients_due = self.clients.ids();
+            for client in self.clients.ids() {
+                self.client_due(client);
+            }
         }
-        for client in std::mem::take(&mut self.clients_due) {
-            self.confirm_submits(client, effects);
-        }
-        for engine in std::mem::take(&mut self.engines_due) {
-            self.confirm_reports(engine, effects);
-        }
+        self.confirm(now, effects);
     }
 
     fn check_invariants(&self) {

@@ -1,6 +1,6 @@
 //! What clients ask and are told: opening, deliveries, confirmations, departures, shutting down.
 
-use phalanx_protocol::client::{Accepted, Opened, Resume, Scope};
+use phalanx_protocol::client::{Opened, Resume, Scope};
 use phalanx_protocol::error::ErrorCode;
 use phalanx_protocol::ids::{ClientId, EngineId, RequestId, SessionId};
 use phalanx_protocol::limits::{CLIENT_SESSIONS_MAX, ENGINES_IN_MESSAGE_BYTES_MAX, TEXT_LEN_MAX};
@@ -192,7 +192,9 @@ impl Hub {
         let Some(session) = client.session else {
             return;
         };
+        let mut any = false;
         while let Some(task) = client.next_to_send() {
+            any = true;
             // An outcome in an outbox is not delivered, so the store still has it.
             let ended = self.results.get(task).expect("undelivered outcomes are kept");
             let delivery = Delivery {
@@ -207,42 +209,9 @@ impl Hub {
             };
             effects.push(HubEffect::ToClient(session, ClientReply::Delivery(Box::new(delivery))));
         }
-    }
-
-    /// Tells a client how far its submits are recorded and how far it may go on, if it does not
-    /// know.
-    pub(super) fn confirm_submits(&mut self, id: ClientId, effects: &mut Vec<HubEffect>) {
-        let window = self.settings.window();
-        let full = self.store_full;
-        let Some(client) = self.clients.get_mut(id) else {
-            return;
-        };
-        let Some(session) = client.session else {
-            return;
-        };
-        let accepted = client.accepted_end();
-        let mut grant = client.granted;
-        let raised = client.grant(window);
-        // A grant is worth a message of its own once an eighth of the window has become free.
-        let worth = raised.seq_end - grant.seq_end >= (window.tasks / 8).max(1)
-            || raised.bytes_end - grant.bytes_end >= (window.bytes / 8).max(1);
-        let news = accepted != client.accepted || client.accept_due;
-        if !full && (news || worth) {
-            grant = raised;
-        }
-        if news || grant != client.granted {
-            client.accepted = accepted;
-            client.granted = grant;
-            client.accept_due = false;
-            let accepted = Accepted { next_seq: accepted, grant };
-            effects.push(HubEffect::ToClient(session, ClientReply::Accepted(accepted)));
-        }
-    }
-
-    /// At the end of the burst this client may have to be told how far it is.
-    pub(super) fn client_due(&mut self, id: ClientId) {
-        if self.clients_due.last() != Some(&id) {
-            self.clients_due.push(id);
+        if any {
+            client.owed.note_told();
+            self.client_due(id);
         }
     }
 

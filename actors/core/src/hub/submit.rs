@@ -12,7 +12,7 @@ use phalanx_protocol::peer::EngineState;
 use phalanx_protocol::task::{Dependency, Target, TaskOptions, TaskSpec};
 
 use super::ledger::{Place, Task, TaskState, Waits};
-use super::{Arriving, Hub, HubEffect, keep};
+use super::{Arriving, Hub, HubEffect};
 use crate::Time;
 
 /// A task that is not taken, and why.
@@ -51,19 +51,31 @@ impl Hub {
         let granted = known.record(tasks, len.saturating_mul(tasks));
         let refusal = if granted { self.check(&spec).err() } else { Some(over_grant(client)) };
         let payload = match refusal {
-            None => kept(spec.payload),
+            None => self.kept(spec.payload),
             Some(_) => Payload::empty(),
         };
         let waits = waits(now, spec.options);
-        for (index, place) in places(spec.target).into_iter().enumerate() {
-            let id = TaskId::new(client, first.seq + index as u64);
-            let task = Task::new(spec.method.clone(), payload.clone(), place, waits.clone());
-            self.ledger.insert(id, task);
+        let task = |place| Task::new(spec.method.clone(), payload.clone(), place, waits.clone());
+        match spec.target {
+            Target::Engines(engines) if !engines.is_empty() => {
+                for (seq, engine) in (first.seq..).zip(engines) {
+                    let id = TaskId::new(client, seq);
+                    self.ledger.insert(id, task(Place::Direct(engine)));
+                }
+            }
+            target => self.ledger.insert(first, task(place(target))),
         }
         match refusal {
             None => self.take_in(now, session, first, tasks, &payload, effects),
             Some(refusal) => self.reject(now, first, tasks, len, &refusal, effects),
         }
+    }
+
+    fn kept(&mut self, mut payload: Payload) -> Payload {
+        if let Body::Inline(bytes) = &mut payload.body {
+            *bytes = self.keeper.keep(std::mem::take(bytes));
+        }
+        payload
     }
 
     fn take_in(
@@ -385,28 +397,19 @@ impl Hub {
     }
 }
 
-fn kept(mut payload: Payload) -> Payload {
-    if let Body::Inline(bytes) = &mut payload.body {
-        *bytes = keep(std::mem::take(bytes));
-    }
-    payload
-}
-
 fn over_grant(client: ClientId) -> Refusal {
     (ErrorCode::OverGrant, format!("{client} submitted beyond its grant"))
 }
 
-fn places(target: Target) -> Vec<Place> {
+/// The place of a target that stands for one task.
+fn place(target: Target) -> Place {
     match target {
-        Target::Any => vec![Place::Balanced(None)],
-        Target::Engine(engine) => vec![Place::Direct(engine)],
-        Target::Engines(engines) if !engines.is_empty() => {
-            engines.into_iter().map(Place::Direct).collect()
-        }
+        Target::Any => Place::Balanced(None),
+        Target::Engine(engine) => Place::Direct(engine),
         Target::Subset(mut engines) | Target::Engines(mut engines) => {
             engines.sort_unstable();
             engines.dedup();
-            vec![Place::Balanced(Some(engines.into()))]
+            Place::Balanced(Some(engines.into()))
         }
     }
 }

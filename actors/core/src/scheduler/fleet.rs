@@ -37,8 +37,8 @@ pub(super) struct Engine {
     tasks: FxHashSet<TaskId>,
     backlog: Backlog,
     last_assigned: u64,
-    /// The task beside which it may have no other.
-    alone: Option<TaskId>,
+    /// The tasks beside which it may have no other: one, unless it came with more.
+    alone: Vec<TaskId>,
     /// It is given nothing until it has nothing: the next task must run alone.
     draining: bool,
     /// Its entry among those of its kind with room; `None` = it has none.
@@ -50,7 +50,7 @@ impl Engine {
         let load = self.tasks.len();
         let slots = u64::from(self.slots);
         load < BALANCED_WINDOW_MAX
-            && self.alone.is_none()
+            && self.alone.is_empty()
             && !self.draining
             && match hwm {
                 Hwm::Adaptive => self.backlog.nanos() < slots * AHEAD_NANOS,
@@ -129,7 +129,7 @@ impl Fleet {
             tasks: FxHashSet::default(),
             backlog: Backlog::default(),
             last_assigned: 0,
-            alone: None,
+            alone: Vec::new(),
             draining: false,
             rank: None,
         };
@@ -235,7 +235,7 @@ impl Fleet {
         let assignments = self.assignments;
         let engine = self.engine_mut(id);
         engine.last_assigned = assignments;
-        engine.alone = alone.then_some(task);
+        engine.alone.extend(alone.then_some(task));
         self.adopt(id, task, Some(method));
     }
 
@@ -249,6 +249,12 @@ impl Fleet {
                 self.draining.remove(&id);
             }
         }
+    }
+
+    /// Notes beside which of its tasks it may have no other. [`Fleet::rank`] is to follow.
+    pub(super) fn set_alone(&mut self, id: EngineId, alone: &[TaskId]) {
+        let engine = self.engine_mut(id);
+        engine.alone = alone.iter().copied().filter(|task| engine.tasks.contains(task)).collect();
     }
 
     /// The engines that drain, ascending.
@@ -273,7 +279,7 @@ impl Fleet {
     ) {
         let engine = self.engine_mut(id);
         engine.tasks.remove(&task);
-        engine.alone = engine.alone.filter(|alone| *alone != task);
+        engine.alone.retain(|alone| *alone != task);
         engine.backlog.remove(method, engine.slots, ran);
     }
 
@@ -332,7 +338,7 @@ impl Fleet {
             assert_eq!(engine.rank, engine.rank_now(id, self.hwm));
             assert!(!engine.draining || !engine.tasks.is_empty(), "{id} drains and is empty");
             assert_eq!(engine.draining, self.draining.contains(&id));
-            assert!(engine.alone.is_none_or(|alone| engine.tasks.contains(&alone)), "{id} alone");
+            assert!(engine.alone.iter().all(|alone| engine.tasks.contains(alone)), "{id} alone");
             room.entry(engine.kind).or_default().extend(engine.rank);
             *engines.entry(engine.kind).or_default() += 1;
         }

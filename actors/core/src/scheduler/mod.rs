@@ -43,6 +43,7 @@ use self::board::ClassId;
 use self::fleet::Fleet;
 use self::methods::MethodId;
 use self::queue::{Needs, Queue, Tasks};
+use crate::supervise::Recreate;
 use crate::{Room, Time};
 
 /// What the hub tells the scheduler.
@@ -94,6 +95,14 @@ pub struct Scheduler {
     fleet: Fleet,
 }
 
+impl Recreate for Scheduler {
+    type Settings = Settings;
+
+    fn fresh(settings: &Settings) -> Self {
+        Self::with_settings(*settings)
+    }
+}
+
 impl Scheduler {
     /// A room without engines and tasks.
     pub fn with_settings(settings: Settings) -> Self {
@@ -125,14 +134,15 @@ impl Scheduler {
         let ReadyTask { task, method, engines, follows, alone } = ready;
         let Entry::Vacant(unknown) = self.tasks.entry(task) else { return };
         let engines = engines.map(ascending);
+        let known = self.fleet.methods.find(method.as_ref());
+        let able = |engine: &EngineId| known.is_some_and(|it| self.fleet.offers(*engine, it));
         if let Some(engines) = &engines
             && follows
-            && !engines.iter().any(|&engine| self.fleet.has(engine))
+            && !engines.iter().any(able)
         {
             effects.push(SchedulerEffect { task, verdict: SchedulerVerdict::Unplaceable });
             return;
         }
-        let known = self.fleet.methods.find(method.as_ref());
         let freest = known.and_then(|known| {
             let engine = self.fleet.freest(known, engines.as_deref())?;
             // The freest has no task if any has none.
@@ -166,7 +176,7 @@ impl Scheduler {
     }
 
     fn engine_up(&mut self, capacity: EngineCapacity, effects: &mut Vec<SchedulerEffect>) {
-        let EngineCapacity { engine, slots, methods, assigned } = capacity;
+        let EngineCapacity { engine, slots, methods, assigned, alone } = capacity;
         self.remove_engine(engine);
         let kind = self.fleet.add(engine, slots, &methods);
         self.queue.engine_up(engine, kind, &self.fleet);
@@ -174,6 +184,8 @@ impl Scheduler {
         for task in assigned {
             relieved.extend(self.adopt(task, engine));
         }
+        self.fleet.set_alone(engine, &alone);
+        self.drop_stranded(engine, effects);
         self.fill(engine, effects);
         for engine in relieved {
             self.fill(engine, effects);
@@ -201,9 +213,13 @@ impl Scheduler {
     }
 
     fn engine_down(&mut self, engine: EngineId, effects: &mut Vec<SchedulerEffect>) {
-        if !self.remove_engine(engine) {
-            return;
+        if self.remove_engine(engine) {
+            self.drop_stranded(engine, effects);
         }
+    }
+
+    /// Gives up what follows to this engine and now has none left that may have it.
+    fn drop_stranded(&mut self, engine: EngineId, effects: &mut Vec<SchedulerEffect>) {
         for task in self.queue.take_stranded(engine, &self.tasks, &mut self.fleet) {
             self.tasks.remove(&task);
             effects.push(SchedulerEffect { task, verdict: SchedulerVerdict::Unplaceable });
@@ -218,7 +234,7 @@ impl Scheduler {
         for task in &wreck.tasks {
             self.tasks.remove(task);
         }
-        self.queue.engine_down(engine, wreck.extinct);
+        self.queue.engine_down(engine, wreck.extinct, &self.fleet);
         true
     }
 

@@ -29,6 +29,14 @@ pub(super) struct Needs {
     pub(super) alone: bool,
 }
 
+impl Needs {
+    /// How many of the named engines are there and offer the method.
+    fn engines_able(&self, fleet: &Fleet) -> usize {
+        let named = self.engines.iter().flatten();
+        named.filter(|engine| fleet.offers(**engine, self.method)).count()
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Entry {
     arrival: u64,
@@ -44,8 +52,8 @@ struct Class {
     /// The first is alive. Others may be of tasks that were forgotten since.
     entries: VecDeque<Entry>,
     dead_len: usize,
-    /// Engines of its needs that are there.
-    engines_up: usize,
+    /// Engines of its needs that are there and offer the method.
+    engines_able: usize,
 }
 
 impl Class {
@@ -192,8 +200,8 @@ impl Queue {
         let mut heads = Vec::new();
         for class in board.classes() {
             let row = &mut self.classes[class];
-            row.engines_up += 1;
             if fleet.offers(engine, row.needs.method) {
+                row.engines_able += 1;
                 heads.push(self.head(class));
             }
         }
@@ -202,7 +210,7 @@ impl Queue {
     }
 
     /// An engine is gone; it was the last of its kind, or not.
-    pub(super) fn engine_down(&mut self, engine: EngineId, extinct: Option<KindId>) {
+    pub(super) fn engine_down(&mut self, engine: EngineId, extinct: Option<KindId>, fleet: &Fleet) {
         if let Some(kind) = extinct {
             self.boards.remove(&Reader::Kind(kind));
         }
@@ -211,12 +219,13 @@ impl Queue {
         };
         board.close();
         for class in board.classes() {
-            self.classes[class].engines_up -= 1;
+            let row = &mut self.classes[class];
+            row.engines_able = row.needs.engines_able(fleet);
         }
     }
 
-    /// Takes all tasks that named this engine, cannot wait for it to come back and have no other;
-    /// in order of arrival. The caller forgets them at once.
+    /// Takes all tasks that named this engine, cannot wait for it and have no other that may have
+    /// them; in order of arrival. The caller forgets them at once.
     pub(super) fn take_stranded(
         &mut self,
         engine: EngineId,
@@ -228,7 +237,7 @@ impl Queue {
         };
         let is_stranded = |class: &ClassId| {
             let row = &self.classes[*class];
-            row.needs.follows && row.engines_up == 0
+            row.needs.follows && row.engines_able == 0
         };
         let classes: Vec<_> = board.classes().filter(is_stranded).collect();
         let mut stranded = Vec::new();
@@ -264,13 +273,12 @@ impl Queue {
 
     fn make_class(&mut self, needs: Needs, first: Entry, fleet: &mut Fleet) -> ClassId {
         let needs = Arc::new(needs);
-        let up = |engines: &Vec<EngineId>| engines.iter().filter(|id| fleet.has(**id)).count();
         let class = self.classes.insert(Class {
             needs: needs.clone(),
             birth: first.arrival,
             entries: VecDeque::from([first]),
             dead_len: 0,
-            engines_up: needs.engines.as_ref().map_or(0, up),
+            engines_able: needs.engines_able(fleet),
         });
         fleet.methods.hold(needs.method);
         let head = self.head(class);
@@ -335,9 +343,9 @@ impl Queue {
             alive_len += class_alive_len;
             alone_len += if class.needs.alone { class_alive_len } else { 0 };
             let listed = class.needs.engines.as_deref();
-            let up = listed.map_or(0, |listed| listed.iter().filter(|e| fleet.has(**e)).count());
-            assert_eq!(class.engines_up, up);
-            assert!(!class.needs.follows || up > 0, "class {id} waits for engines that are gone");
+            let able = class.needs.engines_able(fleet);
+            assert_eq!(class.engines_able, able);
+            assert!(!class.needs.follows || able > 0, "class {id} waits for nobody");
             // Engines that drain for it are given nothing; others do so when they next end a task.
             for engine in fleet.with_room_for(class.needs.method) {
                 if class.needs.alone && fleet.load(engine) != Some(0) {

@@ -73,7 +73,13 @@ impl Bench {
         Self::with(HubSettings::new(Epoch(5)))
     }
 
+    /// A hub that confirms at the end of each burst, so that tests see at once what it would say.
     pub(crate) fn with(settings: HubSettings) -> Self {
+        Self::as_is(HubSettings { confirm_after: Duration::ZERO, ..settings })
+    }
+
+    /// A hub with exactly these settings.
+    pub(crate) fn as_is(settings: HubSettings) -> Self {
         let mut bench = Self {
             hub: Hub::new(settings),
             now: Time::ZERO,

@@ -2,6 +2,7 @@
 
 mod attempts;
 mod clients;
+mod confirmations;
 mod engines;
 mod harness;
 mod rooms;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use phalanx_core::dag::DagEvent;
-use phalanx_core::hub::{HubEffect, HubEvent};
+use phalanx_core::hub::{HostNews, HubEffect, HubEvent};
 use phalanx_core::scheduler::SchedulerEvent;
 use phalanx_protocol::ids::{EngineId, SessionId, TaskId};
 use phalanx_protocol::limits::{PANICS_PER_TASK_MAX, ROOM_RESTART_WINDOW, ROOM_RESTARTS_MAX};
@@ -52,6 +52,27 @@ fn a_lost_scheduler_is_filled_again_from_the_ledger() {
     assert_eq!((capacity.engine, &capacity.assigned[..]), (engine, &tasks[..1]));
     assert_eq!(placed(&effects[2..]), [tasks[1]]);
     assert_eq!(effects.len(), 3);
+}
+
+#[test]
+fn a_lost_scheduler_is_told_anew_which_tasks_run_alone() {
+    let (mut bench, dead, tasks) = three();
+    let (_, other) = bench.engine(2, 4);
+    let session = bench.session(Role::Host);
+    let (name, cause) = ("here/1".into(), "killed".into());
+    let exited = HostNews::EngineExited { name, pid: 1, cause };
+    bench.event(HubEvent::FromHost(session, exited));
+    bench.assign(tasks[0], other);
+    let effects = bench.event(down(&bench, RoomName::Scheduler, None));
+    let ups: Vec<_> = effects
+        .iter()
+        .filter_map(|effect| match effect {
+            HubEffect::ToScheduler(_, SchedulerEvent::EngineUp(capacity)) => Some(capacity),
+            _ => None,
+        })
+        .collect();
+    let [capacity] = ups[..] else { panic!("{dead} is lost: {effects:?}") };
+    assert_eq!((&capacity.assigned[..], &capacity.alone[..]), (&tasks[..1], &tasks[..1]));
 }
 
 #[test]

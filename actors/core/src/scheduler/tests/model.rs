@@ -22,8 +22,8 @@ struct ModelEngine {
     last_assigned: u64,
     /// Run times of the tasks that ended on it, in order.
     runs: Vec<(Need, u64)>,
-    /// The task beside which it may have no other.
-    alone: Option<TaskId>,
+    /// The tasks beside which it may have no other.
+    alone: Vec<TaskId>,
     /// Given nothing before it has nothing, since it came to a task that must run alone.
     draining: bool,
 }
@@ -43,7 +43,7 @@ impl ModelEngine {
                 costs.sum::<u64>() < self.slots * ahead_nanos()
             }
         };
-        below && self.alone.is_none() && !self.draining && load < BALANCED_WINDOW_MAX as u64
+        below && self.alone.is_empty() && !self.draining && load < BALANCED_WINDOW_MAX as u64
     }
 
     /// What a task counts as: learned anew from all that ran before.
@@ -136,12 +136,13 @@ impl Model {
                 slots: engine.slots as u32,
                 methods: engine.methods.clone(),
                 assigned: self.tasks_on(engine.id),
+                alone: engine.alone.clone(),
             })
         });
         up.chain(self.queue.iter().cloned().map(SchedulerEvent::Place)).collect()
     }
 
-    fn alone_queued(&self) -> Vec<TaskId> {
+    pub(super) fn alone_queued(&self) -> Vec<TaskId> {
         self.queue.iter().filter(|task| task.alone).map(|task| task.task).collect()
     }
 
@@ -157,7 +158,7 @@ impl Model {
             for other in &mut self.engines {
                 if let Some(at) = other.tasks.iter().position(|(task, _)| *task == id) {
                     need = other.tasks.remove(at).1;
-                    other.alone = other.alone.filter(|alone| *alone != id);
+                    other.alone.retain(|alone| *alone != id);
                     relieved.push(other.id);
                 }
             }
@@ -172,7 +173,7 @@ impl Model {
             tasks: Vec::new(),
             last_assigned: 0,
             runs: Vec::new(),
-            alone: None,
+            alone: capacity.alone,
             draining: false,
         };
         for (_, need) in &mut tasks {
@@ -180,6 +181,7 @@ impl Model {
         }
         engine.tasks = tasks;
         self.engines.push(engine);
+        self.drop_stranded(effects);
         for id in [capacity.engine].into_iter().chain(relieved) {
             self.fill(id, effects);
         }
@@ -217,7 +219,7 @@ impl Model {
         for engine in &mut self.engines {
             if let Some(at) = engine.tasks.iter().position(|(task, _)| *task == id) {
                 freed = Some(engine.id);
-                engine.alone = engine.alone.filter(|alone| *alone != id);
+                engine.alone.retain(|alone| *alone != id);
                 if let ((_, Some(need)), Some(ran)) = (engine.tasks.remove(at), ran) {
                     engine.runs.push((need, ran.as_nanos() as u64));
                 }
@@ -254,7 +256,7 @@ impl Model {
         assert!(engine.has_room(hwm), "over the window");
         assert!(!task.alone || engine.tasks.is_empty(), "not alone");
         engine.last_assigned = assignments;
-        engine.alone = task.alone.then_some(task.task);
+        engine.alone.extend(task.alone.then_some(task.task));
         engine.tasks.push((task.task, Some(task.method)));
         effects.push(SchedulerEffect { task: task.task, verdict: SchedulerVerdict::Assign(id) });
     }
@@ -262,11 +264,8 @@ impl Model {
     fn drop_stranded(&mut self, effects: &mut Vec<SchedulerEffect>) {
         let engines = &self.engines;
         self.queue.retain(|task| {
-            let gone = task
-                .engines
-                .as_ref()
-                .is_some_and(|allowed| !engines.iter().any(|engine| allowed.contains(&engine.id)));
-            let stranded = task.follows && gone;
+            let nobody = !engines.iter().any(|engine| may_have(engine, task));
+            let stranded = task.follows && task.engines.is_some() && nobody;
             if stranded {
                 let verdict = SchedulerVerdict::Unplaceable;
                 effects.push(SchedulerEffect { task: task.task, verdict });

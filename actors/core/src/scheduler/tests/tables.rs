@@ -364,3 +364,32 @@ fn a_kind_of_engine_that_is_new_finds_what_must_run_alone() {
          free 1      => 2:e1",
     );
 }
+
+#[test]
+fn a_new_room_keeps_an_engine_closed_that_runs_a_task_alone() {
+    check(
+        &mut fixed(2),
+        "up e1 2 has 1 2!
+         place 3 -
+         free 1
+         place 4 -
+         free 2      => 3:e1 4:e1",
+    );
+}
+
+#[test]
+fn a_task_that_follows_to_an_engine_without_its_method_is_not_kept_waiting() {
+    check(
+        &mut room(),
+        "up e1 1 a
+         up e2 1 b
+         place 1 a          => 1:e1
+         place 2 b with e1  => 2:!
+         place 3 c with e1  => 3:!
+         place 4 a with e1 e2
+         place 5 a on e2
+         up e1 1 c          => 4:!
+         down e1
+         up e2 1 a          => 5:e2",
+    );
+}

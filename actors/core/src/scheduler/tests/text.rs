@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! up e1 2 a b has 7 8   engine 1 with 2 slots offers a and b and has tasks 7 and 8
+//! up e1 2 has 7 8!      ... and may have no other beside 8
 //! down e1
 //! place 5 a             task 5 needs method a; `-` = none
 //! place 5 a on e1 e2    ... and one of these engines
@@ -51,7 +52,12 @@ fn event(line: &str) -> SchedulerEvent {
                 engine: engine(id),
                 slots: number(slots),
                 methods: methods.iter().map(|name| method(name)).collect(),
-                assigned: has.iter().map(|seq| task(number(seq))).collect(),
+                assigned: has.iter().map(|seq| task(number(seq.trim_end_matches('!')))).collect(),
+                alone: has
+                    .iter()
+                    .filter_map(|seq| seq.strip_suffix('!'))
+                    .map(|seq| task(number(seq)))
+                    .collect(),
             })
         }
         ["down", id] => SchedulerEvent::EngineDown(engine(id)),

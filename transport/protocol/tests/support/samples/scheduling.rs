@@ -48,6 +48,7 @@ impl Samples for HubToScheduling {
             slots: 2,
             methods: vec![method("table.sum")],
             assigned: vec![task(40), task(41)],
+            alone: vec![task(41)],
         };
         let ready = ReadyTask {
             task: task(42),

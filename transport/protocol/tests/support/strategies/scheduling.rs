@@ -39,8 +39,14 @@ fn waiting() -> impl Strategy<Value = WaitingTask> {
 }
 
 fn capacity() -> impl Strategy<Value = EngineCapacity> {
-    (engine_id(), number32(), some(method()), some(task_id())).prop_map(
-        |(engine, slots, methods, assigned)| EngineCapacity { engine, slots, methods, assigned },
+    (engine_id(), number32(), some(method()), some(task_id()), some(task_id())).prop_map(
+        |(engine, slots, methods, assigned, alone)| EngineCapacity {
+            engine,
+            slots,
+            methods,
+            assigned,
+            alone,
+        },
     )
 }
 

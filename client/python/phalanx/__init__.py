@@ -1,0 +1,123 @@
+"""Phalanx: interactive and batch parallel computing, with engines that keep their state.
+
+A cluster is a hub and engines; a client sends work to them by views.
+
+>>> import phalanx as px                                                 # doctest: +SKIP
+>>> with px.Cluster(n=4) as rc:                                          # doctest: +SKIP
+...     rc[:].apply_sync(lambda x: x + 1, 41)
+...     rc.load_balanced_view().map_sync(abs, [-1, -2, -3])
+[42, 42, 42, 42]
+[1, 2, 3]
+
+Where what is: `client` (Client), `cluster` (Cluster), `view`, `direct_view`, `load_balanced_view`,
+`asyncresult`, `mapresult`, `error`, `dependency`, `reference`, `remotefunction`, `serialize` and
+`functions` (how values travel), `partition`, `magics`, `engine` (what an engine process runs). The
+compiled module `_phalanx` is private.
+"""
+
+from __future__ import annotations
+
+import os as _os
+from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION
+
+from phalanx import _phalanx, error
+from phalanx._phalanx import __version__
+from phalanx.asyncresult import AsyncResult
+from phalanx.client import Client
+from phalanx.cluster import Cluster
+from phalanx.dependency import Dependency, depend, dependent, require
+from phalanx.direct_view import DirectView
+from phalanx.error import (
+    AbortedTask,
+    AlreadyDisplayedError,
+    ClosedError,
+    ClusterError,
+    CompositeError,
+    ConnectError,
+    DependencyTimeout,
+    Disconnected,
+    EngineError,
+    HubForgot,
+    ImpossibleDependency,
+    InvalidDependency,
+    IPythonError,
+    KernelError,
+    NoEnginesRegistered,
+    PhalanxError,
+    PoisonTask,
+    RefusedError,
+    RemoteError,
+    ResultError,
+    TaskAborted,
+    TaskRejectError,
+    TaskTimeout,
+    TimeoutError,
+    UnmetDependency,
+    UnmetDependencyError,
+)
+from phalanx.executereply import ExecuteReply
+from phalanx.functions import interactive
+from phalanx.load_balanced_view import LoadBalancedView
+from phalanx.mapresult import AsyncMapResult
+from phalanx.reference import Reference
+from phalanx.remotefunction import ParallelFunction, RemoteFunction, parallel, remote
+from phalanx.serialize import PrePickled
+from phalanx.view import View
+
+__all__ = [
+    "ALL_COMPLETED",
+    "FIRST_COMPLETED",
+    "FIRST_EXCEPTION",
+    "AbortedTask",
+    "AlreadyDisplayedError",
+    "AsyncMapResult",
+    "AsyncResult",
+    "Client",
+    "ClosedError",
+    "Cluster",
+    "ClusterError",
+    "CompositeError",
+    "ConnectError",
+    "Dependency",
+    "DependencyTimeout",
+    "DirectView",
+    "Disconnected",
+    "EngineError",
+    "ExecuteReply",
+    "HubForgot",
+    "IPythonError",
+    "ImpossibleDependency",
+    "InvalidDependency",
+    "KernelError",
+    "LoadBalancedView",
+    "NoEnginesRegistered",
+    "ParallelFunction",
+    "PhalanxError",
+    "PoisonTask",
+    "PrePickled",
+    "Reference",
+    "RefusedError",
+    "RemoteError",
+    "RemoteFunction",
+    "ResultError",
+    "TaskAborted",
+    "TaskRejectError",
+    "TaskTimeout",
+    "TimeoutError",
+    "UnmetDependency",
+    "UnmetDependencyError",
+    "View",
+    "__version__",
+    "depend",
+    "dependent",
+    "error",
+    "interactive",
+    "parallel",
+    "remote",
+    "require",
+    "version_info",
+]
+
+version_info = tuple(int(part) if part.isdecimal() else part for part in __version__.split("."))
+
+_os.register_at_fork(after_in_child=_phalanx.forked)

@@ -1,0 +1,501 @@
+"""`Client`: the connection to a cluster, from which views are made.
+
+Who may use it: users. It submits nothing itself; views do. Receiving goes on in a thread of the native
+module that never runs Python.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from concurrent.futures import wait as wait_for_futures
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakValueDictionary
+
+from phalanx import _phalanx
+from phalanx.asyncresult import AsyncResult
+from phalanx.batches import Batch, Picked
+from phalanx.dependency import msg_id, parse_msg_id
+from phalanx.direct_view import DirectView
+from phalanx.error import ClusterError, NoEnginesRegistered
+from phalanx.futures import seconds
+from phalanx.history import History
+from phalanx.load_balanced_view import LoadBalancedView
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from phalanx._phalanx import NativeClient
+    from phalanx.cluster import Cluster
+    from phalanx.view import View
+
+__all__ = ["Client"]
+
+V = TypeVar("V", DirectView, LoadBalancedView)
+
+OPEN_LOOK_MIN = 64
+"""Submits after which tasks that nobody waits for are first looked through for ended ones."""
+
+FILE_POLL_S = 0.05
+"""Between two looks for a connection file that is not there yet."""
+
+
+class Client:
+    """A connection to a cluster.
+
+    `connection_info` is the path of a client's connection file, or a dict with its contents. Without
+    it, the newest running cluster is taken, or that of `cluster_id`; `profile` names a directory of
+    clusters. Waits up to `timeout` seconds for the file and for the hub. With `writable_results` the
+    arrays in results are copies that can be written to; otherwise they are read-only.
+
+    Raises `OSError` if there is no connection file, `ConnectError` or `TimeoutError` if there is no hub.
+
+    >>> import phalanx as px                                             # doctest: +SKIP
+    >>> rc = px.Client()                                                 # doctest: +SKIP
+    >>> rc.ids                                                           # doctest: +SKIP
+    [0, 1, 2, 3]
+    """
+
+    def __init__(
+        self,
+        connection_info: str | os.PathLike[str] | Mapping[str, Any] | None = None,
+        *,
+        url_file: str | os.PathLike[str] | None = None,
+        profile: str | None = None,
+        cluster_id: str | None = None,
+        timeout: float = 10,
+        cluster: Cluster | None = None,
+        block: bool = False,
+        writable_results: bool = False,
+        name: str | None = None,
+    ) -> None:
+        self.block = block
+        self.cluster = cluster
+        self.profile = profile
+        self.writable_results = writable_results
+        self._history = History()
+        self._open: dict[tuple[int, int], Batch] = {}
+        self._look_at = OPEN_LOOK_MIN
+        self._views: WeakValueDictionary[Any, View] = WeakValueDictionary()
+        name = name or f"python-{os.getpid()}"
+        info = connection_info if connection_info is not None else url_file
+        self.native = _connect(info, cluster_id, profile, name, timeout)
+
+    # ------------------------------------------------------------------ engines and views
+
+    @property
+    def ids(self) -> list[int]:
+        """The ids of the engines that run Python, in order. Costs no request: the hub tells of changes.
+
+        >>> rc.ids                                                       # doctest: +SKIP
+        [0, 1, 2, 3]
+        """
+        return self.native.engine_ids("python")
+
+    @property
+    def engines(self) -> list[dict[str, Any]]:
+        """All engines: `id`, `name`, `kind`, `host`, `pid`, `slots`, `methods`, `labels`, `state`.
+
+        >>> [engine["kind"] for engine in rc.engines]                    # doctest: +SKIP
+        ['python', 'python', 'rust']
+        """
+        return self.native.engines()
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __iter__(self) -> Iterator[DirectView]:
+        """A view of each engine, in order."""
+        return (self.direct_view(engine) for engine in self.ids)
+
+    def __getitem__(self, key: Any) -> DirectView:
+        """A direct view: `rc[0]`, `rc[-1]`, `rc[::2]`, `rc[0, 2]`, `rc[[0, 2]]`.
+
+        Negative numbers and slices count in `ids` as they are now.
+        """
+        if not isinstance(key, (int, slice, tuple, list)) or isinstance(key, bool):
+            raise TypeError(
+                f"a client is indexed by int, slice, tuple or list, not {type(key).__name__}"
+            )
+        return self.direct_view(key)
+
+    def direct_view(self, targets: Any = "all", **flags: Any) -> DirectView:
+        """A view of these engines, one by one. `"all"` means those that are there at each call.
+
+        The same request gives the same object, as long as its flags are as they were made.
+
+        >>> rc.direct_view([0, 1])                                       # doctest: +SKIP
+        <DirectView [0, 1]>
+        """
+        targets = self._targets(targets)
+        if isinstance(targets, list) and not targets:
+            raise NoEnginesRegistered(
+                "there are no engines for a view: wait_for_engines waits for some"
+            )
+        return self._view(DirectView, targets, flags)
+
+    def load_balanced_view(self, targets: Any = None, **flags: Any) -> LoadBalancedView:
+        """A view over all engines, or some, on which each call is one task.
+
+        >>> rc.load_balanced_view([0, 1])                                # doctest: +SKIP
+        <LoadBalancedView [0, 1]>
+        """
+        if targets is not None:
+            targets = self._targets(targets)
+            targets = [targets] if isinstance(targets, int) else targets
+            targets = None if targets == "all" else targets
+        return self._view(LoadBalancedView, targets, flags)
+
+    def view(self, targets: Any = None, balanced: bool | None = None) -> View:
+        """An older way to say `direct_view` or `load_balanced_view`.
+
+        >>> rc.view([0, 1], balanced=True)                               # doctest: +SKIP
+        <LoadBalancedView [0, 1]>
+        """
+        if balanced or (balanced is None and targets is None):
+            return self.load_balanced_view(targets)
+        return self.direct_view("all" if targets is None else targets)
+
+    def _targets(self, targets: Any) -> Any:
+        """Targets with slices and negative numbers resolved: an id, a list of ids, or `"all"`."""
+        if targets is None or targets == "all":
+            return "all"
+        ids = self.ids
+        if isinstance(targets, slice):
+            return ids[targets]
+        if isinstance(targets, int):
+            return _one_id(targets, ids)
+        if isinstance(targets, str):
+            raise TypeError(f"targets are 'all', an id or ids, not {targets!r}")
+        return [_one_id(target, ids) for target in targets]
+
+    def _view(self, kind: type[V], targets: Any, flags: dict[str, Any]) -> V:
+        fresh = kind(self, targets)
+        fresh.set_flags(**flags)
+        key = (kind, fresh.flags())
+        known = self._views.get(key)
+        if isinstance(known, kind) and known.flags() == key[1]:
+            return known
+        self._views[key] = fresh
+        return fresh
+
+    def wait_for_engines(
+        self,
+        n: int | None = None,
+        *,
+        timeout: float | None = -1,
+        block: bool = True,
+        interactive: bool | None = None,
+        widget: Any = None,
+    ) -> Any:
+        """Waits until `n` Python engines are there (default: as many as the cluster has).
+
+        `TimeoutError` if they do not come in time. With `block=False` it returns a Future.
+
+        >>> rc.wait_for_engines(4, timeout=60)                           # doctest: +SKIP
+        """
+        if n is None:
+            n = self.cluster.n if self.cluster is not None and self.cluster.n else 1
+        if not block:
+            future: Future[None] = Future()
+            _in_thread(future, lambda: self.wait_for_engines(n, timeout=timeout))
+            return future
+        if not self.native.wait_for_engines(n, "python", seconds(timeout)):
+            raise TimeoutError(f"{len(self)} of {n} engines are there after {timeout} s")
+        return None
+
+    # ------------------------------------------------------------------ tasks
+
+    @property
+    def history(self) -> list[str]:
+        """The msg_ids of everything this client has submitted, in order.
+
+        >>> rc.history[-1]                                               # doctest: +SKIP
+        'c7/42'
+        """
+        return list(self._history)
+
+    @property
+    def outstanding(self) -> set[str]:
+        """The msg_ids of the tasks that have not ended.
+
+        >>> rc.outstanding                                               # doctest: +SKIP
+        set()
+        """
+        self._look()
+        return {
+            msg_id(batch.id(index))
+            for batch in list(self._open.values())
+            for index in range(len(batch))
+            if not batch.ready(index)
+        }
+
+    def wait(self, jobs: Any = None, timeout: float | None = -1) -> bool:
+        """Waits for jobs, by default for all that are outstanding. Whether they ended in time.
+
+        Jobs are AsyncResults, msg_ids, places in the history, other Futures, or collections of these.
+
+        >>> rc.wait([first, second], timeout=10)                         # doctest: +SKIP
+        True
+        """
+        return self.wait_for_jobs(jobs, timeout, self._history)
+
+    def wait_for_jobs(self, jobs: Any, timeout: float | None, history: History) -> bool:
+        """As `wait`; numbers are places in `history`."""
+        left = seconds(timeout)
+        end = None if left is None else time.monotonic() + left
+        if jobs is None:
+            jobs = list(self._open.values())
+        for job in self._jobs(jobs, history):
+            left = None if end is None else max(0.0, end - time.monotonic())
+            if isinstance(job, AsyncResult):
+                is_done = bool(job.wait(left))
+            elif isinstance(job, Future):
+                is_done = not wait_for_futures([job], left).not_done
+            else:
+                is_done = job.wait(left)
+            if not is_done:
+                return False
+        return True
+
+    def abort(self, jobs: Any = None, targets: Any = None, block: bool | None = None) -> None:
+        """Aborts jobs, by default all that are outstanding: those that wait never start.
+
+        Running ones are interrupted. Their results raise `TaskAborted`.
+
+        >>> rc.abort(ar)                                                 # doctest: +SKIP
+        """
+        self.abort_jobs(jobs, self._history)
+
+    def abort_jobs(self, jobs: Any, history: History) -> None:
+        """As `abort`; numbers are places in `history`."""
+        if jobs is None:
+            jobs = list(self._open.values())
+        tasks: list[tuple[int, int]] = []
+        for job in self._jobs(jobs, history):
+            if isinstance(job, AsyncResult):
+                tasks += job.task_ids()
+            elif isinstance(job, Future):
+                raise TypeError(f"{job!r} is no job of this client")
+            else:
+                tasks += [job.id(i) for i in range(len(job)) if not job.ready(i)]
+        self.abort_tasks(tasks)
+
+    def abort_tasks(self, tasks: Sequence[tuple[int, int]]) -> None:
+        """Wants tasks to end, by their names as the native module has them."""
+        if tasks:
+            self.native.abort(tasks)
+
+    def _jobs(self, jobs: Any, history: History) -> Iterator[Any]:
+        """AsyncResults, Futures and batches, of whatever names jobs."""
+        if isinstance(jobs, (list, tuple, set, frozenset)):
+            for job in jobs:
+                yield from self._jobs(job, history)
+        elif isinstance(jobs, (Future, Picked)) or hasattr(jobs, "nth_done"):
+            yield jobs
+        elif isinstance(jobs, int) and not isinstance(jobs, bool):
+            yield from self._named(history[jobs])
+        elif isinstance(jobs, str):
+            yield from self._named(jobs)
+        else:
+            raise TypeError(
+                f"a job is an AsyncResult, a msg_id or a place in the history, not {jobs!r}"
+            )
+
+    def _named(self, name: str) -> Iterator[Batch]:
+        """The task of this name, if it has not ended yet."""
+        task = parse_msg_id(name)
+        if task not in self._history:
+            raise KeyError(f"{name} is no task of this client")
+        for batch in list(self._open.values()):
+            first = batch.id(0)
+            if first[1] <= task[1] < first[1] + len(batch):
+                yield Picked([(batch, task[1] - first[1])], self.abort_tasks)
+
+    def note(self, batch: Batch, history: History) -> None:
+        """Remembers a submit; views call it for each."""
+        first = batch.id(0)
+        count = len(batch)
+        self._history.add(first, count)
+        history.add(first, count)
+        self._open[first] = batch
+        if len(self._open) >= self._look_at:
+            self._look()
+
+    def forget_open(self, batch: Batch) -> None:
+        """Somebody has seen that all of it has ended."""
+        if len(batch):
+            self._open.pop(batch.id(0), None)
+
+    def _look(self) -> None:
+        """Drops what has ended. Rarely enough that it costs little for each submit."""
+        for first, batch in list(self._open.items()):
+            if batch.ready():
+                self._open.pop(first, None)
+        self._look_at = max(OPEN_LOOK_MIN, 2 * len(self._open))
+
+    def spin(self) -> None:
+        """Does nothing: results come in by themselves."""
+
+    def spin_thread(self, interval: float = 1) -> None:
+        """Does nothing: results come in by themselves."""
+
+    def stop_spin_thread(self) -> None:
+        """Does nothing: results come in by themselves."""
+
+    # ------------------------------------------------------------------ the cluster
+
+    def call(self, method: str, value: Any = None, *, block: bool | None = None) -> Any:
+        """Calls a typed handler of a Rust engine by its name, on whichever engine offers it.
+
+        >>> rc.call("text.length", "hello", block=True)                  # doctest: +SKIP
+        5
+        """
+        return self.load_balanced_view().call(
+            method, value, block=self.block if block is None else block
+        )
+
+    def clear(self, targets: Any = None, block: bool | None = None) -> Any:
+        """Empties the namespaces of engines, by default of all.
+
+        >>> rc.clear(block=True)                                         # doctest: +SKIP
+        """
+        view = self.direct_view("all" if targets is None else targets)
+        return view.clear(block=self.block if block is None else block)
+
+    def status(self) -> dict[str, Any]:
+        """The cluster as the hub sees it."""
+        return self.native.status()
+
+    def ping(self) -> float:
+        """Seconds until the hub's answer."""
+        return self.native.ping()
+
+    def shutdown(
+        self,
+        targets: Any = "all",
+        restart: bool = False,
+        hub: bool = False,
+        block: bool | None = None,
+    ) -> None:
+        """Ends engines, by default all; with `hub` the whole cluster, and then this client is closed.
+
+        >>> rc.shutdown(hub=True)                                        # doctest: +SKIP
+        """
+        if restart:
+            raise NotImplementedError(
+                "engines are restarted by their cluster: Cluster.restart_engines"
+            )
+        if hub:
+            self.native.shutdown(None)
+            self.close()
+            return
+        resolved = self._targets(targets)
+        ids = (
+            self.ids if resolved == "all" else [resolved] if isinstance(resolved, int) else resolved
+        )
+        if ids:
+            self.native.shutdown(ids)
+
+    def close(self, linger: float | None = None) -> None:
+        """Leaves the cluster once the hub has recorded everything submitted. Open tasks go on.
+
+        >>> rc.close()                                                   # doctest: +SKIP
+        """
+        if not self.native.closed:
+            self.native.close(5.0 if linger is None else linger)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the client was closed, or gave up on its hub."""
+        return self.native.closed
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = "closed" if self.native.closed else f"{len(self)} engines"
+        return f"<Client c{self.native.id}: {state}>"
+
+
+def _one_id(target: Any, ids: list[int]) -> int:
+    """An id that is there; a negative number counts from the end."""
+    if isinstance(target, bool) or not hasattr(target, "__index__"):
+        raise TypeError(f"an engine id is an int, not {target!r}")
+    number = int(target)
+    if number < 0:
+        if -number > len(ids):
+            raise IndexError(f"there are {len(ids)} engines: {ids}, none at {number}")
+        return ids[number]
+    if number not in ids:
+        raise IndexError(f"there is no engine {number}: there are {ids}")
+    return number
+
+
+def _connect(
+    info: Any, cluster_id: str | None, profile: str | None, name: str, timeout: float
+) -> NativeClient:
+    """Finds the connection file, waiting for it to appear, and connects."""
+    end = time.monotonic() + timeout
+    if isinstance(info, Mapping):
+        return _connect_with(info, name, timeout)
+    while True:
+        try:
+            if info is None:
+                path = _phalanx.find_cluster(cluster_id, profile)
+            else:
+                path = os.fspath(info)
+                if "://" in path:
+                    raise ValueError(f"a client needs a connection file, not an address: {path}")
+                if not Path(path).exists():
+                    raise FileNotFoundError(f"there is no connection file {path}")
+            return _phalanx.connect(path, name, max(0.1, end - time.monotonic()))
+        except (ClusterError, FileNotFoundError) as missing:
+            if time.monotonic() >= end:
+                if isinstance(missing, FileNotFoundError):
+                    raise
+                raise FileNotFoundError(f"{missing} (waited {timeout} s)") from missing
+        time.sleep(FILE_POLL_S)
+
+
+def _connect_with(info: Mapping[str, Any], name: str, timeout: float) -> NativeClient:
+    """Connects with the contents of a connection file, kept on disk no longer than it takes."""
+    private = tempfile.mkdtemp(prefix="phalanx-")
+    try:
+        path = Path(private) / "client.json"
+        path.touch(mode=0o600)
+        path.write_text(json.dumps(dict(info)), encoding="utf-8")
+        return _phalanx.connect(str(path), name, timeout)
+    finally:
+        shutil.rmtree(private, ignore_errors=True)
+
+
+def _in_thread(future: Future[None], wait: Any) -> None:
+    """Waits in a thread of its own, and tells the Future."""
+
+    def run() -> None:
+        try:
+            future.set_result(wait())
+        except BaseException as failure:  # handed to whoever waits for the Future
+            future.set_exception(failure)
+
+    threading.Thread(target=run, name="phalanx-wait", daemon=True).start()

@@ -1,0 +1,80 @@
+"""The engine process: `python -m phalanx.engine`.
+
+A cluster's host starts it and tells by the environment where the hub is; by hand, `--connection` names
+an engine's connection file. It returns when the engine has ended, and says on standard error why.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+
+from phalanx import _phalanx, reference
+from phalanx.engine.interrupts import Interrupts
+from phalanx.engine.namespace import Namespace
+from phalanx.engine.operations import METHODS, Operations
+from phalanx.engine.streams import TaskStream
+
+__all__ = ["main"]
+
+PATH_ENV = "PHALANX_PYTHON_PATH"
+"""Where to look for modules, besides where this interpreter does; a JSON list."""
+
+INTERRUPTED = 130
+"""The exit status after Ctrl-C, as shells have it."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the engine; the exit status."""
+    options = parser().parse_args(arguments)
+    extend_import_path()
+    if options.connection is None:
+        engine = _phalanx.NativeEngine.from_environment(options.label)
+    else:
+        engine = _phalanx.NativeEngine.start(
+            options.connection, options.name, options.label, METHODS
+        )
+    reference.enter_engine()
+    namespace = Namespace.install()
+    interrupts = Interrupts(engine.aborted)
+    interrupts.install(_phalanx.ABORT_SIGNAL)
+    stdout = TaskStream(lambda text: engine.write(1, text), sys.stdout)
+    stderr = TaskStream(lambda text: engine.write(2, text), sys.stderr)
+    log = sys.stderr
+    operations = Operations(namespace, interrupts, (stdout, stderr), lambda: engine.engine_id)
+    sys.stdout, sys.stderr = stdout, stderr
+    try:
+        reason = engine.run(operations)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    finally:
+        sys.stdout, sys.stderr = sys.__stdout__, log
+    print(f"phalanx engine ended: {reason}", file=log)
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m phalanx.engine", description="Runs an engine.")
+    parser.add_argument("--connection", metavar="FILE", help="an engine's connection file")
+    parser.add_argument("--name", help="the engine's name: one that comes back keeps its id")
+    parser.add_argument("--label", action="append", default=[], help="may be given several times")
+    return parser
+
+
+def extend_import_path() -> None:
+    """Adds where the program that started the cluster finds modules; drops what `-m` has put first.
+
+    The directory in which the engine happens to run is not searched unless that program does too.
+    """
+    if not sys.flags.safe_path and sys.path and sys.path[0] in ("", os.getcwd()):
+        del sys.path[0]
+    for entry in json.loads(os.environ.get(PATH_ENV, "[]")):
+        if entry not in sys.path:
+            sys.path.append(entry)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,62 @@
+"""How running user code is interrupted: by a signal to the main thread, and only while it runs.
+
+SIGINT, from whoever, raises `KeyboardInterrupt` in it. `ABORT_SIGNAL` comes from the native module when
+the running task is not wanted any more; the handler asks whether that is still so, because the signal
+may arrive when the next task runs already. Who may use it: `operations`.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from types import FrameType
+
+__all__ = ["AbortRequested", "Interrupts"]
+
+
+class AbortRequested(KeyboardInterrupt):
+    """The running task is not wanted any more."""
+
+
+class Interrupts:
+    """Whether user code runs now, so that it may be interrupted. At most once for each task.
+
+    >>> interrupts = Interrupts(lambda: True)
+    >>> interrupts.on_abort(0, None)
+    >>> interrupts.arm()
+    >>> interrupts.on_abort(0, None)
+    Traceback (most recent call last):
+    ...
+    phalanx.engine.interrupts.AbortRequested
+    """
+
+    __slots__ = ("_armed", "_is_unwanted")
+
+    def __init__(self, is_unwanted: Callable[[], bool]) -> None:
+        self._is_unwanted = is_unwanted
+        self._armed = False
+
+    def install(self, abort_signal: int) -> None:
+        """Takes over both signals; from the main thread."""
+        signal.signal(signal.SIGINT, self.on_interrupt)
+        signal.signal(abort_signal, self.on_abort)
+
+    def arm(self) -> None:
+        """User code runs from here on."""
+        self._armed = True
+
+    def disarm(self) -> None:
+        """User code has ended."""
+        self._armed = False
+
+    def on_interrupt(self, signum: int, frame: FrameType | None) -> None:
+        """Somebody wants what runs to stop."""
+        if self._armed:
+            self._armed = False
+            raise KeyboardInterrupt
+
+    def on_abort(self, signum: int, frame: FrameType | None) -> None:
+        """The native module thinks that what runs is unwanted."""
+        if self._armed and self._is_unwanted():
+            self._armed = False
+            raise AbortRequested

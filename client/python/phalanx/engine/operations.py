@@ -1,0 +1,144 @@
+"""What an engine does when it is asked: one method for each kind of task.
+
+Who may use it: the engine's process calls `Operations` for each task. It sends nothing: what it returns
+is the answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from phalanx import functions
+from phalanx.engine.execution import Execution
+from phalanx.engine.interrupts import AbortRequested, Interrupts
+from phalanx.engine.namespace import Namespace
+from phalanx.engine.rendering import render, text_of
+from phalanx.engine.streams import TaskStream
+from phalanx.error import RemoteError
+from phalanx.serialize import FunctionCache, pack_value, unpack_value
+
+__all__ = ["METHODS", "Operations"]
+
+METHODS = ("python.apply", "python.execute", "python.push", "python.pull", "python.clear")
+"""What an engine that runs Python offers."""
+
+
+class Task(Protocol):
+    """What is needed of the native module's task."""
+
+    @property
+    def method(self) -> str: ...
+    @property
+    def function(self) -> tuple[bytes, Any] | None: ...
+    @property
+    def parts(self) -> Any: ...
+
+
+class Operations:
+    """The operations over one namespace. Calling it with a task gives the task's answer."""
+
+    def __init__(
+        self,
+        namespace: Namespace,
+        interrupts: Interrupts,
+        streams: tuple[TaskStream, ...] = (),
+        engine_id: Callable[[], int | None] = lambda: None,
+    ) -> None:
+        self._namespace = namespace
+        self._interrupts = interrupts
+        self._streams = streams
+        self._engine_id = engine_id
+        self._functions = FunctionCache()
+        self._execution = Execution(namespace)
+        self._operations: dict[str, Callable[[Task], Any]] = {
+            "python.apply": self._apply,
+            "python.execute": self._execute,
+            "python.push": self._push,
+            "python.pull": self._pull,
+            "python.clear": self._clear,
+        }
+
+    def __call__(self, task: Task) -> tuple[Any, ...]:
+        """Runs a task. What it raises is an answer, never an exception of this call."""
+        interrupts = self._interrupts
+        try:
+            interrupts.arm()
+            try:
+                result = self._operations[task.method](task)
+                parts = pack_value(result)
+            finally:
+                interrupts.disarm()
+            for stream in self._streams:
+                stream.flush()
+            return ("done", parts)
+        except AbortRequested:
+            self._flush()
+            return ("aborted",)
+        except BaseException as raised:  # user code may raise anything, SystemExit too
+            self._flush()
+            return ("failed", type(raised).__name__, text_of(raised), render(raised))
+
+    def _flush(self) -> None:
+        self._interrupts.disarm()
+        for stream in self._streams:
+            stream.flush()
+
+    # ------------------------------------------------------------------ the methods
+
+    def _apply(self, task: Task) -> Any:
+        digest, blob = task.function  # type: ignore[misc]
+        f, borrowed = self._functions.load(digest, blob)
+        call = unpack_value(task.parts)
+        from_arguments = functions.take_fallbacks()
+        if from_arguments:
+            borrowed = {**from_arguments, **(borrowed or {})}
+        if not borrowed:
+            return self._call(f, call)
+        lent = self._namespace.lend(borrowed)
+        try:
+            return self._call(f, call)
+        finally:
+            self._namespace.take_back(lent, borrowed)
+
+    def _call(self, f: Any, call: tuple[Any, ...]) -> Any:
+        if len(call) == 1:
+            return f(*call[0])
+        if len(call) == 2:
+            return f(*call[0], **call[1])
+        columns, _, return_exceptions = call
+        if return_exceptions:
+            return [self._call_item(f, items) for items in zip(*columns, strict=False)]
+        if len(columns) == 1:
+            return [f(item) for item in columns[0]]
+        return [f(*items) for items in zip(*columns, strict=False)]
+
+    def _call_item(self, f: Any, items: tuple[Any, ...]) -> Any:
+        try:
+            return f(*items)
+        except Exception as raised:
+            info = {"engine_id": self._engine_id(), "engine_uuid": None, "method": "apply"}
+            return RemoteError(type(raised).__name__, text_of(raised), render(raised), info)
+
+    def _execute(self, task: Task) -> Any:
+        code, silent = unpack_value(task.parts)
+        return self._execution(code, silent)
+
+    def _push(self, task: Task) -> None:
+        values = unpack_value(task.parts)
+        # What pushed functions need stays with them.
+        borrowed = functions.take_fallbacks()
+        if borrowed:
+            self._namespace.lend(borrowed)
+        for name, value in values.items():
+            self._namespace.assign(name, value)
+
+    def _pull(self, task: Task) -> Any:
+        names = unpack_value(task.parts)
+        if isinstance(names, str):
+            return self._namespace.look_up(names)
+        return [self._namespace.look_up(name) for name in names]
+
+    def _clear(self, task: Task) -> None:
+        self._namespace.clear()
+        self._functions.clear()

@@ -1,0 +1,182 @@
+"""`LoadBalancedView`: each call is one task, on whichever engine has room for it.
+
+Who may use it: users, who get one by `rc.load_balanced_view(...)`. Its tasks run at least once: if an
+engine dies, they run again on another one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from phalanx.asyncresult import AsyncResult
+from phalanx.batches import Picked
+from phalanx.dependency import DependencyRef, dependency_ref
+from phalanx.mapresult import AsyncMapResult
+from phalanx.partition import chunks
+from phalanx.remotefunction import ParallelFunction
+from phalanx.serialize import function_ref, pack_call, pack_calls, pack_chunk
+from phalanx.view import View
+
+if TYPE_CHECKING:
+    from phalanx.client import Client
+
+__all__ = ["LoadBalancedView"]
+
+
+class LoadBalancedView(View):
+    """All engines, or some of them, under the hub's scheduler.
+
+    Flags beside those of every view: `after` (tasks that must have ended before), `follow` (tasks on
+    whose engine it must run) and `timeout` (seconds to wait for these, then `DependencyTimeout`; 0 or
+    None for ever). `after` and `follow` take an AsyncResult, a msg_id, a `Dependency`, or a collection.
+
+    >>> import phalanx as px                                             # doctest: +SKIP
+    >>> view = px.Client().load_balanced_view()                          # doctest: +SKIP
+    >>> view.apply_sync(sum, [1, 2, 3])                                  # doctest: +SKIP
+    6
+    """
+
+    flag_names: ClassVar[tuple[str, ...]] = (*View.flag_names, "after", "follow", "timeout")
+
+    def __init__(self, client: Client, targets: Sequence[int] | None = None) -> None:
+        super().__init__(client)
+        self.targets = targets
+        self._after: Any = None
+        self._follow: Any = None
+        self._after_ref: DependencyRef | None = None
+        self._follow_ref: DependencyRef | None = None
+        self._timeout: float | None = None
+
+    @property
+    def after(self) -> Any:
+        """The tasks that must have ended before one of this view starts."""
+        return self._after
+
+    @after.setter
+    def after(self, jobs: Any) -> None:
+        self._after_ref = dependency_ref(jobs)
+        self._after = jobs
+
+    @property
+    def follow(self) -> Any:
+        """The tasks on whose engine one of this view must run."""
+        return self._follow
+
+    @follow.setter
+    def follow(self, jobs: Any) -> None:
+        self._follow_ref = dependency_ref(jobs)
+        self._follow = jobs
+
+    @property
+    def timeout(self) -> float | None:
+        """Seconds to wait for `after` and `follow`; 0 or None for ever."""
+        return self._timeout
+
+    @timeout.setter
+    def timeout(self, seconds: float | None) -> None:
+        if seconds is not None:
+            if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+                raise TypeError(f"timeout is in seconds, a number, not {type(seconds).__name__}")
+            if seconds < 0:
+                raise ValueError(f"timeout is at least 0 seconds, not {seconds}")
+        self._timeout = seconds
+
+    def _where(self) -> dict[str, Any]:
+        """The options of a submit, besides what everything has."""
+        where: dict[str, Any] = {}
+        targets = self.targets
+        if targets is not None and not isinstance(targets, str):
+            where["subset"] = [targets] if isinstance(targets, int) else list(targets)
+        if self._after_ref is not None:
+            where["after"] = self._after_ref
+        if self._follow_ref is not None:
+            where["follow"] = self._follow_ref
+        if self._timeout:
+            where["timeout"] = float(self._timeout)
+        return where
+
+    def _apply(
+        self, f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> AsyncResult:
+        client = self.client
+        batch = client.native.submit(
+            "python.apply", pack_call(args, kwargs), function=function_ref(f), **self._where()
+        )
+        client.note(batch, self._history)
+        return AsyncResult(client, batch, getattr(f, "__name__", "apply"), label=self.label)
+
+    def _call(self, method: str, value: Any) -> AsyncResult:
+        batch = self.client.native.call(method, value, **self._where())
+        self.note(batch)
+        return AsyncResult(self.client, batch, method, label=self.label)
+
+    def map(  # type: ignore[override]
+        self,
+        f: Callable[..., Any],
+        /,
+        *sequences: Iterable[Any],
+        block: bool | None = None,
+        chunksize: int = 1,
+        ordered: bool = True,
+        return_exceptions: bool = False,
+        label: str | None = None,
+    ) -> Any:
+        """Calls `f` for each item: a task for each `chunksize` of them.
+
+        Takes any number of sequences; the shortest says how many calls there are. With
+        `ordered=False` iterating gives items as they come.
+
+        >>> view.map(abs, [-1, -2, -3], chunksize=2, block=True)         # doctest: +SKIP
+        [1, 2, 3]
+        """
+        flags: dict[str, Any] = {} if label is None else {"label": label}
+        block = self.block if block is None else block
+        pf = ParallelFunction(
+            self,
+            f,
+            block=block,
+            chunksize=chunksize,
+            ordered=ordered,
+            return_exceptions=return_exceptions,
+            **flags,
+        )
+        return pf.map(*sequences)
+
+    def submit_parts(
+        self, pf: ParallelFunction, columns: list[Any], *, each: bool
+    ) -> AsyncMapResult:
+        """Submits a task for each chunk of the columns; of one item, a plain call."""
+        size = pf.chunksize or (1 if each else self._even_chunk(len(columns[0])))
+        flat = each and size == 1
+        lengths: list[int] | None = None
+        if flat:
+            packed = pack_calls(zip(*columns, strict=True))
+        else:
+            rows = list(zip(*(chunks(column, size) for column in columns), strict=True))
+            lengths = [len(row[0]) for row in rows]
+            if each:
+                packed = [pack_chunk(row, pf.return_exceptions) for row in rows]
+            else:
+                packed = [pack_call(row, None) for row in rows]
+        if packed:
+            batch: Any = self.client.native.submit_many(
+                "python.apply", packed, function=function_ref(pf.func), **self._where()
+            )
+            self.note(batch)
+        else:
+            batch = Picked([], self.client.abort_tasks)
+        return AsyncMapResult(
+            self.client,
+            batch,
+            pf.__name__,
+            joined=not flat,
+            lengths=lengths,
+            ordered=pf.ordered,
+            label=self.label,
+            return_exceptions=pf.return_exceptions,
+        )
+
+    def _even_chunk(self, items: int) -> int:
+        """How many items a part has if each engine gets one."""
+        return max(1, -(-items // max(1, len(self))))

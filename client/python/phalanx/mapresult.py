@@ -1,0 +1,120 @@
+"""`AsyncMapResult`: what a map, or a call that was cut into parts, will return.
+
+Who may use it: views make it. It submits nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from phalanx import error
+from phalanx.asyncresult import AsyncResult
+from phalanx.batches import Batch
+from phalanx.futures import seconds
+from phalanx.partition import BLOCKS, ROUND_ROBIN, join, join_dealt
+
+if TYPE_CHECKING:
+    from phalanx.client import Client
+
+__all__ = ["AsyncMapResult"]
+
+
+class AsyncMapResult(AsyncResult):
+    """The results of a map in the order of its items, whichever task had which of them.
+
+    Iterating gives items while others still run: in order, or as they come if the map was not
+    `ordered`. `get()` joins the parts: a list, or an array if every part is one.
+
+    >>> import phalanx as px                                             # doctest: +SKIP
+    >>> view = px.Client().load_balanced_view()                          # doctest: +SKIP
+    >>> list(view.map_async(abs, [-1, -2]))                              # doctest: +SKIP
+    [1, 2]
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        batch: Batch,
+        fname: str,
+        *,
+        joined: bool = True,
+        lengths: Sequence[int] | None = None,
+        ordered: bool = True,
+        dist: str = BLOCKS,
+        targets: list[int] | None = None,
+        label: str | None = None,
+        return_exceptions: bool = False,
+    ) -> None:
+        super().__init__(client, batch, fname, single=False, targets=targets, label=label)
+        self.ordered = ordered
+        self._joined = joined
+        self._lengths = lengths
+        self._dist = dist
+        self._return_exceptions = return_exceptions
+
+    def get(
+        self,
+        timeout: float | None = None,
+        return_exceptions: bool | None = None,
+        return_when: str | None = None,
+        *,
+        copy: bool = False,
+    ) -> Any:
+        """As `AsyncResult.get`; with `return_exceptions` errors stand where their items would."""
+        if return_exceptions is None:
+            return_exceptions = self._return_exceptions
+        return super().get(timeout, return_exceptions, return_when, copy=copy)
+
+    def _shape(self, values: list[Any], failures: Mapping[int, Exception]) -> Any:
+        """The items of all parts, joined. A part that failed has its error for each item."""
+        if not self._joined:
+            return list(values)
+        parts = list(values)
+        for index in failures:
+            parts[index] = [values[index]] * (1 if self._lengths is None else self._lengths[index])
+        return join_dealt(parts) if self._dist == ROUND_ROBIN else join(parts)
+
+    def __len__(self) -> int:
+        return len(self._batch) if self._lengths is None else sum(self._lengths)
+
+    @property
+    def progress(self) -> int:
+        """How many items are done."""
+        done = self._batch.done_count()
+        if self._lengths is None:
+            return done
+        indices = (self._batch.nth_done(n) for n in range(done))
+        return sum(self._lengths[index] for index in indices if index is not None)
+
+    def __iter__(self) -> Iterator[Any]:
+        """The items, each as soon as its part is there."""
+        for index in self._in_order() if self.ordered else self._as_they_come():
+            value, failure = self._fetch(index)
+            if failure is not None:
+                if not self._return_exceptions:
+                    raise error.CompositeError(
+                        f"one or more exceptions raised in: {self._fname}",
+                        error.entry_of(failure, self._info_of(index)),
+                    )
+                yield from [failure] * (1 if self._lengths is None else self._lengths[index])
+            elif not self._joined or not _has_items(value):
+                yield value
+            else:
+                yield from value
+
+    def _in_order(self) -> Iterator[int]:
+        for index in range(len(self._batch)):
+            self._batch.wait(None, index)
+            yield index
+
+    def _as_they_come(self) -> Iterator[int]:
+        for n in range(len(self._batch)):
+            self._batch.wait(seconds(None), None, n + 1)
+            index = self._batch.nth_done(n)
+            if index is not None:
+                yield index
+
+
+def _has_items(part: Any) -> bool:
+    return isinstance(part, (list, tuple, range)) or hasattr(part, "shape")

@@ -1,0 +1,164 @@
+"""Functions that run on engines when they are called: `remote` and `parallel`.
+
+Who may use it: everybody. Views use `ParallelFunction` for their map. It submits by its view.
+"""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from phalanx.partition import BLOCKS, as_sequence, check_dist
+
+if TYPE_CHECKING:
+    from phalanx.view import View
+
+__all__ = ["ParallelFunction", "RemoteFunction", "parallel", "remote"]
+
+
+class RemoteFunction:
+    """A function that runs on the engines of a view. Made by `remote`.
+
+    >>> @view.remote(block=True)                                         # doctest: +SKIP
+    ... def getpid():
+    ...     import os
+    ...     return os.getpid()
+    >>> getpid()                                                         # doctest: +SKIP
+    [12345, 12346]
+    """
+
+    def __init__(
+        self, view: View, f: Callable[..., Any], block: bool | None = None, **flags: Any
+    ) -> None:
+        self.view = view
+        self.func = f
+        self.block = block
+        self.flags = flags
+        _look_like(self, f, "RemoteFunction wrapping:")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Calls the function on the view's engines."""
+        block = self.view.block if self.block is None else self.block
+        with self.view.temp_flags(**self.flags):
+            if block:
+                return self.view.apply_sync(self.func, *args, **kwargs)
+            return self.view.apply_async(self.func, *args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<RemoteFunction {self.__name__}>"
+
+    __name__: str
+
+
+class ParallelFunction(RemoteFunction):
+    """A function whose arguments are cut in parts, for several engines. Made by `parallel`.
+
+    | call | tasks | calls of the function | with |
+    |---|---|---|---|
+    | `pf(seq)` | one for each engine | one for each engine | `seq[i:j]` |
+    | `pf.map(seq)` | one for each engine | `len(seq)` | `seq[i]` |
+
+    On a load-balanced view there is a task for each `chunksize` items.
+
+    >>> @view.parallel(block=True)                                       # doctest: +SKIP
+    ... def double(part):
+    ...     return [2 * x for x in part]
+    >>> double([1, 2, 3])                                                # doctest: +SKIP
+    [2, 4, 6]
+    """
+
+    def __init__(
+        self,
+        view: View,
+        f: Callable[..., Any],
+        dist: str = BLOCKS,
+        block: bool | None = None,
+        chunksize: int | None = None,
+        ordered: bool = True,
+        return_exceptions: bool = False,
+        **flags: Any,
+    ) -> None:
+        super().__init__(view, f, block, **flags)
+        self.dist = check_dist(dist)
+        if chunksize is not None:
+            if not hasattr(view, "after"):
+                text = "a direct view makes one part for each engine: chunksize is ignored"
+                warnings.warn(text, stacklevel=3)
+            elif chunksize < 1:
+                raise ValueError(f"chunksize is at least 1, not {chunksize}")
+        self.chunksize = chunksize
+        self.ordered = ordered
+        self.return_exceptions = return_exceptions
+        _look_like(self, f, "ParallelFunction wrapping:")
+
+    def __call__(self, *sequences: Any, **kwargs: Any) -> Any:
+        """Calls the function with parts of the sequences, and joins what it returns."""
+        if kwargs:
+            raise TypeError(
+                f"a parallel function takes no keyword arguments, not {', '.join(kwargs)}"
+            )
+        columns = [as_sequence(sequence) for sequence in sequences]
+        lengths = {len(column) for column in columns}
+        if len(lengths) > 1:
+            raise ValueError(
+                f"the sequences differ in length: {', '.join(str(len(c)) for c in columns)}"
+            )
+        return self._run(columns, each=False)
+
+    def map(self, *sequences: Iterable[Any]) -> Any:
+        """Calls the function for each item of the sequences; the shortest one says how many.
+
+        >>> double.map([[1], [2]])                                       # doctest: +SKIP
+        [[2], [4]]
+        """
+        columns = [as_sequence(sequence) for sequence in sequences]
+        if len({len(column) for column in columns}) > 1:
+            shortest = min(map(len, columns))
+            columns = [column[:shortest] for column in columns]
+        return self._run(columns, each=True)
+
+    def _run(self, columns: list[Any], *, each: bool) -> Any:
+        if not columns:
+            raise TypeError("there must be at least one sequence")
+        with self.view.temp_flags(**self.flags):
+            result = self.view.submit_parts(self, columns, each=each)  # type: ignore[attr-defined]
+        return self.view.settle(result, self.block)
+
+    def __repr__(self) -> str:
+        return f"<ParallelFunction {self.__name__}>"
+
+
+def remote(
+    view: View, block: bool | None = None, **flags: Any
+) -> Callable[[Callable[..., Any]], RemoteFunction]:
+    """Decorates a function so that calling it runs it on the engines of `view`.
+
+    >>> @remote(view, block=True)                                        # doctest: +SKIP
+    ... def one():
+    ...     return 1
+    """
+    return lambda f: RemoteFunction(view, f, block=block, **flags)
+
+
+def parallel(
+    view: View, dist: str = BLOCKS, block: bool | None = None, ordered: bool = True, **flags: Any
+) -> Callable[[Callable[..., Any]], ParallelFunction]:
+    """Decorates a function so that calling it cuts its arguments in parts for the engines of `view`.
+
+    >>> @parallel(view, block=True)                                      # doctest: +SKIP
+    ... def add(a, b):
+    ...     return a + b
+    """
+    return lambda f: ParallelFunction(view, f, dist=dist, block=block, ordered=ordered, **flags)
+
+
+def _look_like(wrapper: Any, f: Callable[..., Any], head: str) -> None:
+    wrapper.__name__ = getattr(f, "__name__", "f")
+    wrapper.__module__ = getattr(f, "__module__", None)
+    wrapper.__doc__ = f"{head}\n{inspect.getdoc(f) or ''}"
+    try:
+        wrapper.__signature__ = inspect.signature(f)
+    except (TypeError, ValueError):  # some functions of the interpreter have none
+        return

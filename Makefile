@@ -4,7 +4,33 @@
 CARGO ?= cargo
 EXAMPLES := hello_apply map dag_diamond pi embedded_service
 
-.PHONY: demo test check format lint arrows docs deny examples simulate bench clean
+.PHONY: python wheel demo test check format lint arrows docs deny examples simulate bench clean
+
+# The Python package, built and installed in an environment of its own (`target/venv`), as the
+# sources stand: a change of a .py file needs no further make. `make python RELEASE=1` optimizes.
+PYTHON ?= python3
+VENV := target/venv
+BUILT := $(or $(CARGO_TARGET_DIR),target)/$(if $(RELEASE),release,debug)
+PROFILE_FLAG := $(if $(RELEASE),--release)
+
+$(VENV)/bin/maturin:
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet 'maturin>=1.10,<2'
+
+# The command that the package ships is the compiled one.
+command = $(CARGO) build --locked $(PROFILE_FLAG) -p phalanx --bin phalanx \
+	&& install -D $(BUILT)/phalanx client/python/phalanx.data/scripts/phalanx
+
+python: $(VENV)/bin/maturin
+	$(command)
+	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(VENV)/bin/maturin develop --quiet --locked $(PROFILE_FLAG) \
+		--extras test --manifest-path client/python/Cargo.toml
+
+# One file for every Python from 3.11 on: target/wheels.
+wheel: RELEASE := 1
+wheel: $(VENV)/bin/maturin
+	$(command)
+	$(VENV)/bin/maturin build --locked --release --strip --manifest-path client/python/Cargo.toml
 
 demo:
 	$(CARGO) build --release --locked -p phalanx -p phalanx-examples --bin phalanx --example source_census

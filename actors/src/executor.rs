@@ -19,7 +19,7 @@ mod pool;
 use std::collections::BTreeMap;
 
 use phalanx_protocol::ids::{AttemptId, EngineId};
-use phalanx_protocol::outcome::{AttemptOutcome, RunTimes};
+use phalanx_protocol::outcome::{AttemptOutcome, RemoteError, RunTimes};
 use phalanx_protocol::payload::Payload;
 use phalanx_protocol::task::MethodName;
 use tokio::sync::mpsc;
@@ -32,13 +32,21 @@ use output::Outlet;
 
 /// Runs attempts. Lives on the engine's arbiter: its functions must return at once.
 ///
-/// The engine starts at most as many attempts at a time as it has slots, and none twice.
+/// The engine starts at most as many attempts at a time as it has slots, and
+/// [`ahead`](Executor::ahead) more, and none twice.
 pub trait Executor: 'static {
     /// What it runs, for people: `native`, `null`, `python`.
     fn kind(&self) -> &str;
 
     /// The methods it offers.
     fn methods(&self) -> Vec<MethodName>;
+
+    /// How many attempts beyond the engine's slots it takes and keeps, in order, until a slot is
+    /// free: one that runs them on another thread then finds the next without a word to the
+    /// engine's. An attempt that it keeps can be interrupted like one that runs.
+    fn ahead(&self) -> u32 {
+        0
+    }
 
     /// Begins an attempt. It is answered exactly once: by what this returns if it is over already,
     /// otherwise through `finisher`, from any thread.
@@ -78,7 +86,18 @@ pub struct Finished {
     pub payload: Payload,
 }
 
-/// Where executors answer, and where attempts write. Cheap to clone; never blocks. The slots bound how much waits in it.
+/// How an attempt ended whose code raised `error`; texts that are too long to travel are cut.
+pub fn failed(error: RemoteError) -> AttemptOutcome {
+    AttemptOutcome::Failed(Box::new(RemoteError {
+        kind: failure::cut(error.kind),
+        message: failure::cut(error.message),
+        traceback: failure::cut(error.traceback),
+        ..error
+    }))
+}
+
+/// Where executors answer, and where attempts write. Cheap to clone; never blocks. The slots bound
+/// how much waits in it.
 #[derive(Debug, Clone)]
 pub struct Finisher {
     answers: mpsc::UnboundedSender<Finished>,

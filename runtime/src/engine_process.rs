@@ -19,9 +19,11 @@ use phalanx_actors::link::FileConnect;
 use phalanx_actors::rt;
 use phalanx_transport::Settings;
 use phalanx_transport::identity::ConnectionFileError;
+use phalanx_transport::protocol::peer::Registration;
 use tokio::sync::mpsc;
 
 use crate::host::{CONNECTION_ENV, ENGINE_NAME_ENV};
+use crate::signals::Stops;
 use crate::{ready, signals};
 
 /// Why an engine process could not start, or stopped.
@@ -51,9 +53,7 @@ pub enum EngineProcessError {
 /// # Panics
 /// If this thread is inside an asynchronous runtime.
 pub fn run_engine(engine: EngineBuilder) -> Result<EngineEnd, EngineProcessError> {
-    let connection = std::env::var_os(CONNECTION_ENV).ok_or(EngineProcessError::NoConnection)?;
-    let name = std::env::var(ENGINE_NAME_ENV).ok();
-    run_engine_with(engine, &PathBuf::from(connection), name)
+    EngineProcess::from_env()?.run(engine)
 }
 
 /// The same, for a program that knows its connection file and its name by other means.
@@ -64,31 +64,119 @@ pub fn run_engine(engine: EngineBuilder) -> Result<EngineEnd, EngineProcessError
 /// # Panics
 /// If this thread is inside an asynchronous runtime.
 pub fn run_engine_with(
-    mut engine: EngineBuilder,
+    engine: EngineBuilder,
     connection: &Path,
     name: Option<String>,
 ) -> Result<EngineEnd, EngineProcessError> {
-    let peer_name = name.clone().unwrap_or_else(|| "engine".to_owned());
-    if let Some(name) = name {
-        engine = engine.name(name);
+    EngineProcess::new(connection, name).run(engine)
+}
+
+/// What an engine has to know of the process it runs in. For programs that do more in it than to
+/// run the engine; others call [`run_engine`].
+#[derive(Debug)]
+pub struct EngineProcess {
+    connection: PathBuf,
+    name: Option<String>,
+    stops: Stops,
+    stop: mpsc::Sender<String>,
+    stopped: mpsc::Receiver<String>,
+}
+
+/// Asks an engine to end, from any thread. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct EngineStop(mpsc::Sender<String>);
+
+impl EngineStop {
+    /// Asks the engine to end, as if its hub had. Returns at once.
+    pub fn stop(&self, reason: impl Into<String>) {
+        // Full: it was asked before. Closed: it has ended.
+        let _ = self.0.try_send(reason.into());
     }
-    if std::env::var_os(ENGINE_NAME_ENV).is_some() {
-        engine = engine.kept_by_host();
+}
+
+impl EngineProcess {
+    /// What the host that started this program told it by its environment.
+    ///
+    /// # Errors
+    /// [`EngineProcessError::NoConnection`] if it was not started by a host.
+    pub fn from_env() -> Result<Self, EngineProcessError> {
+        let connection = std::env::var_os(CONNECTION_ENV);
+        let connection = connection.ok_or(EngineProcessError::NoConnection)?;
+        let name = std::env::var(ENGINE_NAME_ENV).ok();
+        Ok(Self::new(PathBuf::from(connection), name))
     }
-    let connect = FileConnect::new(connection, peer_name, Settings::default())?;
-    let engine = engine.on_registered(|place| {
-        tracing::info!(engine = %place.engine, "registered");
-        if let Err(error) = ready::tell("") {
-            tracing::error!(%error, "cannot tell the host that the engine is ready");
+
+    /// An engine of this name at the hub that the connection file is for.
+    pub fn new(connection: impl Into<PathBuf>, name: Option<String>) -> Self {
+        // Two wishes to end at most: a signal's and the program's. One is enough.
+        let (stop, stopped) = mpsc::channel(1);
+        let stops = Stops::TerminateAndInterrupt;
+        Self { connection: connection.into(), name, stops, stop, stopped }
+    }
+
+    /// Where the connection file is.
+    pub fn connection(&self) -> &Path {
+        &self.connection
+    }
+
+    /// Leaves SIGINT to the program: only SIGTERM ends the engine.
+    #[must_use]
+    pub fn without_interrupt(mut self) -> Self {
+        self.stops = Stops::Terminate;
+        self
+    }
+
+    /// How to end the engine from another thread.
+    pub fn stop_handle(&self) -> EngineStop {
+        EngineStop(self.stop.clone())
+    }
+
+    /// Runs the engine on this thread until it is told to stop.
+    ///
+    /// # Errors
+    /// [`EngineProcessError`] if it cannot start, or does not end in order.
+    ///
+    /// # Panics
+    /// If this thread is inside an asynchronous runtime.
+    pub fn run(self, engine: EngineBuilder) -> Result<EngineEnd, EngineProcessError> {
+        self.run_telling(engine, |_| {})
+    }
+
+    /// The same; `registered` is called once, on this thread, when the engine takes tasks.
+    ///
+    /// # Errors
+    /// As [`EngineProcess::run`].
+    ///
+    /// # Panics
+    /// As [`EngineProcess::run`].
+    pub fn run_telling(
+        self,
+        mut engine: EngineBuilder,
+        registered: impl FnOnce(Registration) + Send + 'static,
+    ) -> Result<EngineEnd, EngineProcessError> {
+        let Self { connection, name, stops, stop, stopped } = self;
+        let peer_name = name.clone().unwrap_or_else(|| "engine".to_owned());
+        if let Some(name) = name {
+            engine = engine.name(name);
         }
-    });
-    let (stop, stopped) = mpsc::channel(1);
-    let end = rt::block_on(async {
-        signals::on_stop(move |signal| async move {
-            // The engine has ended already: nothing is left to stop.
-            let _ = stop.send(format!("{signal} was received")).await;
+        if std::env::var_os(ENGINE_NAME_ENV).is_some() {
+            engine = engine.kept_by_host();
+        }
+        let connect = FileConnect::new(&connection, peer_name, Settings::default())?;
+        let engine = engine.on_registered(|place| {
+            tracing::info!(engine = %place.engine, "registered");
+            registered(place);
+            if let Err(error) = ready::tell("") {
+                tracing::error!(%error, "cannot tell the host that the engine is ready");
+            }
         });
-        engine.serve(connect, stopped).await
-    })?;
-    Ok(end)
+        let end = rt::block_on(async {
+            signals::on_stop_by(stops, move |signal| async move {
+                // The engine has ended already: nothing is left to stop.
+                let _ = stop.send(format!("{signal} was received")).await;
+            });
+            engine.serve(connect, stopped).await
+        })?;
+        Ok(end)
+    }
 }

@@ -58,6 +58,7 @@ pub mod stop;
 mod words;
 
 pub use phalanx_actors::engine::{Engine, EngineBuilder, EngineEnd, EngineError, EngineHandle};
+pub use phalanx_actors::executor;
 pub use phalanx_actors::{
     CancelToken, Hub, HubEnd, HubError, HubHandle, HubOptions, OutputSink, OutputStream,
     TaskContext,
@@ -68,5 +69,7 @@ pub use phalanx_client::{
 };
 pub use phalanx_transport::identity;
 
-pub use crate::engine_process::{EngineProcessError, run_engine, run_engine_with};
+pub use crate::engine_process::{
+    EngineProcess, EngineProcessError, EngineStop, run_engine, run_engine_with,
+};
 pub use crate::local::{LocalCluster, LocalClusterBuilder};

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::cluster_dir::{ClusterDir, ClusterName, Home};
 use crate::config::ListenAddress;
+use crate::host::report::StartReport;
 use crate::host::{HostOptions, Owner, Program};
 use crate::launch::{self, Launched};
 use crate::{limits, words};
@@ -114,6 +115,7 @@ pub struct LocalClusterBuilder {
     listen: ListenAddress,
     stop_grace: Duration,
     program: Option<Program>,
+    phalanx: Option<PathBuf>,
 }
 
 impl Default for LocalClusterBuilder {
@@ -126,6 +128,7 @@ impl Default for LocalClusterBuilder {
             listen: ListenAddress::default(),
             stop_grace: limits::STOP_GRACE,
             program: None,
+            phalanx: None,
         }
     }
 }
@@ -151,6 +154,14 @@ impl LocalClusterBuilder {
         if let Some(program) = &mut self.program {
             program.args.extend(args.into_iter().map(Into::into));
         }
+        self
+    }
+
+    /// The `phalanx` command that runs host and hub; by default the one that `PHALANX_BIN` names,
+    /// beside this program, or on PATH.
+    #[must_use]
+    pub fn phalanx(mut self, path: impl Into<PathBuf>) -> Self {
+        self.phalanx = Some(path.into());
         self
     }
 
@@ -196,6 +207,14 @@ impl LocalClusterBuilder {
     /// [`StartError`] says which step failed and shows the last lines of its log; what had been
     /// started is ended again.
     pub fn start(self) -> Result<LocalCluster, StartError> {
+        self.start_telling(|_| {})
+    }
+
+    /// The same; `told` is called with each step of the start.
+    ///
+    /// # Errors
+    /// As [`LocalClusterBuilder::start`].
+    pub fn start_telling(self, told: impl FnMut(&StartReport)) -> Result<LocalCluster, StartError> {
         let home = match self.home {
             Some(home) => Home::resolve(Some(home))?,
             None => Home::from_env()?,
@@ -207,8 +226,8 @@ impl LocalClusterBuilder {
         options.stop_grace = self.stop_grace;
         options.program = self.program;
         options.owner = Owner::StandardInput;
-        let phalanx = find_phalanx().ok_or(StartError::NoProgram)?;
-        let Launched { host, hub_address, took } = launch::launch(&phalanx, &options, |_| {})?;
+        let phalanx = self.phalanx.or_else(find_phalanx).ok_or(StartError::NoProgram)?;
+        let Launched { host, hub_address, took } = launch::launch(&phalanx, &options, told)?;
         let dir = options.home.cluster(&options.cluster);
         let home = options.home;
         Ok(LocalCluster { home, dir, host, hub_address, took, is_stopped: false })

@@ -16,6 +16,7 @@
 #![warn(missing_docs)]
 
 pub mod dag;
+mod endings;
 pub mod engine;
 pub mod hub;
 pub mod registry;

@@ -13,6 +13,7 @@ use phalanx_protocol::output::TaskOutput;
 use phalanx_protocol::payload::Payload;
 use phalanx_protocol::room::Ending;
 
+use crate::endings::Endings;
 use crate::task_map::TaskMap;
 
 /// How a task ended, with what it returned.
@@ -49,7 +50,8 @@ impl Ended {
 pub struct Bounds {
     /// Outcomes that their owner has: more are cut down to how they ended.
     pub delivered: usize,
-    /// Outcomes cut down to how they ended: more are forgotten, oldest first.
+    /// Outcomes cut down to how they ended, in blocks of 64 neighbours: of more blocks than so many
+    /// fill, the oldest is forgotten.
     pub endings: usize,
     /// Outcomes that their owner has not: at this many the store is full.
     pub undelivered: usize,
@@ -70,8 +72,7 @@ pub struct Results {
     bounds: Bounds,
     kept: TaskMap<Kept>,
     delivered: VecDeque<TaskId>,
-    endings: TaskMap<Ending>,
-    endings_order: VecDeque<TaskId>,
+    endings: Endings,
     bytes: u64,
 }
 
@@ -82,8 +83,7 @@ impl Results {
             bounds,
             kept: TaskMap::default(),
             delivered: VecDeque::new(),
-            endings: TaskMap::default(),
-            endings_order: VecDeque::new(),
+            endings: Endings::default(),
             bytes: 0,
         }
     }
@@ -106,7 +106,7 @@ impl Results {
 
     /// How a task ended, if that is still known.
     pub fn ending(&self, task: TaskId) -> Option<Ending> {
-        self.get(task).map(Ended::ending).or_else(|| self.endings.get(&task).copied())
+        self.get(task).map(Ended::ending).or_else(|| self.endings.get(task))
     }
 
     /// Its owner has it, or is gone: from now on it may be evicted.
@@ -154,13 +154,7 @@ impl Results {
                 continue;
             };
             self.bytes -= kept.ended.carried_bytes();
-            self.endings.insert(task, kept.ended.ending());
-            self.endings_order.push_back(task);
-        }
-        while self.endings_order.len() > self.bounds.endings {
-            if let Some(task) = self.endings_order.pop_front() {
-                self.endings.remove(&task);
-            }
+            self.endings.insert(task, kept.ended.ending(), self.bounds.endings);
         }
     }
 
@@ -170,9 +164,8 @@ impl Results {
         assert_eq!(bytes, self.bytes, "bytes kept");
         let delivered = self.kept.values().filter(|kept| kept.delivered).count();
         assert_eq!(delivered, self.delivered.len(), "delivered outcomes");
-        assert_eq!(self.endings.len(), self.endings_order.len(), "endings");
+        self.endings.check_invariants();
         assert!(self.delivered.len() <= self.bounds.delivered, "delivered outcomes over bound");
-        assert!(self.endings.len() <= self.bounds.endings, "endings over bound");
         assert!(self.kept.values().all(|kept| kept.ended.payload.ticket().is_none()));
     }
 }
@@ -228,14 +221,15 @@ mod tests {
     #[test]
     fn delivered_outcomes_are_cut_down_and_then_forgotten_oldest_first() {
         let mut results = Results::new(BOUNDS);
-        for seq in 0..5 {
-            results.insert(id(seq), done(1));
-            results.mark_delivered(id(seq));
+        let far_apart = |n: u64| id(1_000 * n);
+        for n in 0..5 {
+            results.insert(far_apart(n), done(1));
+            results.mark_delivered(far_apart(n));
             results.check_invariants();
         }
-        assert_eq!(results.ending(id(0)), None);
-        assert!(results.get(id(1)).is_none() && results.ending(id(1)).is_some());
-        assert!(results.get(id(4)).is_some());
+        assert_eq!(results.ending(far_apart(1)), None);
+        assert!(results.get(far_apart(2)).is_none() && results.ending(far_apart(2)).is_some());
+        assert!(results.get(far_apart(3)).is_some());
     }
 
     #[test]

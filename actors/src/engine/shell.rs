@@ -85,7 +85,7 @@ impl EngineShell {
         Self {
             post,
             clock,
-            room: EngineRoom::new(profile),
+            room: EngineRoom::new(profile).starting_ahead(executor.ahead()),
             executor,
             finisher,
             session: None,

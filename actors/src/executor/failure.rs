@@ -46,13 +46,13 @@ impl Failure {
 
     /// What it is to the hub: `method` on `engine` failed so.
     pub(crate) fn outcome(self, engine: EngineId, method: &MethodName) -> AttemptOutcome {
-        AttemptOutcome::Failed(Box::new(RemoteError {
-            kind: cut(self.kind.to_owned()),
-            message: cut(self.message),
-            traceback: cut(self.traceback),
+        super::failed(RemoteError {
+            kind: self.kind.to_owned(),
+            message: self.message,
+            traceback: self.traceback,
             engine: Some(engine),
             method: method.as_str().to_owned(),
-        }))
+        })
     }
 }
 
@@ -62,7 +62,7 @@ impl From<Panic> for Failure {
     }
 }
 
-fn cut(mut text: String) -> String {
+pub(super) fn cut(mut text: String) -> String {
     if text.len() > ERROR_TEXT_LEN_MAX {
         text.truncate(text.floor_char_boundary(ERROR_TEXT_LEN_MAX - CUT_MARK.len()));
         text.push_str(CUT_MARK);

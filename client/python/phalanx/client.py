@@ -6,16 +6,12 @@ module that never runs Python.
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for_futures
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakValueDictionary
@@ -466,7 +462,7 @@ def _connect(
                 path = os.fspath(info)
                 if "://" in path:
                     raise ValueError(f"a client needs a connection file, not an address: {path}")
-                if not Path(path).exists():
+                if not os.path.exists(path):
                     raise FileNotFoundError(f"there is no connection file {path}")
             return _phalanx.connect(path, name, max(0.1, end - time.monotonic()))
         except (ClusterError, FileNotFoundError) as missing:
@@ -479,14 +475,15 @@ def _connect(
 
 def _connect_with(info: Mapping[str, Any], name: str, timeout: float) -> NativeClient:
     """Connects with the contents of a connection file, kept on disk no longer than it takes."""
-    private = tempfile.mkdtemp(prefix="phalanx-")
-    try:
+    import json  # these are not everybody's
+    import tempfile
+    from pathlib import Path
+
+    with tempfile.TemporaryDirectory(prefix="phalanx-") as private:
         path = Path(private) / "client.json"
         path.touch(mode=0o600)
         path.write_text(json.dumps(dict(info)), encoding="utf-8")
         return _phalanx.connect(str(path), name, timeout)
-    finally:
-        shutil.rmtree(private, ignore_errors=True)
 
 
 def _in_thread(future: Future[None], wait: Any) -> None:

@@ -6,7 +6,6 @@ runs no task; that is what the client of it is for.
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import json
 import os
@@ -15,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
 
 from phalanx import _phalanx
@@ -26,6 +25,8 @@ if TYPE_CHECKING:
     from phalanx._phalanx import NativeCluster
 
 __all__ = ["Cluster"]
+
+T = TypeVar("T")
 
 ENGINE_TIMEOUT_S = 60
 """How long a cluster may take to start, all engines included."""
@@ -109,7 +110,7 @@ class Cluster:
 
     async def start_cluster(self, n: int | None = None) -> Cluster:
         """As `start_cluster_sync`, to be awaited."""
-        return await asyncio.to_thread(self.start_cluster_sync, n)
+        return await _in_thread(self.start_cluster_sync, n)
 
     def start_and_connect_sync(self, n: int | None = None, activate: bool = False) -> Client:
         """Starts the cluster, and gives a client of it; with `activate`, `%px` works on all engines.
@@ -129,7 +130,7 @@ class Cluster:
 
     async def start_and_connect(self, n: int | None = None, activate: bool = False) -> Client:
         """As `start_and_connect_sync`, to be awaited."""
-        return await asyncio.to_thread(self.start_and_connect_sync, n, activate)
+        return await _in_thread(self.start_and_connect_sync, n, activate)
 
     def connect_client_sync(self, **options: Any) -> Client:
         """A client of this cluster; takes the options of `Client`.
@@ -140,7 +141,7 @@ class Cluster:
 
     async def connect_client(self, **options: Any) -> Client:
         """As `connect_client_sync`, to be awaited."""
-        return await asyncio.to_thread(lambda: self.connect_client_sync(**options))
+        return await _in_thread(lambda: self.connect_client_sync(**options))
 
     # ------------------------------------------------------------------ stop
 
@@ -160,7 +161,7 @@ class Cluster:
 
     async def stop_cluster(self) -> None:
         """As `stop_cluster_sync`, to be awaited."""
-        await asyncio.to_thread(self.stop_cluster_sync)
+        await _in_thread(self.stop_cluster_sync)
 
     def __enter__(self) -> Client:
         self._client = self.start_and_connect_sync()
@@ -200,7 +201,7 @@ class Cluster:
 
     async def restart_engines(self) -> None:
         """As `restart_engines_sync`, to be awaited."""
-        await asyncio.to_thread(self.restart_engines_sync)
+        await _in_thread(self.restart_engines_sync)
 
     def signal_engines_sync(self, signum: int) -> None:
         """Sends a signal to every engine; SIGINT interrupts the task that runs.
@@ -213,7 +214,7 @@ class Cluster:
 
     async def signal_engines(self, signum: int) -> None:
         """As `signal_engines_sync`, to be awaited."""
-        await asyncio.to_thread(self.signal_engines_sync, signum)
+        await _in_thread(self.signal_engines_sync, signum)
 
     # ------------------------------------------------------------------ what is known of it
 
@@ -242,6 +243,13 @@ class Cluster:
     def __repr__(self) -> str:
         state = "running" if self._connection_file is not None else "stopped"
         return f"<Cluster(cluster_id={self._cluster_id!r}, engines={self.n}, {state})>"
+
+
+async def _in_thread(f: Callable[..., T], *args: Any) -> T:
+    """What blocks, off the event loop."""
+    from asyncio import to_thread  # not everybody's: it takes longer to import than all else
+
+    return await to_thread(f, *args)
 
 
 _to_stop: WeakSet[Cluster] = WeakSet()

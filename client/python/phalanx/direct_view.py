@@ -6,8 +6,8 @@ once and is never moved to another engine, because the engine's namespace is sta
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from phalanx.asyncresult import AsyncResult
@@ -92,11 +92,8 @@ class DirectView(View):
 
     def _call(self, method: str, value: Any) -> AsyncResult:
         ids, single = self._resolve(None)
-        native = self.client.native
-        if single:
-            batch = native.call(method, value, engine=ids[0])
-        else:
-            batch = native.call(method, value, engines=ids)
+        where: dict[str, Any] = {"engine": ids[0]} if single else {"engines": ids}
+        batch = self.client.native.call(method, value, **where)
         self.note(batch)
         return AsyncResult(self.client, batch, method, single=single, targets=ids, label=self.label)
 
@@ -133,7 +130,7 @@ class DirectView(View):
 
     def run(
         self,
-        filename: str | Path,
+        filename: str | os.PathLike[str],
         targets: Any = None,
         block: bool | None = None,
         label: str | None = None,
@@ -143,7 +140,8 @@ class DirectView(View):
         >>> view.run("setup.py", block=True)                             # doctest: +SKIP
         <AsyncResult(execute): finished>
         """
-        code = Path(filename).read_text(encoding="utf-8") + "\n"
+        with open(filename, encoding="utf-8") as file:
+            code = file.read() + "\n"
         return self.execute(code, targets=targets, block=block, label=label)
 
     def clear(self, targets: Any = None, block: bool | None = None) -> Any:

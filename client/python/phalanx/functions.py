@@ -14,14 +14,11 @@ Who may use it: `serialize`. It packs no arguments and knows no tasks.
 from __future__ import annotations
 
 import builtins
-import dis
 import sys
 from collections.abc import Callable, Iterator
 from types import CellType, CodeType, FunctionType, ModuleType
 from typing import Any, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
-
-import cloudpickle
 
 from phalanx import reference
 
@@ -80,11 +77,22 @@ def is_importable(f: FunctionType) -> bool:
     if module_name is None or module_name == "__main__":
         return False
     found: Any = sys.modules.get(module_name)
-    if found is None or module_name in cloudpickle.list_registry_pickle_by_value():
+    if found is None or module_name in by_value_modules():
         return False
     for name in f.__qualname__.split("."):
         found = getattr(found, name, None)
     return found is f
+
+
+def by_value_modules() -> set[str]:
+    """The modules whose functions the user wants to be sent by value, as cloudpickle was told.
+
+    >>> by_value_modules()
+    set()
+    """
+    cloudpickle: Any = sys.modules.get("cloudpickle")
+    modules: set[str] = cloudpickle.list_registry_pickle_by_value() if cloudpickle else set()
+    return modules
 
 
 def is_interactive(f: FunctionType) -> bool:
@@ -116,6 +124,8 @@ def global_names(code: CodeType) -> Names:
 
 
 def _walk(code: CodeType) -> Iterator[tuple[str, bool]]:
+    import dis  # only what is sent by value needs it
+
     for instruction in dis.get_instructions(code):
         if instruction.opname == "LOAD_GLOBAL":
             yield instruction.argval, True

@@ -5,12 +5,14 @@ Who may use it: `AsyncResult` is built on it. It knows when tasks have ended, no
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, InvalidStateError
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from phalanx.batches import Batch
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
 
 __all__ = ["TaskFuture"]
 
@@ -86,7 +88,9 @@ class TaskFuture(Future[Any]):
 
     def __await__(self) -> Generator[Any, None, Any]:
         if not self._batch.ready():
-            loop = asyncio.get_running_loop()
+            from asyncio import get_running_loop  # not everybody's: it takes longer than all else
+
+            loop = get_running_loop()
             arrived = loop.create_future()
 
             def wake() -> None:
@@ -133,7 +137,7 @@ def seconds(timeout: float | None) -> float | None:
     return None if timeout is None or timeout < 0 else timeout
 
 
-def _tell(loop: asyncio.AbstractEventLoop, wake: Callable[[], None]) -> None:
+def _tell(loop: AbstractEventLoop, wake: Callable[[], None]) -> None:
     """Wakes an event loop that may be closed by now."""
     if not loop.is_closed():
         loop.call_soon_threadsafe(wake)

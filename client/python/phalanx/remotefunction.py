@@ -5,10 +5,10 @@ Who may use it: everybody. Views use `ParallelFunction` for their map. It submit
 
 from __future__ import annotations
 
-import inspect
 import warnings
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from phalanx.partition import BLOCKS, as_sequence, check_dist
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from phalanx.view import View
 
 __all__ = ["ParallelFunction", "RemoteFunction", "parallel", "remote"]
+
+W = TypeVar("W", bound="RemoteFunction")
 
 
 class RemoteFunction:
@@ -36,7 +38,7 @@ class RemoteFunction:
         self.func = f
         self.block = block
         self.flags = flags
-        _look_like(self, f, "RemoteFunction wrapping:")
+        self.__name__ = getattr(f, "__name__", "f")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Calls the function on the view's engines."""
@@ -50,6 +52,7 @@ class RemoteFunction:
         return f"<RemoteFunction {self.__name__}>"
 
     __name__: str
+    __signature__: Any
 
 
 class ParallelFunction(RemoteFunction):
@@ -91,7 +94,6 @@ class ParallelFunction(RemoteFunction):
         self.chunksize = chunksize
         self.ordered = ordered
         self.return_exceptions = return_exceptions
-        _look_like(self, f, "ParallelFunction wrapping:")
 
     def __call__(self, *sequences: Any, **kwargs: Any) -> Any:
         """Calls the function with parts of the sequences, and joins what it returns."""
@@ -139,7 +141,11 @@ def remote(
     ... def one():
     ...     return 1
     """
-    return lambda f: RemoteFunction(view, f, block=block, **flags)
+
+    def decorate(f: Callable[..., Any]) -> RemoteFunction:
+        return _look_like(RemoteFunction(view, f, block=block, **flags), f)
+
+    return decorate
 
 
 def parallel(
@@ -151,14 +157,20 @@ def parallel(
     ... def add(a, b):
     ...     return a + b
     """
-    return lambda f: ParallelFunction(view, f, dist=dist, block=block, ordered=ordered, **flags)
+
+    def decorate(f: Callable[..., Any]) -> ParallelFunction:
+        pf = ParallelFunction(view, f, dist=dist, block=block, ordered=ordered, **flags)
+        return _look_like(pf, f)
+
+    return decorate
 
 
-def _look_like(wrapper: Any, f: Callable[..., Any], head: str) -> None:
-    wrapper.__name__ = getattr(f, "__name__", "f")
-    wrapper.__module__ = getattr(f, "__module__", None)
-    wrapper.__doc__ = f"{head}\n{inspect.getdoc(f) or ''}"
-    try:
+def _look_like(wrapper: W, f: Callable[..., Any]) -> W:
+    """Gives what wraps a function its documentation and signature."""
+    import inspect  # only those who decorate need it
+
+    wrapper.__module__ = getattr(f, "__module__", "")
+    wrapper.__doc__ = f"{type(wrapper).__name__} wrapping:\n{inspect.getdoc(f) or ''}"
+    with suppress(TypeError, ValueError):  # some functions of the interpreter have no signature
         wrapper.__signature__ = inspect.signature(f)
-    except (TypeError, ValueError):  # some functions of the interpreter have none
-        return
+    return wrapper

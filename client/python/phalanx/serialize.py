@@ -18,12 +18,10 @@ import pickle
 import sys
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from types import BuiltinFunctionType, FunctionType
 from typing import Any, TypeAlias
-
-import cloudpickle
 
 from phalanx import functions
 from phalanx.functions import interactive
@@ -59,31 +57,6 @@ _PLAIN = frozenset({int, float, complex, str, bool, type(None)})
 # Values
 
 
-class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
-    """cloudpickle's, with functions by the rules of `functions`."""
-
-    def __init__(
-        self,
-        file: io.BytesIO,
-        buffer_callback: Callable[[pickle.PickleBuffer], object] | None = None,
-        facts: functions.Facts | None = None,
-    ) -> None:
-        super().__init__(file, protocol=5, buffer_callback=buffer_callback)
-        self.facts = facts or functions.Facts()
-
-    def reducer_override(self, obj: Any) -> Any:
-        """Functions by our own rules, memoryviews as buffers, all else as cloudpickle has it."""
-        if type(obj) is FunctionType:
-            if functions.is_importable(obj):
-                return NotImplemented
-            if functions.is_interactive(obj):
-                return functions.reduce_interactive(obj, self.facts)
-            functions.note_dynamic(obj, self.facts)
-        elif type(obj) is memoryview:
-            return (memoryview, (pickle.PickleBuffer(obj),))
-        return super().reducer_override(obj)
-
-
 class _LargeBytes:
     """Has bytes travel beside the pickle. Rebuilt as what they were, which takes one copy."""
 
@@ -107,13 +80,15 @@ def pack_value(value: Any) -> Parts:
     value = set_apart(value, SEARCH_DEPTH_MAX)
     buffers: list[pickle.PickleBuffer] = []
     data = None
-    if not cloudpickle.list_registry_pickle_by_value():
+    if not functions.by_value_modules():
         try:
             data = pickle.dumps(value, 5, buffer_callback=buffers.append)
         except Exception:  # whatever plain pickle cannot do, cloudpickle may
             data = None
     # Plain pickle names what is in `__main__`, but `__main__` is another one elsewhere.
     if data is None or b"__main__" in data:
+        from phalanx.pickling import Pickler  # cloudpickle is loaded by those who need it
+
         buffers.clear()
         with io.BytesIO() as file:
             Pickler(file, buffers.append).dump(value)
@@ -285,6 +260,11 @@ def function_ref(f: Any) -> FunctionRef:
 def _pack_function(f: Any, facts: functions.Facts) -> FunctionRef:
     if type(f) not in (FunctionType, BuiltinFunctionType):
         facts.keep = False
+    if type(f) is BuiltinFunctionType or (type(f) is FunctionType and functions.is_importable(f)):
+        blob = KEEP + pickle.dumps(f, 5)
+        return blake2b(blob, digest_size=16).digest(), blob
+    from phalanx.pickling import Pickler  # cloudpickle is loaded by those who need it
+
     with io.BytesIO() as file:
         file.write(FRESH)
         Pickler(file, facts=facts).dump(f)

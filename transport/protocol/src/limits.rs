@@ -107,8 +107,8 @@ pub const UNDELIVERED_RESULTS_MAX: usize = 2_000_000;
 /// how they ended.
 pub const DELIVERED_RESULTS_MAX: usize = 16_384;
 
-/// Ended tasks of which only the way they ended is kept, for tasks that depend on them: about
-/// 70 bytes each. Beyond it the oldest are forgotten; depending on them is then refused as purged.
+/// Ended tasks of which only the way they ended is kept, for tasks that depend on them: about six
+/// bytes each. Beyond it the oldest are forgotten; depending on them is then refused as purged.
 pub const ENDINGS_MAX: usize = 1_000_000;
 
 /// Result bytes the hub keeps in memory. Beyond it delivered results are cut down, oldest first;

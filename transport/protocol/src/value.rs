@@ -21,8 +21,10 @@
 //!
 //! Ext types from -128 to -2 and 2 to 63 are reserved; 64 to 127 are for applications.
 
+use std::marker::PhantomData;
+
 use bytes::Bytes;
-use serde::de::IgnoredAny;
+use serde::de::{DeserializeSeed, IgnoredAny};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Ext type of [`ArrayBuffer`].
@@ -46,8 +48,19 @@ pub fn to_bytes<T: Serialize + ?Sized>(value: &T) -> Result<Bytes, rmp_serde::en
 pub fn from_bytes<'de, T: Deserialize<'de>>(
     bytes: &'de [u8],
 ) -> Result<T, rmp_serde::decode::Error> {
+    from_bytes_by(PhantomData::<T>, bytes)
+}
+
+/// The same for a reader that carries something of its own, e.g. another language's interpreter.
+///
+/// # Errors
+/// As [`from_bytes`].
+pub fn from_bytes_by<'de, S: DeserializeSeed<'de>>(
+    reader: S,
+    bytes: &'de [u8],
+) -> Result<S::Value, rmp_serde::decode::Error> {
     check_shape(bytes)?;
-    T::deserialize(&mut rmp_serde::Deserializer::from_read_ref(bytes))
+    reader.deserialize(&mut rmp_serde::Deserializer::from_read_ref(bytes))
 }
 
 /// Checks that `bytes` are one value, not too deep. A pass of its own, because the deserializer's

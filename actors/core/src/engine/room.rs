@@ -79,6 +79,14 @@ impl EngineRoom {
         }
     }
 
+    /// Starts so many attempts more than there are slots, for an executor that keeps them in order
+    /// until a slot is free: then it need not ask for the next one. They count as running.
+    #[must_use]
+    pub fn starting_ahead(mut self, ahead: u32) -> Self {
+        self.slots = Slots::new(self.profile.slots.saturating_add(ahead));
+        self
+    }
+
     /// Whether there is nothing to run, running or unconfirmed.
     pub fn is_idle(&self) -> bool {
         self.queue.len() + self.slots.len() + self.reports.len() == 0

@@ -7,7 +7,6 @@ use it: `operations`. What goes wrong is raised.
 from __future__ import annotations
 
 import ast
-import asyncio
 import inspect
 import linecache
 from types import CodeType
@@ -72,7 +71,9 @@ class Execution:
     def _run(self, code: CodeType) -> Any:
         value = eval(code, self._namespace.names)
         if code.co_flags & inspect.CO_COROUTINE:
-            return asyncio.run(value)
+            from asyncio import run  # seldom needed
+
+            return run(value)
         return value
 
     def _show(self, value: Any) -> dict[str, str]:

@@ -1,0 +1,347 @@
+//! A client as Python sees it: submit, look, ask, leave.
+//!
+//! The sessions run on a thread of the client crate that never attaches to Python. Submitting takes
+//! a lock for a moment and gives up the GIL only if it has to wait for room.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+
+use phalanx_client::blocking::Client;
+use phalanx_client::core::{NewTask, SubmitError};
+use phalanx_client::protocol::ids::EngineId;
+use phalanx_client::protocol::limits::{CLIENT_QUEUE_BYTES_MAX, CLIENT_QUEUE_TASKS_MAX};
+use phalanx_client::protocol::payload::Format;
+use phalanx_client::protocol::value;
+use phalanx_client::task_batch::TaskBatch;
+use phalanx_client::{ConnectError, ConnectionFile, TaskId, WaitForEnginesError};
+use pyo3::prelude::*;
+use serde::Serialize;
+
+use crate::batch::Batch;
+use crate::errors::{self, ClosedError};
+use crate::fork::OfProcess;
+use crate::parts::{FunctionRef, pack_parts};
+use crate::signals::{masked, spawn_masked};
+use crate::submit::{DependencyRef, Template, Wishes};
+use crate::values;
+use crate::wait::{self, Deadline, SLICE};
+
+/// Pause between two attempts to connect: the hub may be starting.
+const CONNECT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Pause before another look at a queue that has room, but not enough.
+const ROOM_PAUSE: Duration = Duration::from_millis(5);
+
+/// A session with a hub.
+#[pyclass(frozen, module = "phalanx._phalanx")]
+#[derive(Debug)]
+pub(crate) struct NativeClient {
+    client: OfProcess<Client>,
+}
+
+/// Connects with a client's connection file.
+#[pyfunction]
+pub(crate) fn connect(
+    py: Python<'_>,
+    path: PathBuf,
+    name: String,
+    timeout: f64,
+) -> PyResult<NativeClient> {
+    let deadline = Deadline::after(Some(timeout))?;
+    let until = Instant::now() + Duration::try_from_secs_f64(timeout.max(0.0)).unwrap_or_default();
+    let file = ConnectionFile::load(&path).map_err(|error| errors::file_error(&error))?;
+    let is_wanted = Arc::new(AtomicBool::new(true));
+    let (sender, mut receiver) = sync_channel(1);
+    let attempts = Attempts { file, name, until, is_wanted: Arc::clone(&is_wanted) };
+    // A thread of its own, so that Ctrl-C need not wait for the network.
+    spawn_masked("phalanx-connect", move || attempts.run(&sender))?;
+    loop {
+        let received = py.detach(|| {
+            // By a unique reference: a receiver is not for two threads.
+            let receiver = &mut receiver;
+            receiver.recv_timeout(SLICE)
+        });
+        match received {
+            Ok(Ok(client)) => return Ok(NativeClient { client: OfProcess::new(client) }),
+            Ok(Err(error)) if deadline.slice().is_none() && error.is_retryable() => {
+                let (path, why) = (path.display(), errors::chain(&error));
+                let text = format!("no session with the hub of {path} in {timeout} s: {why}");
+                return Err(errors::timed_out(text));
+            }
+            Ok(Err(error)) => return Err(errors::connect_error(&error)),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(errors::ConnectError::new_err("the connecting thread panicked"));
+            }
+        }
+        if let Err(interrupted) = py.check_signals() {
+            is_wanted.store(false, Ordering::Relaxed);
+            return Err(interrupted);
+        }
+    }
+}
+
+/// Attempts to connect, until one works, none can, or nobody wants any more.
+struct Attempts {
+    file: ConnectionFile,
+    name: String,
+    until: Instant,
+    is_wanted: Arc<AtomicBool>,
+}
+
+impl Attempts {
+    fn run(self, result: &SyncSender<Result<Client, ConnectError>>) {
+        loop {
+            let builder = Client::builder().name(self.name.clone());
+            // The client's own thread inherits the mask of this one.
+            let connected = masked(|| builder.connect(&self.file));
+            let is_over = match &connected {
+                Ok(_) => true,
+                Err(error) => !error.is_retryable() || Instant::now() >= self.until,
+            };
+            if is_over {
+                // Who is not wanted any more is dropped, and leaves.
+                let _ = result.send(connected);
+                return;
+            }
+            if !self.is_wanted.load(Ordering::Relaxed) {
+                return;
+            }
+            std::thread::sleep(CONNECT_PAUSE);
+        }
+    }
+}
+
+impl NativeClient {
+    fn get(&self) -> PyResult<&phalanx_client::Client> {
+        Ok(self.client.get()?.as_async())
+    }
+
+    /// Submits, waiting without the GIL while the queue has no room.
+    fn hand_in<T>(&self, py: Python<'_>, tasks: T) -> PyResult<Batch>
+    where
+        T: AsRef<[NewTask]> + IntoIterator<Item = NewTask> + Clone,
+    {
+        let client = self.get()?;
+        let submitted = match client.submit(tasks.clone()) {
+            Err(SubmitError::QueueFull) => return self.hand_in_later(py, tasks),
+            other => other.map_err(|error| errors::submit_error(&error))?,
+        };
+        Ok(Batch::new(submitted))
+    }
+
+    fn hand_in_later<T>(&self, py: Python<'_>, tasks: T) -> PyResult<Batch>
+    where
+        T: AsRef<[NewTask]> + IntoIterator<Item = NewTask> + Clone,
+    {
+        let client = self.get()?;
+        let len = tasks.as_ref().len();
+        let bytes: usize = tasks.as_ref().iter().map(|task| task.arguments.len()).sum();
+        if len > CLIENT_QUEUE_TASKS_MAX || bytes as u64 > CLIENT_QUEUE_BYTES_MAX {
+            return Err(errors::too_much(len, bytes));
+        }
+        loop {
+            let room = wait::wait(py, Deadline::after(None)?, client.wait_for_room())?;
+            room.transpose().map_err(|error| errors::submit_error(&error))?;
+            match client.submit(tasks.clone()) {
+                Err(SubmitError::QueueFull) => py.detach(|| std::thread::sleep(ROOM_PAUSE)),
+                other => {
+                    let submitted: TaskBatch = other.map_err(|e| errors::submit_error(&e))?;
+                    return Ok(Batch::new(submitted));
+                }
+            }
+            py.check_signals()?;
+        }
+    }
+
+    fn ask<'py, T: Send>(
+        &self,
+        py: Python<'py>,
+        question: impl Future<Output = Result<T, phalanx_client::RequestError>> + Send,
+    ) -> PyResult<T> {
+        let answer = wait::wait(py, Deadline::after(None)?, question)?;
+        // There is no deadline, so there is an answer: the session's end is one too.
+        let answer = answer.unwrap_or(Err(phalanx_client::RequestError::Disconnected));
+        answer.map_err(|error| errors::request_error(&error))
+    }
+}
+
+/// What the hub tells of itself, as plain Python.
+fn plain<'py>(py: Python<'py>, told: &impl Serialize) -> PyResult<Bound<'py, PyAny>> {
+    let bytes = value::to_bytes(told);
+    let bytes = bytes.map_err(|e| pyo3::exceptions::PyValueError::new_err(e.to_string()))?;
+    values::decode(py, &bytes)
+}
+
+#[pymethods]
+impl NativeClient {
+    #[getter]
+    fn id(&self) -> PyResult<u32> {
+        Ok(self.get()?.id().0)
+    }
+
+    #[getter]
+    fn epoch(&self) -> PyResult<u64> {
+        Ok(self.get()?.epoch().0)
+    }
+
+    #[getter]
+    fn closed(&self) -> PyResult<bool> {
+        Ok(self.get()?.closed().is_some())
+    }
+
+    fn engines<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        plain(py, &self.get()?.engines())
+    }
+
+    #[pyo3(signature = (kind = None))]
+    fn engine_ids(&self, kind: Option<&str>) -> PyResult<Vec<u32>> {
+        let client = self.get()?;
+        Ok(match kind {
+            None => client.engine_ids().into_iter().map(|engine| engine.0).collect(),
+            Some(kind) => {
+                let engines = client.engines().into_iter();
+                engines.filter(|engine| engine.kind == kind).map(|engine| engine.id.0).collect()
+            }
+        })
+    }
+
+    fn changes(&self) -> PyResult<u64> {
+        Ok(self.get()?.changes())
+    }
+
+    #[pyo3(signature = (n, kind = None, timeout = None))]
+    fn wait_for_engines(
+        &self,
+        py: Python<'_>,
+        n: usize,
+        kind: Option<String>,
+        timeout: Option<f64>,
+    ) -> PyResult<bool> {
+        let client = self.get()?;
+        let engines = client.wait_for_engines_like(n, |engine| {
+            kind.as_ref().is_none_or(|kind| engine.kind == *kind)
+        });
+        match wait::wait(py, Deadline::after(timeout)?, engines)? {
+            None => Ok(false),
+            Some(Ok(_)) => Ok(true),
+            Some(Err(WaitForEnginesError::Closed(cause))) => {
+                Err(ClosedError::new_err(format!("the client is closed: {cause}")))
+            }
+            Some(Err(error)) => Err(errors::timed_out(error.to_string())),
+        }
+    }
+
+    #[pyo3(signature = (method, parts, *, function = None, engine = None, engines = None,
+        subset = None, after = None, follow = None, timeout = None))]
+    #[allow(clippy::too_many_arguments, reason = "keywords of Python")]
+    fn submit<'py>(
+        &self,
+        method: &str,
+        parts: &Bound<'py, PyAny>,
+        function: Option<FunctionRef<'py>>,
+        engine: Option<u32>,
+        engines: Option<Vec<u32>>,
+        subset: Option<Vec<u32>>,
+        after: Option<DependencyRef>,
+        follow: Option<DependencyRef>,
+        timeout: Option<f64>,
+    ) -> PyResult<Batch> {
+        let wishes = Wishes { engine, engines, subset, after, follow, timeout };
+        let template = Template::one(method, wishes)?;
+        let arguments = pack_parts(parts, function.as_ref())?;
+        self.hand_in(parts.py(), [template.task(Format::Pickle5, arguments)])
+    }
+
+    #[pyo3(signature = (method, list_of_parts, *, function = None, engine = None, engines = None,
+        subset = None, after = None, follow = None, timeout = None))]
+    #[allow(clippy::too_many_arguments, reason = "keywords of Python")]
+    fn submit_many<'py>(
+        &self,
+        method: &str,
+        list_of_parts: &Bound<'py, PyAny>,
+        function: Option<FunctionRef<'py>>,
+        engine: Option<u32>,
+        engines: Option<Vec<u32>>,
+        subset: Option<Vec<u32>>,
+        after: Option<DependencyRef>,
+        follow: Option<DependencyRef>,
+        timeout: Option<f64>,
+    ) -> PyResult<Batch> {
+        let wishes = Wishes { engine, engines, subset, after, follow, timeout };
+        let template = Template::many(method, wishes)?;
+        let pack = |parts: PyResult<Bound<'py, PyAny>>| pack_parts(&parts?, function.as_ref());
+        let arguments = list_of_parts.try_iter()?.map(pack).collect::<PyResult<_>>()?;
+        self.hand_in(list_of_parts.py(), template.tasks(arguments)?)
+    }
+
+    #[pyo3(signature = (method, value, *, engine = None, engines = None, subset = None,
+        after = None, follow = None, timeout = None))]
+    #[allow(clippy::too_many_arguments, reason = "keywords of Python")]
+    fn call(
+        &self,
+        method: &str,
+        value: &Bound<'_, PyAny>,
+        engine: Option<u32>,
+        engines: Option<Vec<u32>>,
+        subset: Option<Vec<u32>>,
+        after: Option<DependencyRef>,
+        follow: Option<DependencyRef>,
+        timeout: Option<f64>,
+    ) -> PyResult<Batch> {
+        let wishes = Wishes { engine, engines, subset, after, follow, timeout };
+        let template = Template::one(method, wishes)?;
+        let arguments = values::encode(value)?;
+        self.hand_in(value.py(), [template.task(Format::MessagePack, arguments)])
+    }
+
+    fn abort(&self, ids: Vec<(u32, u64)>) -> PyResult<()> {
+        self.get()?.abort(ids.into_iter().map(TaskId::from));
+        Ok(())
+    }
+
+    fn status<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let status = self.ask(py, self.get()?.status())?;
+        plain(py, &status)
+    }
+
+    fn ping(&self, py: Python<'_>) -> PyResult<f64> {
+        let asked = Instant::now();
+        self.ask(py, self.get()?.ping())?;
+        Ok(asked.elapsed().as_secs_f64())
+    }
+
+    fn open_tasks(&self) -> PyResult<usize> {
+        Ok(self.get()?.open_tasks())
+    }
+
+    #[pyo3(signature = (engines = None))]
+    fn shutdown(&self, py: Python<'_>, engines: Option<Vec<u32>>) -> PyResult<()> {
+        let client = self.get()?;
+        match engines {
+            None => self.ask(py, client.shutdown()),
+            Some(engines) => {
+                self.ask(py, client.shutdown_engines(engines.into_iter().map(EngineId)))
+            }
+        }
+    }
+
+    #[pyo3(signature = (timeout = None))]
+    fn wait_for_room(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
+        match wait::wait(py, Deadline::after(timeout)?, self.get()?.wait_for_room())? {
+            None => Ok(false),
+            Some(Ok(())) => Ok(true),
+            Some(Err(error)) => Err(errors::submit_error(&error)),
+        }
+    }
+
+    #[pyo3(signature = (timeout = Some(5.0)))]
+    fn close(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<()> {
+        // What is not recorded in time is sent all the same while the process lives.
+        wait::wait(py, Deadline::after(timeout)?, self.get()?.close())?;
+        Ok(())
+    }
+}

@@ -1,0 +1,172 @@
+//! The container in which the parts of a Python payload travel: a pickle and its buffers, as one
+//! run of bytes.
+//!
+//! ```text
+//! u32 parts | u32 flags | u64 length of each part | parts
+//! ```
+//!
+//! All numbers little-endian. A part of [`ALIGNED_FROM`] bytes or more starts at a multiple of
+//! [`ALIGNMENT`] from the container's start, with zeros before it; shorter ones follow directly.
+//! With [`HAS_FUNCTION`] the first two parts are a function's digest and its pickle.
+//!
+//! Used by client and engine alike. It knows nothing of Python; what it reads comes from a peer, so
+//! whatever breaks a rule is an error, and nothing is allocated that the bytes do not pay for.
+
+use std::ops::Range;
+
+/// Parts of this length or more are aligned: arrays want it, and the padding does not count there.
+pub(crate) const ALIGNED_FROM: usize = 1024;
+
+/// To what parts are aligned: a cache line, and more than any element of an array needs.
+pub(crate) const ALIGNMENT: usize = 64;
+
+/// Length of a function's digest.
+pub(crate) const DIGEST_LEN: usize = 16;
+
+/// Flag: the first two parts are a function's digest and its pickle.
+const HAS_FUNCTION: u32 = 1;
+
+const HEAD_LEN: usize = 8;
+const LEN_LEN: usize = 8;
+
+/// Bytes that are not a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum ContainerError {
+    #[error("a container of {len} bytes is cut short; it needs {needed}")]
+    Short { len: usize, needed: u64 },
+    #[error("{0} bytes trail the container")]
+    Trailing(usize),
+    #[error("container flags {0:#x} are unknown; the sender is newer")]
+    Flags(u32),
+    #[error("a container says it has a function and has none")]
+    NoFunction,
+    #[error("the padding before part {0} is not zero")]
+    Padding(usize),
+}
+
+/// Where the parts of a container are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Index {
+    /// Start and end of each part.
+    parts: Box<[(usize, usize)]>,
+    has_function: bool,
+}
+
+impl Index {
+    /// Where the digest and the pickle of the function are, if there is one.
+    pub(crate) fn function(&self) -> Option<(Range<usize>, Range<usize>)> {
+        match (self.has_function, &self.parts[..]) {
+            (true, [digest, blob, ..]) => Some((digest.0..digest.1, blob.0..blob.1)),
+            _ => None,
+        }
+    }
+
+    /// How many parts there are beside the function.
+    pub(crate) fn len(&self) -> usize {
+        self.own_parts().len()
+    }
+
+    /// Where a part is.
+    pub(crate) fn part(&self, index: usize) -> Option<Range<usize>> {
+        self.own_parts().get(index).map(|(start, end)| *start..*end)
+    }
+
+    fn own_parts(&self) -> &[(usize, usize)] {
+        &self.parts[if self.has_function { 2 } else { 0 }..]
+    }
+}
+
+/// The start of a part of this length that comes after `end` bytes.
+const fn start_after(end: usize, part_len: usize) -> Option<usize> {
+    if part_len >= ALIGNED_FROM { end.checked_next_multiple_of(ALIGNMENT) } else { Some(end) }
+}
+
+/// How long the container of parts of these lengths is; `None` if no memory could hold it.
+pub(crate) fn packed_len(parts: impl ExactSizeIterator<Item = usize>) -> Option<usize> {
+    let mut end = parts.len().checked_mul(LEN_LEN)?.checked_add(HEAD_LEN)?;
+    for len in parts {
+        end = start_after(end, len)?.checked_add(len)?;
+    }
+    Some(end)
+}
+
+/// Writes a container: `function` is a digest and a pickle. Each part is copied once.
+pub(crate) fn pack(function: Option<(&[u8; DIGEST_LEN], &[u8])>, parts: &[&[u8]]) -> Vec<u8> {
+    let function = function.map(|(digest, blob)| [&digest[..], blob]);
+    let leading = function.as_ref().map_or(&[][..], |both| &both[..]);
+    let all = || leading.iter().chain(parts);
+    let count = leading.len() + parts.len();
+    // Slices lie in memory, so their lengths have a sum; only padding could go beyond it.
+    let lens: Vec<usize> = all().map(|part| part.len()).collect();
+    let len = packed_len(lens.iter().copied()).unwrap_or(0);
+    let mut out = Vec::with_capacity(len);
+    // 2^32 slices take 64 GiB by themselves.
+    out.extend_from_slice(&u32::try_from(count).unwrap_or(u32::MAX).to_le_bytes());
+    out.extend_from_slice(&if function.is_some() { HAS_FUNCTION } else { 0 }.to_le_bytes());
+    for len in lens {
+        out.extend_from_slice(&(len as u64).to_le_bytes());
+    }
+    for part in all() {
+        let start = start_after(out.len(), part.len()).unwrap_or(out.len());
+        out.resize(start, 0);
+        out.extend_from_slice(part);
+    }
+    out
+}
+
+/// Reads where the parts of a container are.
+///
+/// # Errors
+/// [`ContainerError`] of bytes that [`pack`] does not write.
+pub(crate) fn read(bytes: &[u8]) -> Result<Index, ContainerError> {
+    let short = |needed| ContainerError::Short { len: bytes.len(), needed };
+    let (count, rest) = take_u32(bytes).ok_or(short(HEAD_LEN as u64))?;
+    let (flags, rest) = take_u32(rest).ok_or(short(HEAD_LEN as u64))?;
+    if flags & !HAS_FUNCTION != 0 {
+        return Err(ContainerError::Flags(flags));
+    }
+    let lens_len = u64::from(count) * LEN_LEN as u64;
+    let needed = lens_len + HEAD_LEN as u64;
+    // From here on the count is paid for by as many lengths.
+    let lens =
+        usize::try_from(lens_len).ok().and_then(|len| rest.get(..len)).ok_or(short(needed))?;
+    let mut parts = Vec::with_capacity(lens.len() / LEN_LEN);
+    let mut end = HEAD_LEN + lens.len();
+    for (number, len) in lens.chunks_exact(LEN_LEN).enumerate() {
+        let len = take_u64(len).unwrap_or(0);
+        let needed = (end as u64).saturating_add(len);
+        let start = usize::try_from(len).ok().and_then(|len| start_after(end, len));
+        let start = start.ok_or(short(needed))?;
+        let stop = start.checked_add(len as usize).ok_or(short(needed))?;
+        let padding = bytes.get(end..start).ok_or(short(needed))?;
+        if padding.iter().any(|byte| *byte != 0) {
+            return Err(ContainerError::Padding(number));
+        }
+        if stop > bytes.len() {
+            return Err(short(stop as u64));
+        }
+        parts.push((start, stop));
+        end = stop;
+    }
+    if end != bytes.len() {
+        return Err(ContainerError::Trailing(bytes.len() - end));
+    }
+    let has_function = flags & HAS_FUNCTION != 0;
+    let fits = |parts: &[(usize, usize)]| match parts {
+        [(start, stop), _, ..] => stop - start == DIGEST_LEN,
+        _ => false,
+    };
+    if has_function && !fits(&parts) {
+        return Err(ContainerError::NoFunction);
+    }
+    Ok(Index { parts: parts.into(), has_function })
+}
+
+fn take_u32(bytes: &[u8]) -> Option<(u32, &[u8])> {
+    let (number, rest) = bytes.split_first_chunk()?;
+    Some((u32::from_le_bytes(*number), rest))
+}
+
+fn take_u64(bytes: &[u8]) -> Option<u64> {
+    Some(u64::from_le_bytes(*bytes.first_chunk()?))
+}

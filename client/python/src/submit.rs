@@ -1,0 +1,148 @@
+//! What a submit says beside its parts: where it goes, and after what.
+//!
+//! Read by the client. What the client can know to be wrong is refused by the client crate; here
+//! only what cannot be expressed is.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use phalanx_client::core::NewTask;
+use phalanx_client::protocol::ids::EngineId;
+use phalanx_client::protocol::payload::Format;
+use phalanx_client::protocol::task::{MethodName, Target, TaskOptions};
+use phalanx_client::{Accept, Dependency, Quorum, TaskId};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+/// `(ids, all, success, failure)`.
+#[derive(Debug, FromPyObject)]
+pub(crate) struct DependencyRef(Vec<(u32, u64)>, bool, bool, bool);
+
+impl DependencyRef {
+    fn read(self) -> PyResult<Dependency> {
+        let Self(ids, all, success, failure) = self;
+        let accept = match (success, failure) {
+            (true, true) => Accept::Either,
+            (true, false) => Accept::Success,
+            (false, true) => Accept::Failure,
+            (false, false) => {
+                let text = "a dependency must accept success, failure or both";
+                return Err(PyValueError::new_err(text));
+            }
+        };
+        Ok(Dependency {
+            tasks: ids.into_iter().map(TaskId::from).collect(),
+            quorum: if all { Quorum::All } else { Quorum::Any },
+            accept,
+        })
+    }
+}
+
+/// Where tasks go and after what, as keywords say it.
+#[derive(Debug, Default)]
+pub(crate) struct Wishes {
+    pub(crate) engine: Option<u32>,
+    pub(crate) engines: Option<Vec<u32>>,
+    pub(crate) subset: Option<Vec<u32>>,
+    pub(crate) after: Option<DependencyRef>,
+    pub(crate) follow: Option<DependencyRef>,
+    pub(crate) timeout: Option<f64>,
+}
+
+/// The engines of tasks that are submitted together.
+#[derive(Debug, Clone)]
+enum Targets {
+    /// The same for each.
+    Same(Target),
+    /// One for each, in turn.
+    Each(Vec<u32>),
+}
+
+/// All that tasks which are submitted together have in common.
+#[derive(Debug, Clone)]
+pub(crate) struct Template {
+    method: MethodName,
+    targets: Targets,
+    options: Option<Box<TaskOptions>>,
+}
+
+fn engine_ids(ids: Vec<u32>) -> Vec<EngineId> {
+    ids.into_iter().map(EngineId).collect()
+}
+
+impl Template {
+    /// For one task, or one for each of `engines`.
+    pub(crate) fn one(method: &str, wishes: Wishes) -> PyResult<Self> {
+        Self::new(method, wishes, |engines| Targets::Same(Target::Engines(engine_ids(engines))))
+    }
+
+    /// For many tasks, with `engines` one for each.
+    pub(crate) fn many(method: &str, wishes: Wishes) -> PyResult<Self> {
+        Self::new(method, wishes, Targets::Each)
+    }
+
+    fn new(
+        method: &str,
+        wishes: Wishes,
+        of_engines: impl FnOnce(Vec<u32>) -> Targets,
+    ) -> PyResult<Self> {
+        let Wishes { engine, engines, subset, after, follow, timeout } = wishes;
+        let method = MethodName::try_from(method);
+        let method = method.map_err(|error| PyValueError::new_err(error.to_string()))?;
+        let targets = match (engine, engines, subset) {
+            (None, None, None) => Targets::Same(Target::Any),
+            (Some(engine), None, None) => Targets::Same(Target::Engine(EngineId(engine))),
+            (None, Some(engines), None) => of_engines(engines),
+            (None, None, Some(subset)) => Targets::Same(Target::Subset(engine_ids(subset))),
+            _ => {
+                let text = "a task has one of engine, engines and subset, not several";
+                return Err(PyValueError::new_err(text));
+            }
+        };
+        let timeout_ms = timeout.map(milliseconds).transpose()?;
+        let after = after.map(DependencyRef::read).transpose()?;
+        let follow = follow.map(DependencyRef::read).transpose()?;
+        let is_plain = after.is_none() && follow.is_none() && timeout_ms.is_none();
+        let options = (!is_plain).then(|| Box::new(TaskOptions { after, follow, timeout_ms }));
+        Ok(Self { method, targets, options })
+    }
+
+    /// One task of these arguments.
+    pub(crate) fn task(&self, format: Format, arguments: Bytes) -> NewTask {
+        let target = match &self.targets {
+            Targets::Same(target) => target.clone(),
+            Targets::Each(engines) => Target::Engines(engine_ids(engines.clone())),
+        };
+        self.new_task(target, format, arguments)
+    }
+
+    /// A task for each of these arguments.
+    pub(crate) fn tasks(&self, arguments: Vec<Bytes>) -> PyResult<Vec<NewTask>> {
+        let len = arguments.len();
+        if let Targets::Each(engines) = &self.targets
+            && engines.len() != len
+        {
+            let engines = engines.len();
+            let text = format!("{engines} engines for {len} tasks; name one engine for each task");
+            return Err(PyValueError::new_err(text));
+        }
+        let target = |index: usize| match &self.targets {
+            Targets::Same(target) => target.clone(),
+            Targets::Each(engines) => Target::Engine(EngineId(engines[index])),
+        };
+        let task = |(index, arguments)| self.new_task(target(index), Format::Pickle5, arguments);
+        Ok(arguments.into_iter().enumerate().map(task).collect())
+    }
+
+    fn new_task(&self, target: Target, format: Format, arguments: Bytes) -> NewTask {
+        let (method, options) = (self.method.clone(), self.options.clone());
+        NewTask { target, method, format, arguments, options }
+    }
+}
+
+fn milliseconds(seconds: f64) -> PyResult<u64> {
+    let wrong = |_| PyValueError::new_err("a timeout is a number of seconds, 0 or more");
+    let length = Duration::try_from_secs_f64(seconds).map_err(wrong)?;
+    // Half a billion years are for ever.
+    Ok(u64::try_from(length.as_millis()).unwrap_or(u64::MAX))
+}

@@ -88,7 +88,10 @@ impl fmt::Display for DependencyFailure {
                 "it follows tasks that ran on different engines, {culprit}{engine} among them"
             ),
             Impossible::FollowedEngineGone => {
-                write!(f, "it follows {culprit}{engine}, and no engine that it may go to is there and offers its method")
+                write!(
+                    f,
+                    "it follows {culprit}{engine}, and no engine that it may go to is there and offers its method"
+                )
             }
         }
     }

@@ -18,6 +18,7 @@ mod pool;
 
 use std::collections::BTreeMap;
 
+use phalanx_protocol::function::Function;
 use phalanx_protocol::ids::{AttemptId, EngineId};
 use phalanx_protocol::outcome::{AttemptOutcome, RemoteError, RunTimes};
 use phalanx_protocol::payload::Payload;
@@ -71,6 +72,9 @@ pub struct Start {
     pub method: MethodName,
     /// With what; inline.
     pub payload: Payload,
+    /// The function that goes with it, if the call has one: what it means is for caller and
+    /// executor to say. Its digest names it, so that what was made of it can be kept.
+    pub function: Option<Function>,
 }
 
 /// An attempt that is over.

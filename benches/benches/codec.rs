@@ -33,6 +33,7 @@ fn submit(payload_len: usize, options: Option<Box<TaskOptions>>) -> ClientToHub 
         method: method(),
         payload: payload(payload_len),
         options,
+        function: None,
     })
 }
 
@@ -43,6 +44,7 @@ fn assign(payload_len: usize) -> HubToEngine {
         method: method(),
         payload: payload(payload_len),
         gates: Vec::new(),
+        function: None,
     })
 }
 

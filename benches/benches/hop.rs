@@ -124,6 +124,7 @@ impl Client {
             method: self.method.clone(),
             payload: self.payload.clone(),
             options: None,
+            function: None,
         };
         self.session.sender.send(task).expect("an open session");
         self.submitted += 1;

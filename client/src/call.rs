@@ -57,6 +57,7 @@ pub(crate) fn task<A: Serialize + ?Sized>(
         format: Format::MessagePack,
         arguments: value::to_bytes(args)?,
         options,
+        function: None,
     })
 }
 
@@ -67,7 +68,7 @@ pub(crate) fn raw_task(
     (format, arguments): (Format, Bytes),
     options: Option<Box<TaskOptions>>,
 ) -> NewTask {
-    NewTask { target, method, format, arguments, options }
+    NewTask { target, method, format, arguments, options, function: None }
 }
 
 /// Submits one task with one id.

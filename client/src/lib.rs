@@ -66,6 +66,7 @@ mod tests;
 
 pub use phalanx_transport::identity::ConnectionFile;
 pub use phalanx_transport::protocol;
+pub use phalanx_transport::protocol::function::{Digest, Function};
 pub use phalanx_transport::protocol::ids::{ClientId, EngineId, Epoch, TaskId};
 pub use phalanx_transport::protocol::method::Method;
 pub use phalanx_transport::protocol::output::OutputKind;

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use phalanx_protocol::error::ErrorCode;
+use phalanx_protocol::function::{FunctionLimits, SentFunctions};
 use phalanx_protocol::ids::{EngineId, Epoch, Incarnation, SessionId, TaskId};
 use phalanx_protocol::limits::{
     DIRECT_WINDOW_MAX, ENGINES_MAX, LABELS_PER_ENGINE_MAX, METHODS_PER_ENGINE_MAX,
@@ -45,6 +46,8 @@ pub struct Engine {
     pub(crate) reports_arriving: BTreeSet<u64>,
     /// What it was told was recorded.
     pub(crate) confirmed: u64,
+    /// The functions that its session has.
+    pub(crate) functions: SentFunctions,
     /// What it is to be told of its reports.
     pub(crate) owed: Owed,
 }
@@ -115,6 +118,7 @@ pub struct Registry {
     leases: BTreeSet<(Time, EngineId)>,
     methods: FxHashSet<MethodName>,
     next_engine: u32,
+    function_limits: FunctionLimits,
 }
 
 impl Registry {
@@ -129,7 +133,14 @@ impl Registry {
             leases: BTreeSet::new(),
             methods: FxHashSet::default(),
             next_engine: 0,
+            function_limits: FunctionLimits::default(),
         }
+    }
+
+    /// The same, for engines whose sessions may define so many functions.
+    #[must_use]
+    pub fn with_function_limits(self, function_limits: FunctionLimits) -> Self {
+        Self { function_limits, ..self }
     }
 
     /// Takes an engine in. A process that the registry knows keeps its place, and what it was
@@ -204,6 +215,7 @@ impl Registry {
             reports_end: 0,
             reports_arriving: BTreeSet::new(),
             confirmed: 0,
+            functions: SentFunctions::new(self.function_limits),
             owed: Owed::default(),
         };
         self.engines.insert(id, engine);
@@ -232,6 +244,7 @@ impl Registry {
         engine.profile = profile;
         engine.state = EngineState::Up;
         engine.reports_arriving.clear();
+        engine.functions.restart();
         engine.session.replace(session).filter(|earlier| *earlier != session)
     }
 

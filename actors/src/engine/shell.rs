@@ -161,11 +161,11 @@ impl EngineShell {
                     }
                 }
                 EngineStatement::Say(message) => self.say(message),
-                EngineStatement::Start { attempt, method, payload } => {
+                EngineStatement::Start { attempt, method, payload, function } => {
                     let engine = self.room.registration().map(|place| place.engine);
                     let engine = engine.unwrap_or_default();
                     tracing::debug!(%attempt, %engine, %method, "started");
-                    let start = Start { attempt, engine, method, payload };
+                    let start = Start { attempt, engine, method, payload, function };
                     if let Some(finished) = self.executor.start(start, &self.finisher) {
                         let now = self.clock.now();
                         self.on_finished(now, finished);

@@ -248,7 +248,7 @@ impl Executor for Native {
     }
 
     fn start(&mut self, start: Start, finisher: &Finisher) -> Option<Finished> {
-        let Start { attempt, engine, method, payload } = start;
+        let Start { attempt, engine, method, payload, .. } = start;
         let cancel = CancelToken::default();
         let output = finisher.output(attempt);
         let context = TaskContext { attempt, engine, cancel: cancel.clone(), output };

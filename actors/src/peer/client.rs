@@ -10,6 +10,7 @@ use phalanx_protocol::client::{
 pub fn client_request(message: ClientToHub) -> ClientRequest {
     match message {
         ClientToHub::Open(Open { resume, name }) => ClientRequest::Open { resume, name },
+        ClientToHub::Define(define) => ClientRequest::Define(define),
         ClientToHub::Submit(spec) => ClientRequest::Submit(spec),
         ClientToHub::Received(Received { up_to }) => ClientRequest::Received(up_to),
         ClientToHub::Abort(Abort { tasks }) => ClientRequest::Abort(tasks),
@@ -47,6 +48,7 @@ pub fn client_message(reply: ClientReply) -> HubToClient {
 mod tests {
     use phalanx_protocol::client::{Accepted, Grant, Opened, Resume, Scope};
     use phalanx_protocol::error::ErrorCode;
+    use phalanx_protocol::function::{Define, Digest};
     use phalanx_protocol::ids::{ClientId, EngineId, Epoch, RequestId, TaskId};
     use phalanx_protocol::outcome::{Delivery, Outcome, RunTimes};
     use phalanx_protocol::output::Output;
@@ -67,12 +69,16 @@ mod tests {
             method: "m".try_into().unwrap(),
             payload: Payload::empty(),
             options: None,
+            function: None,
         };
+        let define =
+            Define { number: 3, digest: Digest([7; 16]), reset: true, payload: Payload::empty() };
         let table = [
             (
                 ClientToHub::Open(Open { resume: Some(resume), name: "n".into() }),
                 ClientRequest::Open { resume: Some(resume), name: "n".into() },
             ),
+            (ClientToHub::Define(define.clone()), ClientRequest::Define(define)),
             (ClientToHub::Submit(spec.clone()), ClientRequest::Submit(spec)),
             (ClientToHub::Received(Received { up_to: 5 }), ClientRequest::Received(5)),
             (ClientToHub::Abort(Abort { tasks: vec![TASK] }), ClientRequest::Abort(vec![TASK])),

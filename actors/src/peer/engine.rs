@@ -6,6 +6,7 @@ use phalanx_protocol::engine::{
     AbortAttempts, Confirmed, EndEngine, EngineLeave, EngineToHub, HubToEngine, Register,
     Registered, Started,
 };
+use phalanx_protocol::function::Function;
 use phalanx_protocol::ids::AttemptId;
 use phalanx_protocol::payload::Payload;
 use phalanx_protocol::task::MethodName;
@@ -30,6 +31,7 @@ pub fn engine_message(order: EngineOrder) -> HubToEngine {
         EngineOrder::Registered(registration, drop) => {
             HubToEngine::Registered(Registered { registration, drop })
         }
+        EngineOrder::Define(define) => HubToEngine::Define(*define),
         EngineOrder::Assign(assignment) => HubToEngine::Assign(*assignment),
         EngineOrder::Confirmed(up_to) => HubToEngine::Confirmed(Confirmed { up_to }),
         EngineOrder::Abort(attempts) => HubToEngine::AbortAttempts(AbortAttempts { attempts }),
@@ -43,6 +45,7 @@ pub fn engine_event(message: HubToEngine) -> EngineEvent {
         HubToEngine::Registered(Registered { registration, drop }) => {
             EngineEvent::Registered { registration, drop }
         }
+        HubToEngine::Define(define) => EngineEvent::Defined(define),
         HubToEngine::Assign(assignment) => EngineEvent::Assigned(assignment),
         HubToEngine::Confirmed(Confirmed { up_to }) => EngineEvent::Confirmed(up_to),
         HubToEngine::AbortAttempts(AbortAttempts { attempts }) => {
@@ -65,6 +68,8 @@ pub enum EngineStatement {
         method: MethodName,
         /// With what; inline.
         payload: Payload,
+        /// The function that goes with it.
+        function: Option<Function>,
     },
     /// The executor: interrupt this if it still runs.
     Interrupt(AttemptId),
@@ -91,8 +96,8 @@ pub fn engine_statement(
         }
         EngineEffect::Output(output) => EngineStatement::Say(EngineToHub::Output(output)),
         EngineEffect::Report(report) => EngineStatement::Say(EngineToHub::Report(report)),
-        EngineEffect::Start { attempt, method, payload } => {
-            EngineStatement::Start { attempt, method, payload }
+        EngineEffect::Start { attempt, method, payload, function } => {
+            EngineStatement::Start { attempt, method, payload, function }
         }
         EngineEffect::Interrupt(attempt) => EngineStatement::Interrupt(attempt),
         EngineEffect::Reconnect => EngineStatement::Reconnect,
@@ -104,6 +109,7 @@ pub fn engine_statement(
 
 #[cfg(test)]
 mod tests {
+    use phalanx_protocol::function::{Define, Digest};
     use phalanx_protocol::ids::{ClientId, EngineId, Epoch, Incarnation, TaskId};
     use phalanx_protocol::outcome::{AttemptOutcome, Report, RunTimes};
     use phalanx_protocol::output::Output;
@@ -144,7 +150,13 @@ mod tests {
             method: "m".try_into().unwrap(),
             payload: Payload::empty(),
             gates: Vec::new(),
+            function: None,
         }
+    }
+
+    fn define() -> Define {
+        let payload = Payload::empty();
+        Define { number: 3, digest: Digest([7; 16]), reset: true, payload }
     }
 
     fn registration() -> Registration {
@@ -184,6 +196,7 @@ mod tests {
                 EngineOrder::Registered(registration(), vec![ATTEMPT]),
                 EngineEvent::Registered { registration: registration(), drop: vec![ATTEMPT] },
             ),
+            (EngineOrder::Define(Box::new(define())), EngineEvent::Defined(define())),
             (EngineOrder::Assign(Box::new(assignment())), EngineEvent::Assigned(assignment())),
             (EngineOrder::Confirmed(4), EngineEvent::Confirmed(4)),
             (EngineOrder::Abort(vec![ATTEMPT]), EngineEvent::AbortRequested(vec![ATTEMPT])),
@@ -197,13 +210,15 @@ mod tests {
     #[test]
     fn what_is_not_for_the_hub_goes_to_the_executor_or_the_session() {
         let method: MethodName = "m".try_into().unwrap();
+        let function = Function { digest: Digest([7; 16]), bytes: b"def"[..].into() };
         let start = EngineEffect::Start {
             attempt: ATTEMPT,
             method: method.clone(),
             payload: Payload::empty(),
+            function: Some(function.clone()),
         };
-        let expected =
-            EngineStatement::Start { attempt: ATTEMPT, method, payload: Payload::empty() };
+        let (payload, function) = (Payload::empty(), Some(function));
+        let expected = EngineStatement::Start { attempt: ATTEMPT, method, payload, function };
         assert_eq!(engine_statement(start, |_| 0), expected);
         assert_eq!(
             engine_statement(EngineEffect::Interrupt(ATTEMPT), |_| 0),

@@ -6,6 +6,7 @@ use phalanx_actors::link::Connect;
 use phalanx_protocol::client::{
     Abort, ClientToHub, HubToClient, Open, Opened, Received, Resume, Scope, Shutdown, StatusRequest,
 };
+use phalanx_protocol::function::Digest;
 use phalanx_protocol::ids::{EngineId, RequestId, TaskId};
 use phalanx_protocol::outcome::{Delivery, Outcome};
 use phalanx_protocol::output::Output;
@@ -100,6 +101,22 @@ impl<W: Connect<ClientToHub>> Client<W> {
             method: method.try_into().unwrap(),
             payload: packed(args),
             options: (options != TaskOptions::default()).then(|| Box::new(options)),
+            function: None,
+        });
+        id
+    }
+
+    /// A task of no arguments that names a function.
+    pub(crate) fn submit_with(&mut self, function: Option<Digest>, method: &str) -> TaskId {
+        let id = TaskId::new(self.opened.client, self.next_seq);
+        self.next_seq += 1;
+        self.say(TaskSpec {
+            id,
+            target: Target::Any,
+            method: method.try_into().unwrap(),
+            payload: Payload::empty(),
+            options: None,
+            function,
         });
         id
     }

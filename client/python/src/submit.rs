@@ -136,7 +136,7 @@ impl Template {
 
     fn new_task(&self, target: Target, format: Format, arguments: Bytes) -> NewTask {
         let (method, options) = (self.method.clone(), self.options.clone());
-        NewTask { target, method, format, arguments, options }
+        NewTask { target, method, format, arguments, options, function: None }
     }
 }
 

@@ -14,11 +14,13 @@
 //! | module | its fact |
 //! |---|---|
 //! | `submits` | which tasks were named, sent, recorded, and how far the grant reaches |
+//! | `functions` | which functions the hub has, and which are kept to be sent again |
 //! | `deliveries` | which outcomes and payloads of this session arrived, and were confirmed |
 //! | `questions` | what was asked and not answered |
 //! | `room` | who the client is, which tasks are open, which engines there are; `wishes` is what callers may want of it |
 
 mod deliveries;
+mod functions;
 mod questions;
 mod room;
 mod submits;

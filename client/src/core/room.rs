@@ -9,6 +9,7 @@ use phalanx_transport::protocol::client::{
     Abort, Accepted, ClientToHub, HubToClient, Leave, Open, Opened, Received, Resume,
 };
 use phalanx_transport::protocol::error::ErrorCode;
+use phalanx_transport::protocol::function::FunctionLimits;
 use phalanx_transport::protocol::ids::{EngineId, RequestId, TaskId};
 use phalanx_transport::protocol::limits::ABORTS_PER_MESSAGE_MAX;
 use phalanx_transport::protocol::outcome::Delivery;
@@ -87,6 +88,13 @@ impl<K> ClientRoom<K> {
             questions: Questions::default(),
             engines: BTreeMap::new(),
         }
+    }
+
+    /// The same, with sessions that may define so many functions; the hub must agree.
+    #[must_use]
+    pub fn with_function_limits(mut self, limits: FunctionLimits) -> Self {
+        self.submits.limit_functions(limits);
+        self
     }
 
     /// The engines that take tasks, as far as is known; between sessions those of the last one.
@@ -361,7 +369,7 @@ impl<K> ClientRoom<K> {
         if self.session != Session::Open {
             return;
         }
-        while let Some(spec) = self.submits.next_to_send() {
+        while let Some((spec, define)) = self.submits.next_to_send() {
             let spec = spec.clone();
             if let Some(up_to) = self.deliveries.confirm() {
                 effects.push(Effect::Send(Received { up_to }.into()));
@@ -370,6 +378,7 @@ impl<K> ClientRoom<K> {
                 let ids = spec.id.seq..spec.id.seq + spec.target.ids_len();
                 self.send_aborts_of(ids, effects);
             }
+            effects.extend(define.map(|define| Effect::Send(define.into())));
             effects.push(Effect::Send(spec.into()));
         }
         if self.submits.became_roomy() {

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 
 use phalanx_transport::protocol::client::Grant;
+use phalanx_transport::protocol::function::{Define, FunctionLimits};
 use phalanx_transport::protocol::ids::{ClientId, TaskId};
 use phalanx_transport::protocol::limits::{
     CLIENT_QUEUE_BYTES_MAX, CLIENT_QUEUE_TASKS_MAX, SUBMIT_BYTES_UNACCEPTED_MAX,
@@ -13,7 +14,8 @@ use phalanx_transport::protocol::limits::{
 };
 use phalanx_transport::protocol::task::TaskSpec;
 
-use super::BURST_KEPT_MAX;
+use super::functions::Functions;
+use super::{BURST_KEPT_MAX, NewTask};
 
 /// The hub confirmed what was never sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +35,8 @@ pub(super) struct Submits {
     bytes_recorded: u64,
     bytes_sent: u64,
     bytes_named: u64,
+    /// Functions of what is unrecorded, and which of them the hub has.
+    functions: Functions,
     /// Whether somebody was told that the queue is full, and not yet that it no longer is.
     was_full: bool,
 }
@@ -40,7 +44,8 @@ pub(super) struct Submits {
 impl Submits {
     /// A new name: nothing of before counts any more.
     pub(super) fn restart(&mut self, client: ClientId, next_seq: u64) {
-        *self = Self { client, next_seq, was_full: self.was_full, ..Self::default() };
+        let functions = self.functions.restarted();
+        *self = Self { client, next_seq, functions, was_full: self.was_full, ..Self::default() };
     }
 
     pub(super) const fn client(&self) -> ClientId {
@@ -78,21 +83,36 @@ impl Submits {
     }
 
     fn queued(&self) -> (usize, u64) {
-        (self.unrecorded.len() - self.sent, self.bytes_named - self.bytes_sent)
+        let bytes = self.bytes_named - self.bytes_sent + self.functions.bytes();
+        (self.unrecorded.len() - self.sent, bytes)
     }
 
-    /// Names the spec made by `spec` and queues it.
-    pub(super) fn push(&mut self, spec: impl FnOnce(TaskId) -> TaskSpec) -> TaskId {
+    /// Sessions that may define so many functions; the hub must agree.
+    pub(super) fn limit_functions(&mut self, limits: FunctionLimits) {
+        self.functions = Functions::new(limits);
+    }
+
+    /// Bytes of functions that these tasks bring and that are not kept yet.
+    pub(super) fn new_function_bytes(&self, tasks: &[NewTask]) -> u64 {
+        self.functions.new_bytes(tasks.iter().filter_map(|task| task.function.as_ref()))
+    }
+
+    /// Names a task and queues it.
+    pub(super) fn push(&mut self, task: NewTask) -> TaskId {
         let id = TaskId::new(self.client, self.next_seq);
-        let spec = spec(id);
+        if let Some(function) = &task.function {
+            self.functions.keep(function);
+        }
+        let spec = task.into_spec(id);
         self.next_seq += spec.target.ids_len();
         self.bytes_named += bytes(&spec);
         self.unrecorded.push_back(spec);
         id
     }
 
-    /// The next spec that the grant and the limits of a session let through.
-    pub(super) fn next_to_send(&mut self) -> Option<&TaskSpec> {
+    /// The next spec that the grant and the limits of a session let through, and what the hub has
+    /// to be told before.
+    pub(super) fn next_to_send(&mut self) -> Option<(&TaskSpec, Option<Define>)> {
         let spec = self.unrecorded.get(self.sent)?;
         let bytes_end = self.bytes_sent + bytes(spec);
         let granted = end(spec) <= self.grant.seq_end && bytes_end <= self.grant.bytes_end;
@@ -103,9 +123,13 @@ impl Submits {
         if !(granted && session_has_room) {
             return None;
         }
+        let define = match spec.function {
+            None => None,
+            Some(digest) => self.functions.define(digest, self.sent == 0).ok()?,
+        };
         self.sent += 1;
         self.bytes_sent = bytes_end;
-        Some(spec)
+        Some((spec, define))
     }
 
     /// Whether the hub has this task, or will have it if the session lasts.
@@ -151,11 +175,15 @@ impl Submits {
     pub(super) fn on_cut(&mut self) {
         self.sent = 0;
         self.bytes_sent = self.bytes_recorded;
+        self.functions.on_cut();
     }
 
     fn drop_recorded(&mut self, next_seq: u64) {
         while let Some(spec) = self.unrecorded.front().filter(|spec| end(spec) <= next_seq) {
             self.bytes_recorded += bytes(spec);
+            if let Some(digest) = spec.function {
+                self.functions.release(digest);
+            }
             self.unrecorded.pop_front();
             self.sent = self.sent.saturating_sub(1);
         }
@@ -172,6 +200,7 @@ impl Submits {
 
     pub(super) fn check_invariants(&self) {
         assert!(self.sent <= self.unrecorded.len());
+        self.functions.check_invariants(self.unrecorded.iter().filter_map(|spec| spec.function));
         let mut seq = self.recorded_below();
         let mut bytes = self.bytes_recorded;
         for (index, spec) in self.unrecorded.iter().enumerate() {

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use phalanx_transport::protocol::function::Function;
 use phalanx_transport::protocol::ids::TaskId;
 use phalanx_transport::protocol::limits::{
     CLIENT_QUEUE_BYTES_MAX, CLIENT_QUEUE_TASKS_MAX, DEPENDENCIES_PER_TASK_MAX,
-    OPEN_BYTES_PER_CLIENT_MAX, TARGET_ENGINES_MAX, TASK_PAYLOAD_LEN_MAX,
+    FUNCTION_BYTES_PER_SESSION_MAX, OPEN_BYTES_PER_CLIENT_MAX, TARGET_ENGINES_MAX,
+    TASK_PAYLOAD_LEN_MAX,
 };
 use phalanx_transport::protocol::payload::{Format, Payload};
 use phalanx_transport::protocol::role::Role;
@@ -25,6 +27,8 @@ pub struct NewTask {
     pub arguments: Bytes,
     /// Dependencies and other rare wishes; only for balanced tasks.
     pub options: Option<Box<TaskOptions>>,
+    /// The function that goes with it: sent once for each session, however many tasks name it.
+    pub function: Option<Function>,
 }
 
 impl NewTask {
@@ -52,6 +56,11 @@ impl NewTask {
         if len > TASK_PAYLOAD_LEN_MAX {
             return Err(SubmitError::PayloadTooLong(len));
         }
+        if let Some(function) = &self.function
+            && function.bytes.len() as u64 > FUNCTION_BYTES_PER_SESSION_MAX
+        {
+            return Err(SubmitError::FunctionTooLong(function.bytes.len() as u64));
+        }
         if self.bytes() > OPEN_BYTES_PER_CLIENT_MAX {
             return Err(SubmitError::TooLongForSoMany { len, engines: self.target.ids_len() });
         }
@@ -71,6 +80,7 @@ impl NewTask {
             method: self.method,
             payload: Payload::inline(self.format, self.arguments),
             options: self.options,
+            function: self.function.map(|function| function.digest),
         }
     }
 }
@@ -112,6 +122,12 @@ pub enum SubmitError {
     /// The arguments are too long.
     #[error("arguments of {0} bytes are over the limit of {TASK_PAYLOAD_LEN_MAX}")]
     PayloadTooLong(u64),
+    /// The function is too long.
+    #[error(
+        "a function of {0} bytes is over the limit of {FUNCTION_BYTES_PER_SESSION_MAX}; pass what it \
+         holds as an argument"
+    )]
+    FunctionTooLong(u64),
     /// The arguments are too long for so many engines: a hub would never grant it.
     #[error(
         "arguments of {len} bytes for {engines} engines are together over the limit of \

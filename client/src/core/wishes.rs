@@ -30,12 +30,13 @@ impl<K> ClientRoom<K> {
             task.check()?;
         }
         let bytes = tasks.as_ref().iter().map(NewTask::bytes);
-        if !self.submits.admit(tasks.as_ref().len(), bytes.sum()) {
+        let bytes = bytes.sum::<u64>() + self.submits.new_function_bytes(tasks.as_ref());
+        if !self.submits.admit(tasks.as_ref().len(), bytes) {
             return Err(SubmitError::QueueFull);
         }
         for task in tasks {
             let ids = task.target.ids_len();
-            let first = self.submits.push(|id| task.into_spec(id));
+            let first = self.submits.push(task);
             for seq in first.seq..first.seq + ids {
                 self.open.insert(seq, key(TaskId::new(first.client, seq)));
             }

@@ -33,6 +33,7 @@ fn task(method: &str, target: Target) -> NewTask {
         format: Format::MessagePack,
         arguments: Bytes::from_static(b"\x07"),
         options: None,
+        function: None,
     }
 }
 

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use phalanx_client::core::{ClientRoom, Effect, End as TaskEnd, Event, NewTask, SubmitError};
 use phalanx_core::Time;
+use phalanx_protocol::function::FunctionLimits;
 use phalanx_protocol::ids::{EngineId, SessionId, TaskId};
 use phalanx_protocol::payload::Format;
 use phalanx_protocol::role::Role;
 use phalanx_protocol::task::{Dependency, Target, TaskOptions};
 
-use crate::engine::{arguments, method};
+use crate::engine::{arguments, function, method};
 use crate::net::{End, Item, decode};
 use crate::plan::{Aim, Ties, Wish};
 use crate::world::World;
@@ -25,9 +26,10 @@ pub(crate) struct ClientProcess {
 }
 
 impl ClientProcess {
-    pub(crate) fn new(client: usize) -> Self {
+    pub(crate) fn new(client: usize, functions: FunctionLimits) -> Self {
         Self {
-            room: ClientRoom::new(Role::Client, format!("client {client}")),
+            room: ClientRoom::new(Role::Client, format!("client {client}"))
+                .with_function_limits(functions),
             session: None,
             dead: false,
             wishes: Vec::new(),
@@ -166,6 +168,7 @@ impl World<'_> {
             format: Format::Raw,
             arguments: arguments(wish),
             options: (options != TaskOptions::default()).then(|| Box::new(options)),
+            function: wish.function.map(function),
         }
     }
 

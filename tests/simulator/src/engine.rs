@@ -8,6 +8,7 @@ use phalanx_actors::peer::{EngineStatement, engine_event, engine_statement};
 use phalanx_core::engine::{EngineEvent, EngineRoom};
 use phalanx_core::{Room, Time};
 use phalanx_protocol::engine::EngineToHub;
+use phalanx_protocol::function::{Digest, Function, FunctionLimits};
 use phalanx_protocol::ids::{AttemptId, EngineId, SessionId, TaskId};
 use phalanx_protocol::outcome::{AttemptOutcome, RemoteError, RunTimes};
 use phalanx_protocol::output::{OutputChunk, OutputKind};
@@ -53,7 +54,7 @@ pub(crate) fn name(engine: usize) -> String {
 }
 
 impl EngineProcess {
-    pub(crate) fn new(engine: usize, life: u64, slots: u32) -> Self {
+    pub(crate) fn new(engine: usize, life: u64, slots: u32, functions: FunctionLimits) -> Self {
         let profile = EngineProfile {
             name: Some(name(engine)),
             kind: "native".into(),
@@ -66,7 +67,7 @@ impl EngineProcess {
         };
         Self {
             life,
-            room: EngineRoom::new(profile),
+            room: EngineRoom::new(profile).with_function_limits(functions),
             session: None,
             frozen: None,
             dead: false,
@@ -88,17 +89,31 @@ pub(crate) fn arguments(wish: &Wish) -> Bytes {
     bytes.put_u32(len);
     bytes.put_u64(wish.runs.as_nanos() as u64);
     bytes.put_u8(wish.writes);
+    bytes.put_u8(wish.function.unwrap_or(NO_FUNCTION));
     bytes.put_u32(wish.filler);
     bytes.put_bytes(0xa5, wish.filler as usize);
     bytes.freeze()
 }
 
-fn behaviour(payload: &Payload) -> (Behaviour, Duration, u8) {
+/// Stands in a task's arguments for none.
+const NO_FUNCTION: u8 = u8::MAX;
+
+/// The function of this number: short, or so long that it takes a stream of its own.
+pub(crate) fn function(number: u8) -> Function {
+    let len = 20 + usize::from(number) * 30;
+    Function { digest: Digest([number; 16]), bytes: Bytes::from(vec![number; len.min(200)]) }
+}
+
+/// What a task's arguments say: how it behaves, for how long, how often it writes, and with which
+/// function.
+fn behaviour(payload: &Payload) -> (Behaviour, Duration, u8, Option<Function>) {
     use bytes::Buf;
     let mut bytes = payload.bytes().expect("started with its payload").clone();
     let (kind, len) = (bytes.get_u8(), bytes.get_u32());
     let runs = Duration::from_nanos(bytes.get_u64());
     let writes = bytes.get_u8();
+    let number = bytes.get_u8();
+    let named = (number != NO_FUNCTION).then(|| function(number));
     let filler = bytes.get_u32() as usize;
     assert!(bytes.len() == filler && bytes.iter().all(|byte| *byte == 0xa5), "arguments arrive");
     let behaviour = match kind {
@@ -106,7 +121,7 @@ fn behaviour(payload: &Payload) -> (Behaviour, Duration, u8) {
         1 => Behaviour::Raise,
         _ => Behaviour::Crash,
     };
-    (behaviour, runs, writes)
+    (behaviour, runs, writes, named)
 }
 
 /// What a task writes for the `index`th time.
@@ -164,8 +179,8 @@ impl World<'_> {
         for effect in effects {
             match engine_statement(effect, |_| 0) {
                 EngineStatement::Say(message) => self.engine_says(engine, message),
-                EngineStatement::Start { attempt, payload, .. } => {
-                    self.start(engine, attempt, &payload);
+                EngineStatement::Start { attempt, payload, function, .. } => {
+                    self.start(engine, attempt, &payload, function);
                 }
                 EngineStatement::Interrupt(attempt) => self.interrupt(engine, attempt),
                 EngineStatement::Reconnect => {
@@ -187,8 +202,15 @@ impl World<'_> {
         }
     }
 
-    fn start(&mut self, engine: usize, attempt: AttemptId, payload: &Payload) {
-        let (behaviour, runs, writes) = behaviour(payload);
+    fn start(
+        &mut self,
+        engine: usize,
+        attempt: AttemptId,
+        payload: &Payload,
+        function: Option<Function>,
+    ) {
+        let (behaviour, runs, writes, named) = behaviour(payload);
+        assert_eq!(function, named, "I12: {attempt} starts with its function");
         let process = &mut self.engines[engine];
         let running =
             Running { behaviour, began: self.now, interrupted: false, writes, written: 0 };

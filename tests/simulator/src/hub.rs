@@ -32,6 +32,7 @@ impl HubProcess {
     pub(crate) fn new(plan: &Plan) -> Self {
         let mut settings = HubSettings::new(Epoch(plan.seed));
         settings.client_tasks = plan.client_tasks;
+        settings.functions = plan.functions;
         Self {
             hub: Hub::new(settings),
             beside: (!plan.remote_rooms).then(RoomPair::default),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use phalanx_core::Time;
+use phalanx_protocol::function::FunctionLimits;
 use phalanx_protocol::room::RoomName;
 use phalanx_protocol::task::{Accept, Quorum};
 
@@ -55,6 +56,8 @@ pub struct Wish {
     pub filler: u32,
     /// How often it writes while it runs.
     pub writes: u8,
+    /// Which function goes with it.
+    pub function: Option<u8>,
     /// Order.
     pub after: Option<Ties>,
     /// Place.
@@ -116,6 +119,8 @@ pub struct Plan {
     pub inline_len_max: usize,
     /// Longest delay of a message.
     pub delay_max: Duration,
+    /// How many functions a session may define.
+    pub functions: FunctionLimits,
     /// One in so many messages is repeated; 0 = none.
     pub repeat_one_in: u64,
     /// Tasks a client may have open or unfetched.
@@ -144,6 +149,7 @@ impl Plan {
             remote_rooms,
             inline_len_max: *rng.choice([16, 64, 4096].iter()).unwrap_or(&64),
             delay_max: Duration::from_micros(rng.u64(50..20_000)),
+            functions: FunctionLimits { count: 3, bytes: 200 },
             repeat_one_in: *rng.choice([0, 5, 50].iter()).unwrap_or(&0),
             client_tasks: *rng.choice([4, 20, 1_000].iter()).unwrap_or(&1_000),
             cursed: (rng.u8(0..10) == 0).then(|| rng.usize(0..20)),
@@ -152,6 +158,7 @@ impl Plan {
         plan.add_tasks(&mut rng);
         plan.add_faults(&mut rng);
         plan.add_output(&mut Rng::with_seed(seed ^ 0x0117));
+        plan.add_functions(&mut Rng::with_seed(seed ^ 0xf0c));
         plan.actions.sort_by_key(|(at, _)| *at);
         plan
     }
@@ -179,6 +186,19 @@ impl Plan {
         for (_, action) in &mut self.actions {
             if let Action::Submit(_, wish) = action {
                 wish.writes = if rng.bool() { rng.u8(1..6) } else { 0 };
+            }
+        }
+    }
+
+    /// In every other run tasks have functions: few, or more than a session may define.
+    fn add_functions(&mut self, rng: &mut Rng) {
+        if rng.bool() {
+            return;
+        }
+        let functions = rng.u8(1..8);
+        for (_, action) in &mut self.actions {
+            if let Action::Submit(_, wish) = action {
+                wish.function = (rng.u8(0..4) > 0).then(|| rng.u8(0..functions));
             }
         }
     }
@@ -214,7 +234,17 @@ impl Plan {
             1 | 2 => Duration::from_micros(rng.u64(0..5_000)),
             _ => Duration::from_millis(rng.u64(0..10_000)),
         };
-        Wish { aim, behaviour, runs, filler: rng.u32(0..150), writes: 0, after, follow, timeout }
+        Wish {
+            aim,
+            behaviour,
+            runs,
+            filler: rng.u32(0..150),
+            writes: 0,
+            function: None,
+            after,
+            follow,
+            timeout,
+        }
     }
 
     fn add_faults(&mut self, rng: &mut Rng) {

@@ -77,8 +77,9 @@ pub(crate) struct World<'a> {
 impl<'a> World<'a> {
     pub(crate) fn new(plan: &'a Plan, tell: bool) -> Self {
         let engines = plan.slots.iter().enumerate();
-        let engines: Vec<_> =
-            engines.map(|(at, slots)| EngineProcess::new(at, at as u64 + 1, *slots)).collect();
+        let engines: Vec<_> = engines
+            .map(|(at, slots)| EngineProcess::new(at, at as u64 + 1, *slots, plan.functions))
+            .collect();
         let next_life = engines.len() as u64 + 1;
         Self {
             plan,
@@ -87,7 +88,9 @@ impl<'a> World<'a> {
             hub: HubProcess::new(plan),
             rooms: RoomsProcess::default(),
             engines,
-            clients: (0..plan.clients).map(ClientProcess::new).collect(),
+            clients: (0..plan.clients)
+                .map(|client| ClientProcess::new(client, plan.functions))
+                .collect(),
             check: Check::new(plan),
             trace: Trace::new(tell),
             queue: BTreeMap::new(),
@@ -272,7 +275,7 @@ impl<'a> World<'a> {
                 let (life, slots) = (self.next_life, self.plan.slots[engine]);
                 self.next_life += 1;
                 let id = self.engines[engine].id;
-                self.engines[engine] = EngineProcess::new(engine, life, slots);
+                self.engines[engine] = EngineProcess::new(engine, life, slots, self.plan.functions);
                 self.engines[engine].id = id;
                 self.connect_soon(Peer::Engine(engine));
             }

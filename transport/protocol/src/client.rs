@@ -4,6 +4,7 @@
 //! client                                   hub
 //!   | -- Open (resume?) ------------------> |   first message; tasks lane
 //!   | <------------------ Opened ---------- |   client id, token, next seq, grant, engines
+//!   | -- Define* ------------------------>  |   before the first submit that names the function
 //!   | -- Submit* ------------------------>  |   seq = 0, 1, 2 …, within the grant
 //!   | <------------------ Accepted* ------- |   all below next_seq are recorded; new grant
 //!   | <------------------ Delivery* ------- |   numbered per session
@@ -19,6 +20,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::ErrorCode;
+use crate::function::Define;
 use crate::ids::{ClientId, EngineId, Epoch, RequestId, TaskId};
 use crate::macros::{map_encoded, messages};
 use crate::outcome::Delivery;
@@ -45,6 +47,8 @@ messages! {
         7 => Ping(Ping), named, Control, [Client, Monitor, Admin];
         /// Will not come back: its open tasks may end, its outcomes may be dropped.
         8 => Leave(Leave), named, Tasks, [Client, Monitor, Admin];
+        /// Gives the hub a function that submits of this session name.
+        9 => Define(Define), hot, Tasks, [Client, Admin], payload payload;
     }
 }
 

@@ -4,6 +4,7 @@
 //! engine                                   hub
 //!   | -- Register (profile, inventory) ---> |   first message; tasks lane
 //!   | <------------------ Registered ------ |   engine id, incarnation, attempts to drop
+//!   | <------------------ Define* --------- |   before the first assign that names the function
 //!   | <------------------ Assign* --------- |
 //!   | -- Started? ----------------------->  |   only if it still runs after STARTED_AFTER
 //!   | -- Output* ------------------------>  |   events lane: may be dropped
@@ -19,6 +20,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::function::Define;
 use crate::ids::AttemptId;
 use crate::macros::{map_encoded, messages};
 use crate::outcome::Report;
@@ -55,6 +57,8 @@ messages! {
         4 => AbortAttempts(AbortAttempts), named, Control, [Hub];
         /// Asks the engine to end.
         5 => EndEngine(EndEngine), named, Control, [Hub];
+        /// Gives the engine a function that assignments of this session name.
+        6 => Define(Define), hot, Tasks, [Hub], payload payload;
     }
 }
 

@@ -84,6 +84,8 @@ error_codes! {
     25 => InvalidTask, false, "invalid task";
     /// The cluster has no host process that could do it.
     26 => NoHost, true, "no host process";
+    /// A task names a function that its session has not defined.
+    27 => UnknownFunction, false, "unknown function";
 }
 
 /// A number that is no error code.

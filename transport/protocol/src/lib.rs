@@ -9,6 +9,7 @@
 //! | [`method`] | a typed handler's wire name, shared by who calls and who answers |
 //! | [`task`] | a task as it travels: spec, target, dependencies, options |
 //! | [`outcome`] | how a task or an attempt ended |
+//! | [`function`] | functions that are sent once for each session |
 //! | [`output`] | what a task writes while it runs |
 //! | [`payload`] | opaque bytes: inline, or a ticket for a payload stream |
 //! | [`peer`] | what peers tell of themselves: engine profile, inventory, status |
@@ -27,6 +28,7 @@ pub mod client;
 pub mod codec;
 pub mod engine;
 pub mod error;
+pub mod function;
 pub mod handshake;
 pub mod host;
 pub mod ids;

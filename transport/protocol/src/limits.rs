@@ -57,6 +57,23 @@ pub const OUTPUT_LIVE_LEN_MAX: usize = 64 << 10;
 /// them.
 pub const OUTPUT_BACKLOG_BYTES_MAX: u64 = 4 << 20;
 
+/// Functions that one session may define. A definition beyond it makes its receiver forget all
+/// others of the session; they are defined again as needed.
+pub const FUNCTIONS_PER_SESSION_MAX: usize = 1_024;
+
+/// Bytes of the functions that one session may define; same behaviour as
+/// [`FUNCTIONS_PER_SESSION_MAX`]. Also the longest function: a longer one is an error at the
+/// caller.
+pub const FUNCTION_BYTES_PER_SESSION_MAX: u64 = 256 << 20;
+
+/// Bytes of functions, each counted once, that the open tasks of one client may hold in the hub.
+/// Beyond it tasks with a function are recorded as rejected.
+pub const FUNCTION_BYTES_HELD_MAX: u64 = 2 << 30;
+
+/// Bytes of definitions that a client has sent while submits are not accepted: further ones wait
+/// until all are, so that the session's send queue always has room for them.
+pub const DEFINE_BYTES_UNACCEPTED_MAX: u64 = 512 << 20;
+
 /// Most dependencies of one task (after and follow each). More is rejected at submit.
 pub const DEPENDENCIES_PER_TASK_MAX: usize = 20_000;
 
@@ -263,6 +280,10 @@ const _: () = {
     assert!(TASK_PAYLOAD_LEN_MAX <= SUBMIT_BYTES_UNACCEPTED_MAX);
     assert!(2 * SUBMIT_BYTES_UNACCEPTED_MAX <= SEND_QUEUE_BYTES_MAX);
     assert!(TASK_PAYLOAD_LEN_MAX <= CLIENT_QUEUE_BYTES_MAX);
+    assert!(FUNCTION_BYTES_PER_SESSION_MAX <= TASK_PAYLOAD_LEN_MAX);
+    assert!(FUNCTION_BYTES_PER_SESSION_MAX <= FUNCTION_BYTES_HELD_MAX);
+    assert!(FUNCTION_BYTES_PER_SESSION_MAX <= DEFINE_BYTES_UNACCEPTED_MAX);
+    assert!(DEFINE_BYTES_UNACCEPTED_MAX + 2 * SUBMIT_BYTES_UNACCEPTED_MAX <= SEND_QUEUE_BYTES_MAX);
     assert!(8 * RECEIVED_DELIVERIES_MAX <= DELIVERIES_IN_FLIGHT_MAX as u64);
     assert!(8 * RECEIVED_BYTES_MAX <= DELIVERY_BYTES_IN_FLIGHT_MAX);
     // A task id in an abort takes at most 15 bytes.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::function::Digest;
 use crate::ids::{AttemptId, EngineId, TaskId};
 use crate::limits::METHOD_LEN_MAX;
 use crate::macros::map_encoded;
@@ -233,6 +234,8 @@ pub struct TaskSpec {
     pub payload: Payload,
     /// Dependencies and other rare wishes.
     pub options: Option<Box<TaskOptions>>,
+    /// A function that goes with it, defined before in the same session.
+    pub function: Option<Digest>,
 }
 
 /// One attempt as the hub sends it to an engine. Travels array-encoded.
@@ -248,4 +251,6 @@ pub struct Assignment {
     pub payload: Payload,
     /// Attempts on this engine that must end first. Empty today: room for sending dependents ahead.
     pub gates: Vec<TaskId>,
+    /// A function that goes with it, defined before in the same session.
+    pub function: Option<Digest>,
 }

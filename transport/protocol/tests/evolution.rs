@@ -142,7 +142,7 @@ fn no_payload() -> Written {
 
 /// A submit whose target and options are as given.
 fn submit(target: Written, options: Written) -> Result<ClientToHub, DecodeError> {
-    let items = [task_id(), target, Written::value(&"m"), no_payload(), options];
+    let items = [task_id(), target, Written::value(&"m"), no_payload(), options, nil()];
     Written::array(&items).read(2)
 }
 
@@ -271,7 +271,7 @@ fn hot_arrays_of_another_length_are_refused() {
     assert!(Written::array(&[]).read::<HubToEngine>(3).is_err());
     // The arrays inside are as fixed as the outer ones.
     for id in [Written::value(&(7,)), Written::value(&(7, 42, 0)), Written::value(&7)] {
-        let spec = [id, any(), Written::value(&"m"), no_payload(), nil()];
+        let spec = [id, any(), Written::value(&"m"), no_payload(), nil(), nil()];
         assert!(Written::array(&spec).read::<ClientToHub>(2).is_err());
     }
     for payload in [
@@ -282,7 +282,7 @@ fn hot_arrays_of_another_length_are_refused() {
         Written::value(&(9, ())),
         Written::value(&(-1, ())),
     ] {
-        let spec = [task_id(), any(), Written::value(&"m"), payload, nil()];
+        let spec = [task_id(), any(), Written::value(&"m"), payload, nil(), nil()];
         assert!(Written::array(&spec).read::<ClientToHub>(2).is_err());
     }
 }
@@ -409,7 +409,7 @@ fn a_hello_of_another_version_is_understood_well_enough_to_refuse_it() {
 
 #[test]
 fn an_inline_payload_is_the_tail_even_if_the_header_came_from_elsewhere() {
-    let items = [task_id(), any(), Written::value(&"m"), no_payload(), nil()];
+    let items = [task_id(), any(), Written::value(&"m"), no_payload(), nil(), nil()];
     let frame = raw_frame(2, &Written::array(&items).0, b"tail");
     let message: ClientToHub = read(&frame).expect("valid");
     let bytes = message.payload().and_then(Payload::bytes);

@@ -11,9 +11,11 @@
 //! | `reports` | what the hub has not confirmed |
 //! | `marks` | the last direct task of each client |
 //! | `arrivals` | payloads without assignment |
+//! | `functions` | the functions that this session's assignments may name |
 //! | `recent` | attempts aborted before they came, and attempts confirmed |
 
 mod arrivals;
+mod functions;
 mod marks;
 mod queue;
 mod recent;
@@ -26,6 +28,7 @@ mod tests;
 mod written;
 
 use bytes::Bytes;
+use phalanx_protocol::function::{Define, Function};
 use phalanx_protocol::ids::{AttemptId, Ticket};
 use phalanx_protocol::outcome::{AttemptOutcome, Report, RunTimes};
 use phalanx_protocol::output::{Output, OutputChunk};
@@ -50,6 +53,8 @@ pub enum EngineEvent {
         /// Attempts that are no longer wanted.
         drop: Vec<AttemptId>,
     },
+    /// The hub gives a function that later assignments of this session name.
+    Defined(Define),
     /// The hub wants this run. Again, perhaps: one that is known is left as it is.
     Assigned(Assignment),
     /// A payload that an assignment named by its ticket; may come before the assignment.
@@ -95,6 +100,8 @@ pub enum EngineEffect {
         method: MethodName,
         /// With what; inline.
         payload: Payload,
+        /// The function that goes with it.
+        function: Option<Function>,
     },
     /// Interrupt this running attempt if it still runs; it still answers with
     /// [`EngineEvent::Ran`].

@@ -1,12 +1,13 @@
 //! The queue: assigned attempts that have not started, and which of them may.
 //!
-//! An attempt may start when its payload is here, its gates are open, no other attempt at its task
+//! An attempt may start when its payload and its function are here, its gates are open, no other attempt at its task
 //! runs, and, if it is direct, all earlier ones of its client have ended. Of those that may, the
 //! first assigned is next.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
+use phalanx_protocol::function::Function;
 use phalanx_protocol::ids::{AttemptId, ClientId, TaskId, Ticket};
 use phalanx_protocol::payload::{Body, Payload};
 use phalanx_protocol::task::Assignment;
@@ -22,6 +23,8 @@ pub(super) struct Queue {
     next_order: u64,
     by_task: FxHashMap<TaskId, u64>,
     by_ticket: FxHashMap<Ticket, u64>,
+    /// Those that wait for the function that comes by this stream.
+    by_function: BTreeMap<Ticket, BTreeSet<u64>>,
     /// Direct tasks of each client that wait or run.
     lanes: FxHashMap<ClientId, Lane>,
     /// Tasks of which an attempt was handed out and has not ended.
@@ -37,8 +40,34 @@ pub(super) struct Queue {
 pub(super) struct Queued {
     /// What is to be done. Its gates are those that are not open yet.
     pub(super) assignment: Assignment,
+    /// The function that goes with it.
+    pub(super) function: Option<Needed>,
     /// If it is direct: its client's mark before it came.
     pub(super) mark_before: Option<u64>,
+}
+
+/// The function that an attempt needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Needed {
+    /// It is here.
+    Here(Function),
+    /// It comes by this stream.
+    Arriving(Ticket),
+}
+
+impl Needed {
+    const fn ticket(&self) -> Option<Ticket> {
+        match self {
+            Self::Here(_) => None,
+            Self::Arriving(ticket) => Some(*ticket),
+        }
+    }
+}
+
+impl Queued {
+    fn function_ticket(&self) -> Option<Ticket> {
+        self.function.as_ref().and_then(Needed::ticket)
+    }
 }
 
 /// One client's direct tasks.
@@ -70,7 +99,12 @@ impl Queue {
     }
 
     /// Appends an attempt at a task of which none waits.
-    pub(super) fn push(&mut self, assignment: Assignment, mark_before: Option<u64>) {
+    pub(super) fn push(
+        &mut self,
+        assignment: Assignment,
+        function: Option<Needed>,
+        mark_before: Option<u64>,
+    ) {
         let order = self.next_order;
         self.next_order += 1;
         self.by_task.insert(assignment.attempt.task, order);
@@ -78,16 +112,21 @@ impl Queue {
             let client = assignment.attempt.task.client;
             self.lanes.entry(client).or_default().waiting.insert(order);
         }
-        self.put(order, Queued { assignment, mark_before });
+        self.put(order, Queued { assignment, function, mark_before });
     }
 
     /// Puts a later attempt at the same task in the place of the one that waits; hands back that.
-    pub(super) fn replace(&mut self, assignment: Assignment) -> Option<Queued> {
+    pub(super) fn replace(
+        &mut self,
+        assignment: Assignment,
+        function: Option<Needed>,
+    ) -> Option<Queued> {
         let order = *self.by_task.get(&assignment.attempt.task)?;
         let old = self.take(order)?;
         let mark_before = old.mark_before;
         let direct = old.assignment.direct;
-        self.put(order, Queued { assignment: Assignment { direct, ..assignment }, mark_before });
+        let assignment = Assignment { direct, ..assignment };
+        self.put(order, Queued { assignment, function, mark_before });
         Some(old)
     }
 
@@ -105,10 +144,25 @@ impl Queue {
         Ok(())
     }
 
-    /// Hands out the next attempt that may start, if there is one.
-    pub(super) fn start_next(&mut self) -> Option<Assignment> {
+    /// The function that comes by this stream is here.
+    pub(super) fn feed_function(&mut self, ticket: Ticket, function: &Function) {
+        for order in self.by_function.remove(&ticket).unwrap_or_default() {
+            if let Some(queued) = self.entries.get_mut(&order) {
+                queued.function = Some(Needed::Here(function.clone()));
+            }
+            self.refresh(order);
+        }
+    }
+
+    /// Hands out the next attempt that may start, with its function, if there is one.
+    pub(super) fn start_next(&mut self) -> Option<(Assignment, Option<Function>)> {
         let order = *self.startable.first()?;
-        let Queued { assignment, .. } = self.take(order)?;
+        let Queued { assignment, function, .. } = self.take(order)?;
+        let function = match function {
+            Some(Needed::Here(function)) => Some(function),
+            // One that is on its way is not startable.
+            Some(Needed::Arriving(_)) | None => None,
+        };
         let task = assignment.attempt.task;
         self.by_task.remove(&task);
         self.started.insert(task);
@@ -117,7 +171,7 @@ impl Queue {
             lane.waiting.remove(&order);
             lane.running = true;
         }
-        Some(assignment)
+        Some((assignment, function))
     }
 
     /// An attempt that was handed out has ended.
@@ -152,10 +206,10 @@ impl Queue {
         Some(queued)
     }
 
-    /// Takes out all whose payload will not come, and with them all that must not overtake one of
+    /// Takes out all whose payload or function will not come, and with them all that must not overtake one of
     /// those: later direct tasks of the same client, and what is gated by them. In order.
     pub(super) fn lose_unfed(&mut self) -> Vec<Queued> {
-        if self.by_ticket.is_empty() {
+        if self.by_ticket.is_empty() && self.by_function.is_empty() {
             return Vec::new();
         }
         let mut lost = Vec::new();
@@ -164,6 +218,7 @@ impl Queue {
         for queued in self.entries.values() {
             let Assignment { attempt, direct, payload, gates, .. } = &queued.assignment;
             let unfed = payload.ticket().is_some()
+                || queued.function_ticket().is_some()
                 || gates.iter().any(|gate| lost_tasks.contains(gate))
                 || *direct && lost_lanes.contains(&attempt.task.client);
             if unfed {
@@ -192,6 +247,9 @@ impl Queue {
         if let Some(ticket) = payload.ticket() {
             self.by_ticket.insert(ticket, order);
         }
+        if let Some(ticket) = queued.function_ticket() {
+            self.by_function.entry(ticket).or_default().insert(order);
+        }
         self.entries.insert(order, queued);
         self.refresh(order);
     }
@@ -203,6 +261,14 @@ impl Queue {
         self.gated.remove(&order);
         if let Some(ticket) = queued.assignment.payload.ticket() {
             self.by_ticket.remove(&ticket);
+        }
+        if let Some(ticket) = queued.function_ticket()
+            && let Some(waiting) = self.by_function.get_mut(&ticket)
+        {
+            waiting.remove(&order);
+            if waiting.is_empty() {
+                self.by_function.remove(&ticket);
+            }
         }
         Some(queued)
     }
@@ -259,6 +325,7 @@ impl Queue {
             lane.is_some_and(|lane| !lane.running && lane.waiting.first() == Some(&order))
         };
         payload.ticket().is_none()
+            && queued.function_ticket().is_none()
             && gates.is_empty()
             && !self.started.contains(&attempt.task)
             && (!direct || is_turn())
@@ -267,7 +334,7 @@ impl Queue {
     /// Panics if a fact contradicts another.
     pub(super) fn check_invariants(&self) {
         assert_eq!(self.by_task.len(), self.entries.len());
-        let (mut tickets, mut directs, mut gated) = (0, 0, 0);
+        let (mut tickets, mut functions, mut directs, mut gated) = (0, 0, 0, 0);
         for (order, queued) in &self.entries {
             let Assignment { attempt, direct, payload, gates, .. } = &queued.assignment;
             assert_eq!(self.by_task.get(&attempt.task), Some(order), "{attempt}");
@@ -276,6 +343,10 @@ impl Queue {
             if let Some(ticket) = payload.ticket() {
                 assert_eq!(self.by_ticket.get(&ticket), Some(order), "{attempt}");
                 tickets += 1;
+            }
+            if let Some(ticket) = queued.function_ticket() {
+                assert!(self.by_function[&ticket].contains(order), "{attempt}");
+                functions += 1;
             }
             if *direct {
                 assert!(self.lanes[&attempt.task.client].waiting.contains(order), "{attempt}");
@@ -288,6 +359,7 @@ impl Queue {
             gated += usize::from(!gates.is_empty());
         }
         assert_eq!((self.by_ticket.len(), self.gated.len()), (tickets, gated));
+        assert_eq!(self.by_function.values().map(BTreeSet::len).sum::<usize>(), functions);
         assert!(self.startable.iter().all(|order| self.entries.contains_key(order)));
         assert_eq!(self.lanes.values().map(|lane| lane.waiting.len()).sum::<usize>(), directs);
         assert!(self.lanes.values().all(|lane| lane.running || !lane.waiting.is_empty()));

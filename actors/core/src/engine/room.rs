@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use phalanx_protocol::function::{Define, FunctionLimits};
 use phalanx_protocol::ids::{AttemptId, Ticket};
 use phalanx_protocol::limits::{
     ATTEMPTS_PER_ENGINE_MAX, HUB_LOST_MAX, SETTLED_ATTEMPTS_MAX, TOMBSTONES_MAX,
@@ -16,8 +17,9 @@ use phalanx_protocol::task::Assignment;
 use rustc_hash::FxHashSet;
 
 use super::arrivals::Arrivals;
+use super::functions::Functions;
 use super::marks::DirectMarks;
-use super::queue::{Queue, Queued, filled};
+use super::queue::{Needed, Queue, Queued, filled};
 use super::recent::Recent;
 use super::reports::Reports;
 use super::running::Slots;
@@ -39,6 +41,7 @@ pub struct EngineRoom {
     pub(super) reports: Reports,
     pub(super) marks: DirectMarks,
     pub(super) arrivals: Arrivals,
+    pub(super) functions: Functions,
     /// Aborted before they came.
     pub(super) tombstones: Recent,
     /// Confirmed, so not to be run again should an assignment be repeated.
@@ -74,6 +77,7 @@ impl EngineRoom {
             reports: Reports::default(),
             marks: DirectMarks::default(),
             arrivals: Arrivals::default(),
+            functions: Functions::default(),
             tombstones: Recent::new(TOMBSTONES_MAX),
             settled: Recent::new(SETTLED_ATTEMPTS_MAX),
         }
@@ -85,6 +89,12 @@ impl EngineRoom {
     pub fn starting_ahead(mut self, ahead: u32) -> Self {
         self.slots = Slots::new(self.profile.slots.saturating_add(ahead));
         self
+    }
+
+    /// The same, with sessions that may define so many functions; the hub must agree.
+    #[must_use]
+    pub fn with_function_limits(self, limits: FunctionLimits) -> Self {
+        Self { functions: Functions::new(limits), ..self }
     }
 
     /// Whether there is nothing to run, running or unconfirmed.
@@ -127,12 +137,16 @@ impl EngineRoom {
         {
             return Err(RuleBroken);
         }
+        let function = match assignment.function {
+            None => None,
+            Some(digest) => Some(self.functions.needed(digest)?),
+        };
         let payload = match ticket.and_then(|ticket| self.arrivals.take(ticket)) {
             Some(bytes) => filled(&assignment.payload, bytes)?,
             None => assignment.payload,
         };
         let attempt = assignment.attempt;
-        self.enqueue(Assignment { payload, ..assignment })?;
+        self.enqueue(Assignment { payload, ..assignment }, function)?;
         if self.tombstones.remove(attempt) {
             self.abort_queued(attempt, effects)?;
         }
@@ -153,14 +167,18 @@ impl EngineRoom {
             || self.settled.contains(assignment.attempt)
     }
 
-    fn enqueue(&mut self, assignment: Assignment) -> Result<(), RuleBroken> {
+    fn enqueue(
+        &mut self,
+        assignment: Assignment,
+        function: Option<Needed>,
+    ) -> Result<(), RuleBroken> {
         let task = assignment.attempt.task;
         if self.queue.attempt(task).is_some() {
-            let old = self.queue.replace(assignment);
+            let old = self.queue.replace(assignment, function);
             return self.refuse_payload(old);
         }
         let mark_before = if assignment.direct { self.marks.advance(task) } else { None };
-        self.queue.push(assignment, mark_before);
+        self.queue.push(assignment, function, mark_before);
         Ok(())
     }
 
@@ -179,7 +197,26 @@ impl EngineRoom {
             Link::Open | Link::Registered if self.queue.awaits(ticket) => {
                 self.queue.feed(ticket, bytes)
             }
-            Link::Open | Link::Registered => self.arrivals.keep(ticket, bytes),
+            Link::Open | Link::Registered => match self.functions.fill(ticket, &bytes)? {
+                Some(function) => {
+                    self.queue.feed_function(ticket, &function);
+                    Ok(())
+                }
+                None => self.arrivals.keep(ticket, bytes),
+            },
+        }
+    }
+
+    fn on_defined(&mut self, define: Define) -> Result<(), RuleBroken> {
+        if self.link != Link::Registered {
+            return self.out_of_turn();
+        }
+        let Some(ticket) = self.functions.define(define)? else {
+            return Ok(());
+        };
+        match self.arrivals.take(ticket) {
+            Some(bytes) => self.on_payload_arrived(ticket, bytes),
+            None => Ok(()),
         }
     }
 
@@ -265,12 +302,12 @@ impl EngineRoom {
     /// Fills free slots, unless too much waits for the hub already.
     fn start(&mut self, now: Time, effects: &mut Vec<EngineEffect>) {
         while !self.slots.is_full() && self.reports.carried_bytes() < UNCONFIRMED_BYTES_MAX {
-            let Some(assignment) = self.queue.start_next() else {
+            let Some((assignment, function)) = self.queue.start_next() else {
                 return;
             };
             let Assignment { attempt, direct, method, payload, .. } = assignment;
             self.slots.start(now, attempt, direct);
-            effects.push(EngineEffect::Start { attempt, method, payload });
+            effects.push(EngineEffect::Start { attempt, method, payload, function });
         }
     }
 
@@ -296,6 +333,7 @@ impl EngineRoom {
             EngineEvent::Registered { registration, drop } => {
                 self.on_registered(now, registration, drop, effects);
             }
+            EngineEvent::Defined(define) => self.on_defined(define)?,
             EngineEvent::Assigned(assignment) => self.on_assigned(assignment, effects)?,
             EngineEvent::PayloadArrived(ticket, bytes) => self.on_payload_arrived(ticket, bytes)?,
             EngineEvent::Confirmed(up_to) => self.on_confirmed(up_to)?,
@@ -365,13 +403,14 @@ impl Room for EngineRoom {
         self.reports.check_invariants();
         self.marks.check_invariants();
         self.arrivals.check_invariants();
+        self.functions.check_invariants();
         self.tombstones.check_invariants();
         self.settled.check_invariants();
         let running: FxHashSet<_> = self.slots.iter().map(|run| run.attempt.task).collect();
         assert_eq!(&running, self.queue.started());
         assert!(self.queue.len() + self.slots.len() <= ATTEMPTS_PER_ENGINE_MAX);
         if self.link == Link::Down {
-            assert_eq!(self.arrivals.len(), 0, "nothing of a session is left");
+            assert_eq!(self.arrivals.len() + self.functions.len(), 0, "left of a session");
             let waits = |queued: &Queued| queued.assignment.payload.ticket().is_some();
             assert!(!self.queue.iter().any(waits), "a payload that will not come");
         }

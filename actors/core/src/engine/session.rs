@@ -51,8 +51,9 @@ impl EngineRoom {
     pub(super) fn on_session_closed(&mut self) {
         self.link = Link::Down;
         self.arrivals.clear();
+        self.functions.clear();
         let mut restored = FxHashSet::default();
-        for Queued { assignment, mark_before } in self.queue.lose_unfed() {
+        for Queued { assignment, mark_before, .. } in self.queue.lose_unfed() {
             let client = assignment.attempt.task.client;
             if assignment.direct && restored.insert(client) {
                 self.marks.restore(client, mark_before);

@@ -79,12 +79,19 @@ impl Hub {
             return;
         };
         known.owed.note_told();
+        if let Some(function) = &task.function
+            && let Some(define) = known.functions.define(function)
+        {
+            let define = EngineOrder::Define(Box::new(define));
+            effects.push(HubEffect::ToEngine(session, define));
+        }
         let assignment = Assignment {
             attempt: id.attempt(task.attempts),
             direct: task.is_direct(),
             method: task.method.clone(),
             payload: task.payload.clone(),
             gates: Vec::new(),
+            function: task.function.as_ref().map(|function| function.digest),
         };
         effects.push(HubEffect::ToEngine(session, EngineOrder::Assign(Box::new(assignment))));
         self.engine_due(engine);
@@ -271,6 +278,9 @@ impl Hub {
             return;
         };
         client.release(task.payload.len());
+        if let Some(function) = &task.function {
+            client.held_functions.release(function.digest);
+        }
         if client.departed {
             client.discard();
             self.results.mark_delivered(id);

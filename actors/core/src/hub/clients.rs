@@ -1,15 +1,18 @@
 //! Clients: their numbers, grants and deliveries. Only the hub writes here.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use phalanx_protocol::client::Grant;
+use phalanx_protocol::function::{FunctionLimits, FunctionTable};
 use phalanx_protocol::ids::{ClientId, EngineId, SessionId, TaskId};
 use phalanx_protocol::limits::{
     DELIVERIES_IN_FLIGHT_MAX, DELIVERY_BYTES_IN_FLIGHT_MAX, TOMBSTONES_MAX,
 };
 use rustc_hash::FxHashMap;
 
+use super::arriving::Lacks;
 use super::confirmations::Owed;
+use super::functions::HeldFunctions;
 use crate::Time;
 
 /// How far clients may run ahead.
@@ -31,8 +34,12 @@ pub(crate) struct Client {
     pub(crate) departed: bool,
     /// Submits below this are recorded.
     pub(crate) next_seq: u64,
-    /// Recorded submits whose payload is on its way.
-    pub(crate) arriving: BTreeSet<u64>,
+    /// Recorded submits whose payload or function is on its way.
+    pub(crate) arriving: BTreeMap<u64, Lacks>,
+    /// The functions that its session defined.
+    pub(crate) functions: FunctionTable,
+    /// The functions that its open tasks hold.
+    pub(crate) held_functions: HeldFunctions,
     /// Payload bytes of all recorded submits.
     bytes_seen: u64,
     /// Tasks that have ended and whose outcome the client has.
@@ -63,7 +70,7 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    fn new(name: String, token: u64, session: SessionId) -> Self {
+    fn new(name: String, token: u64, session: SessionId, functions: FunctionLimits) -> Self {
         Self {
             name,
             token,
@@ -71,7 +78,9 @@ impl Client {
             gone_since: None,
             departed: false,
             next_seq: 0,
-            arriving: BTreeSet::new(),
+            arriving: BTreeMap::new(),
+            functions: FunctionTable::new(functions),
+            held_functions: HeldFunctions::default(),
             bytes_seen: 0,
             finished: 0,
             bytes_released: 0,
@@ -102,7 +111,7 @@ impl Client {
 
     /// Below this, everything it submitted is recorded with its payload.
     pub(crate) fn accepted_end(&self) -> u64 {
-        self.arriving.first().copied().unwrap_or(self.next_seq)
+        self.arriving.first_key_value().map_or(self.next_seq, |(seq, _)| *seq)
     }
 
     /// How far it may submit by what has ended; never less than before.
@@ -221,7 +230,11 @@ impl Client {
         );
         assert!(self.bytes_released <= self.bytes_seen, "{id} bytes");
         assert!(self.accepted <= self.next_seq, "{id} accepted");
-        assert!(self.arriving.last().is_none_or(|last| *last < self.next_seq), "{id} arriving");
+        let last = self.arriving.last_key_value();
+        assert!(last.is_none_or(|(last, _)| *last < self.next_seq), "{id} arriving");
+        let complete = |lacks: &Lacks| !lacks.payload && !lacks.function;
+        assert!(!self.arriving.values().any(complete), "{id} waits for nothing");
+        self.functions.check_invariants();
         assert!(self.held.values().all(|queue| !queue.is_empty()), "{id} held");
         assert!(!self.departed || self.undelivered() == 0, "{id} departed");
         assert!(!(self.session.is_some() && self.gone_since.is_some()), "{id} is here and gone");
@@ -240,10 +253,16 @@ pub(crate) struct Clients {
 
 impl Clients {
     /// Takes a new client in.
-    pub(crate) fn admit(&mut self, name: String, token: u64, session: SessionId) -> ClientId {
+    pub(crate) fn admit(
+        &mut self,
+        name: String,
+        token: u64,
+        session: SessionId,
+        functions: FunctionLimits,
+    ) -> ClientId {
         let id = ClientId(self.next_client);
         self.next_client += 1;
-        self.clients.insert(id, Client::new(name, token, session));
+        self.clients.insert(id, Client::new(name, token, session, functions));
         id
     }
 

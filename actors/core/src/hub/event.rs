@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use phalanx_protocol::client::{Accepted, Opened, Resume, Scope};
 use phalanx_protocol::error::ErrorCode;
+use phalanx_protocol::function::Define;
 use phalanx_protocol::ids::{
     AttemptId, EngineId, Generation, RequestId, SessionId, TaskId, Ticket,
 };
@@ -79,6 +80,8 @@ pub enum ClientRequest {
         /// What it calls itself.
         name: String,
     },
+    /// Gives a function that later submits of this session name.
+    Define(Define),
     /// Submits a task.
     Submit(TaskSpec),
     /// Has all deliveries of this session below this number.
@@ -186,6 +189,8 @@ pub enum ClientReply {
 pub enum EngineOrder {
     /// Its place, and the attempts of its inventory that are no longer wanted.
     Registered(Registration, Vec<AttemptId>),
+    /// A function that later assignments of this session name.
+    Define(Box<Define>),
     /// One attempt to run.
     Assign(Box<Assignment>),
     /// All its reports below this number are recorded.

@@ -2,6 +2,9 @@
 //!
 //! Only the hub writes it. Ended tasks live in [`crate::results`].
 
+use std::sync::Arc;
+
+use phalanx_protocol::function::Function;
 use phalanx_protocol::ids::{ClientId, EngineId, TaskId};
 use phalanx_protocol::outcome::Loss;
 use phalanx_protocol::payload::Payload;
@@ -32,7 +35,7 @@ pub(crate) struct Waits {
 /// What a task that has not ended is at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum TaskState {
-    /// Its payload is on its way.
+    /// Its payload, or its function, is on its way.
     Arriving,
     /// Direct, and behind an arriving task of the same client and engine.
     Held,
@@ -61,6 +64,8 @@ impl TaskState {
 pub(crate) struct Task {
     pub(crate) method: MethodName,
     pub(crate) payload: Payload,
+    /// The function that goes with it, once it is here.
+    pub(crate) function: Option<Arc<Function>>,
     pub(crate) place: Place,
     pub(crate) waits: Option<Box<Waits>>,
     state: TaskState,
@@ -82,12 +87,14 @@ impl Task {
     pub(crate) fn new(
         method: MethodName,
         payload: Payload,
+        function: Option<Arc<Function>>,
         place: Place,
         waits: Option<Box<Waits>>,
     ) -> Self {
         Self {
             method,
             payload,
+            function,
             place,
             waits,
             state: TaskState::Arriving,

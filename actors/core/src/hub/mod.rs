@@ -9,18 +9,22 @@
 //! | `sessions` | whose a session is, and what ends with it |
 //! | `requests` | what clients ask and are told |
 //! | `submit` | what a new task is, whether it is taken, where it goes first |
+//! | `arriving` | when a submit that lacks something goes on |
 //! | `attempts` | assigning, fencing, ending, aborting |
+//! | `functions` | where the functions are that tasks name, and who waits for them |
 //! | `output` | whom live output concerns |
 //! | `confirmations` | when peers are told how far what they sent is recorded |
 //! | `engines` | who registers as what, and what a death means |
 //! | `rooms` | verdicts, panics, rebuilding |
 //! | `status` | figures for people |
 
+mod arriving;
 mod attempts;
 mod clients;
 pub(crate) mod confirmations;
 mod engines;
 mod event;
+mod functions;
 mod keeper;
 mod ledger;
 mod output;
@@ -34,6 +38,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
+use phalanx_protocol::function::FunctionLimits;
 use phalanx_protocol::ids::{ClientId, Epoch, SessionId, TaskId, Ticket};
 use phalanx_protocol::limits;
 use phalanx_protocol::outcome::Report;
@@ -45,6 +50,7 @@ pub use self::event::{
 
 use self::clients::{Clients, Window};
 use self::confirmations::Confirmations;
+use self::functions::ArrivingFunction;
 use self::keeper::Keeper;
 use self::ledger::Ledger;
 use self::rooms::Rooms;
@@ -71,6 +77,10 @@ pub struct HubSettings {
     pub confirm_after: Duration,
     /// How much is kept of ended tasks.
     pub results: Bounds,
+    /// How many functions a session may define; its peers must agree.
+    pub functions: FunctionLimits,
+    /// Bytes of functions that the open tasks of a client may hold.
+    pub function_bytes_held: u64,
 }
 
 impl HubSettings {
@@ -89,6 +99,11 @@ impl HubSettings {
                 undelivered: limits::UNDELIVERED_RESULTS_MAX,
                 bytes: limits::RESULT_BYTES_MAX,
             },
+            functions: FunctionLimits {
+                count: limits::FUNCTIONS_PER_SESSION_MAX,
+                bytes: limits::FUNCTION_BYTES_PER_SESSION_MAX,
+            },
+            function_bytes_held: limits::FUNCTION_BYTES_HELD_MAX,
         }
     }
 
@@ -106,6 +121,8 @@ enum Arriving {
     Submit(TaskId, u64),
     /// A report waits for it.
     Report(Box<Report>),
+    /// It is a function, for which tasks may wait.
+    Function(Box<ArrivingFunction>),
 }
 
 /// The hub.
@@ -147,7 +164,8 @@ impl Hub {
             ledger: Ledger::default(),
             clients: Clients::default(),
             gone: BTreeSet::new(),
-            registry: Registry::new(settings.epoch, settings.lost_after),
+            registry: Registry::new(settings.epoch, settings.lost_after)
+                .with_function_limits(settings.functions),
             results: Results::new(settings.results),
             rooms: Rooms::default(),
             panics: FxHashMap::default(),
@@ -262,7 +280,9 @@ impl Hub {
     /// Tasks against engines, clients and results.
     fn check_tasks(&self) {
         let mut held = 0;
+        let mut with_function: BTreeMap<ClientId, u64> = BTreeMap::new();
         for (id, task) in self.ledger.iter() {
+            *with_function.entry(id.client).or_default() += u64::from(task.function.is_some());
             assert!(self.results.ending(id).is_none(), "{id} is open and has ended");
             assert!(
                 self.clients.submitted(id.client).is_some_and(|end| id.seq < end),
@@ -278,6 +298,12 @@ impl Hub {
             for task in &engine.assigned {
                 let state = self.ledger.get(*task).map(ledger::Task::state);
                 assert_eq!(state.and_then(ledger::TaskState::engine), Some(id), "{task} on {id}");
+            }
+        }
+        for id in self.clients.ids() {
+            let holders = with_function.get(&id).copied().unwrap_or(0);
+            if let Some(client) = self.clients.get(id) {
+                client.held_functions.check_invariants(holders);
             }
         }
         let queued: usize = self

@@ -2,6 +2,7 @@
 
 use phalanx_protocol::client::{Opened, Resume, Scope};
 use phalanx_protocol::error::ErrorCode;
+use phalanx_protocol::function::FunctionTable;
 use phalanx_protocol::ids::{ClientId, EngineId, RequestId, SessionId};
 use phalanx_protocol::limits::{CLIENT_SESSIONS_MAX, ENGINES_IN_MESSAGE_BYTES_MAX, TEXT_LEN_MAX};
 use phalanx_protocol::outcome::Delivery;
@@ -38,6 +39,9 @@ impl Hub {
             // Repeated: the answer is on its way.
             ClientRequest::Open { .. } => {}
             ClientRequest::Submit(spec) => self.on_submit(now, session, client, spec, effects),
+            ClientRequest::Define(define) => {
+                self.on_define(now, session, client, define, effects);
+            }
             ClientRequest::Received(up_to) => self.on_received(session, client, up_to, effects),
             ClientRequest::Leave { abort_open } => {
                 self.on_client_leave(now, client, abort_open, effects);
@@ -69,6 +73,7 @@ impl Hub {
             }
             ClientRequest::Open { .. }
             | ClientRequest::Submit(_)
+            | ClientRequest::Define(_)
             | ClientRequest::Received(_)
             | ClientRequest::Leave { .. } => Self::refuse_session(
                 session,
@@ -106,7 +111,7 @@ impl Hub {
             }
             None => {
                 let secret = self.sessions.get(&session).map_or(0, |session| session.secret);
-                self.clients.admit(name, secret, session)
+                self.clients.admit(name, secret, session, self.settings.functions)
             }
         };
         self.clients.note_connected(true);
@@ -123,6 +128,7 @@ impl Hub {
         }
         let replaced = client.session;
         client.resume(session);
+        client.functions = FunctionTable::new(self.settings.functions);
         if let Some(replaced) = replaced {
             self.clients.note_connected(false);
             let detail = "the client has a newer session";

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use phalanx_protocol::error::ErrorCode;
+use phalanx_protocol::function::FunctionTable;
 use phalanx_protocol::ids::{ClientId, EngineId, SessionId, Ticket};
 use phalanx_protocol::limits::OPEN_DEADLINE;
 use phalanx_protocol::role::Role;
@@ -75,6 +76,7 @@ impl Hub {
             && client.session == Some(session)
         {
             client.session = None;
+            client.functions = FunctionTable::new(self.settings.functions);
             if !client.departed {
                 client.gone_since = Some(now);
                 self.gone.insert((now + ttl, id));
@@ -151,6 +153,9 @@ impl Hub {
         match self.arriving.remove(&(session, ticket)) {
             Some(Arriving::Submit(first, tasks)) => {
                 self.on_submit_payload(now, first, tasks, &bytes, effects);
+            }
+            Some(Arriving::Function(function)) => {
+                self.on_function_payload(now, session, ticket, *function, &bytes, effects);
             }
             Some(Arriving::Report(report)) => {
                 self.on_report_payload(now, session, *report, bytes, effects);

@@ -1,6 +1,7 @@
 //! What a new task is, whether it is taken, and where it goes first.
 
-use bytes::Bytes;
+use std::sync::Arc;
+
 use phalanx_protocol::error::ErrorCode;
 use phalanx_protocol::ids::{ClientId, EngineId, SessionId, TaskId};
 use phalanx_protocol::limits::{
@@ -11,12 +12,14 @@ use phalanx_protocol::payload::{Body, Payload};
 use phalanx_protocol::peer::EngineState;
 use phalanx_protocol::task::{Dependency, Target, TaskOptions, TaskSpec};
 
+use super::arriving::Lacks;
+use super::functions::Needed;
 use super::ledger::{Place, Task, TaskState, Waits};
-use super::{Arriving, Hub, HubEffect};
+use super::{Hub, HubEffect};
 use crate::Time;
 
 /// A task that is not taken, and why.
-type Refusal = (ErrorCode, String);
+pub(super) type Refusal = (ErrorCode, String);
 
 impl Hub {
     pub(super) fn on_submit(
@@ -49,13 +52,22 @@ impl Hub {
             return;
         };
         let granted = known.record(tasks, len.saturating_mul(tasks));
-        let refusal = if granted { self.check(&spec).err() } else { Some(over_grant(client)) };
-        let payload = match refusal {
-            None => self.kept(spec.payload),
-            Some(_) => Payload::empty(),
+        let needed = if granted { self.check(&spec) } else { Err(over_grant(client)) };
+        let payload = match needed {
+            Ok(_) => self.kept(spec.payload),
+            Err(_) => Payload::empty(),
+        };
+        let function = match &needed {
+            Ok(Needed::Here(function)) => {
+                self.hold_function(client, function, tasks);
+                Some(Arc::clone(function))
+            }
+            _ => None,
         };
         let waits = waits(now, spec.options);
-        let task = |place| Task::new(spec.method.clone(), payload.clone(), place, waits.clone());
+        let task = |place| {
+            Task::new(spec.method.clone(), payload.clone(), function.clone(), place, waits.clone())
+        };
         match spec.target {
             Target::Engines(engines) if !engines.is_empty() => {
                 for (seq, engine) in (first.seq..).zip(engines) {
@@ -65,9 +77,9 @@ impl Hub {
             }
             target => self.ledger.insert(first, task(place(target))),
         }
-        match refusal {
-            None => self.take_in(now, session, first, tasks, &payload, effects),
-            Some(refusal) => self.reject(now, first, tasks, len, &refusal, effects),
+        match needed {
+            Ok(needed) => self.take_in(now, session, (first, tasks), &payload, &needed, effects),
+            Err(refusal) => self.reject(now, first, tasks, len, &refusal, effects),
         }
     }
 
@@ -82,112 +94,23 @@ impl Hub {
         &mut self,
         now: Time,
         session: SessionId,
-        first: TaskId,
-        tasks: u64,
+        (first, tasks): (TaskId, u64),
         payload: &Payload,
+        needed: &Needed,
         effects: &mut Vec<HubEffect>,
     ) {
-        match payload.body {
-            Body::Inline(_) => self.route_all(now, first, tasks, effects),
-            Body::Ticket { .. } => {
-                self.expect(first, tasks);
-                self.await_submit_payload(now, session, first, tasks, payload, effects);
-            }
-        }
-    }
-
-    /// Notes that a payload is on its way; direct tasks take their place in the order now.
-    fn expect(&mut self, first: TaskId, tasks: u64) {
-        let Some(client) = self.clients.get_mut(first.client) else {
-            return;
+        let lacks = Lacks {
+            payload: payload.ticket().is_some(),
+            function: matches!(needed, Needed::Arriving(_)),
         };
-        client.arriving.insert(first.seq);
-        for seq in first.seq..first.seq + tasks {
-            let id = TaskId::new(first.client, seq);
-            if let Some(Place::Direct(engine)) = self.ledger.get(id).map(|task| &task.place) {
-                client.held.entry(*engine).or_default().push_back(id);
-            }
+        if !lacks.payload && !lacks.function {
+            return self.route_all(now, first, tasks, effects);
         }
-    }
-
-    /// The client sent it again, after a cut: only a payload that did not come is news.
-    fn on_repeated_submit(
-        &mut self,
-        now: Time,
-        session: SessionId,
-        spec: TaskSpec,
-        effects: &mut Vec<HubEffect>,
-    ) {
-        let arriving = self
-            .clients
-            .get(spec.id.client)
-            .is_some_and(|client| client.arriving.contains(&spec.id.seq));
-        if !arriving {
-            return;
+        self.expect(first, tasks, lacks);
+        if let Needed::Arriving(ticket) = needed {
+            self.await_function(session, *ticket, first, tasks);
         }
-        let tasks = spec.target.ids_len();
-        match spec.payload.body {
-            Body::Inline(bytes) => self.on_submit_payload(now, spec.id, tasks, &bytes, effects),
-            Body::Ticket { .. } => {
-                self.await_submit_payload(now, session, spec.id, tasks, &spec.payload, effects);
-            }
-        }
-    }
-
-    fn await_submit_payload(
-        &mut self,
-        now: Time,
-        session: SessionId,
-        first: TaskId,
-        tasks: u64,
-        payload: &Payload,
-        effects: &mut Vec<HubEffect>,
-    ) {
-        let Some(ticket) = payload.ticket() else {
-            return;
-        };
-        match self.arriving.remove(&(session, ticket)) {
-            Some(Arriving::Early(bytes)) => {
-                self.on_submit_payload(now, first, tasks, &bytes, effects);
-            }
-            _ => {
-                self.arriving.insert((session, ticket), Arriving::Submit(first, tasks));
-            }
-        }
-    }
-
-    pub(super) fn on_submit_payload(
-        &mut self,
-        now: Time,
-        first: TaskId,
-        tasks: u64,
-        bytes: &Bytes,
-        effects: &mut Vec<HubEffect>,
-    ) {
-        let Some(client) = self.clients.get_mut(first.client) else {
-            return;
-        };
-        if !client.arriving.remove(&first.seq) {
-            return;
-        }
-        self.client_due(first.client);
-        for seq in first.seq..first.seq + tasks {
-            let id = TaskId::new(first.client, seq);
-            let Some(task) = self.ledger.get_mut(id) else {
-                continue;
-            };
-            if task.state() != TaskState::Arriving {
-                continue;
-            }
-            task.payload.body = Body::Inline(bytes.clone());
-            match task.place {
-                Place::Direct(engine) => {
-                    self.ledger.set_state(id, TaskState::Held);
-                    self.release_held(now, id.client, engine, effects);
-                }
-                Place::Balanced(_) => self.route(now, id, effects),
-            }
-        }
+        self.await_submit_payload(now, session, first, tasks, payload, effects);
     }
 
     fn route_all(&mut self, now: Time, first: TaskId, tasks: u64, effects: &mut Vec<HubEffect>) {
@@ -197,7 +120,7 @@ impl Hub {
     }
 
     /// A task whose payload is here goes where it goes first.
-    fn route(&mut self, now: Time, id: TaskId, effects: &mut Vec<HubEffect>) {
+    pub(super) fn route(&mut self, now: Time, id: TaskId, effects: &mut Vec<HubEffect>) {
         let Some(task) = self.ledger.get(id) else {
             return;
         };
@@ -272,8 +195,8 @@ impl Hub {
         }
     }
 
-    /// Whether the task can be taken at all.
-    fn check(&self, spec: &TaskSpec) -> Result<(), Refusal> {
+    /// Whether the task can be taken at all, and what it needs of the functions.
+    fn check(&self, spec: &TaskSpec) -> Result<Needed, Refusal> {
         match &spec.target {
             Target::Any => {}
             Target::Engine(engine) => self.check_engines(std::slice::from_ref(engine))?,
@@ -287,10 +210,10 @@ impl Hub {
                 format!("no engine offers {:?}; offered are: {offered}", spec.method.as_str());
             return Err((ErrorCode::NoSuchMethod, detail));
         }
-        match &spec.options {
-            None => Ok(()),
-            Some(options) => self.check_options(spec, options),
+        if let Some(options) = &spec.options {
+            self.check_options(spec, options)?;
         }
+        self.needed(spec.id.client, spec.function)
     }
 
     fn check_engines(&self, engines: &[EngineId]) -> Result<(), Refusal> {
@@ -349,17 +272,16 @@ impl Hub {
         first: TaskId,
         tasks: u64,
         len: u64,
-        (code, detail): &Refusal,
+        refusal: &Refusal,
         effects: &mut Vec<HubEffect>,
     ) {
         for seq in first.seq..first.seq + tasks {
             let id = TaskId::new(first.client, seq);
-            let rejection = Rejection { code: Some(*code), detail: detail.clone() };
             // Its payload was not kept, so ending it releases no bytes.
             if let Some(client) = self.clients.get_mut(id.client) {
                 client.release_bytes(len);
             }
-            self.end_without_result(now, id, Outcome::Rejected(Box::new(rejection)), effects);
+            self.end_without_result(now, id, rejected(refusal), effects);
         }
     }
 
@@ -395,6 +317,10 @@ impl Hub {
             }
         }
     }
+}
+
+pub(super) fn rejected((code, detail): &Refusal) -> Outcome {
+    Outcome::Rejected(Box::new(Rejection { code: Some(*code), detail: detail.clone() }))
 }
 
 fn over_grant(client: ClientId) -> Refusal {

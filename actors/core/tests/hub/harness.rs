@@ -42,7 +42,14 @@ pub(crate) fn by_ticket(ticket: u64, len: u64) -> Payload {
 }
 
 pub(crate) fn spec(id: TaskId, target: Target) -> TaskSpec {
-    TaskSpec { id, target, method: method(), payload: inline("args"), options: None }
+    TaskSpec {
+        id,
+        target,
+        method: method(),
+        payload: inline("args"),
+        options: None,
+        function: None,
+    }
 }
 
 pub(crate) fn with_options(spec: TaskSpec, options: TaskOptions) -> TaskSpec {

@@ -4,6 +4,7 @@ mod attempts;
 mod clients;
 mod confirmations;
 mod engines;
+mod functions;
 mod harness;
 mod rooms;
 mod submits;

@@ -43,7 +43,7 @@ impl Bench {
         let attempt = TaskId::new(ClientId(1), self.next).attempt(1);
         self.next += 1;
         let method = method.try_into().unwrap();
-        let start = Start { attempt, engine: EngineId(3), method, payload };
+        let start = Start { attempt, engine: EngineId(3), method, payload, function: None };
         (attempt, self.native.start(start, &self.finisher))
     }
 

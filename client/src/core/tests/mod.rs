@@ -1,6 +1,7 @@
 //! Tables over the client's room, in a small text form, and properties against a naive hub.
 
 mod faults;
+mod functions;
 mod properties;
 mod tables;
 
@@ -100,6 +101,7 @@ fn task(target: Target, len: usize) -> NewTask {
         format: Format::Raw,
         arguments: Bytes::from(vec![0; len]),
         options: None,
+        function: None,
     }
 }
 
@@ -204,6 +206,10 @@ fn message_text(message: &ClientToHub) -> String {
             Some(resume) => format!("open as {}", resume.client),
         },
         ClientToHub::Submit(spec) => format!("submit {}", spec.id),
+        ClientToHub::Define(define) => {
+            let reset = if define.reset { " reset" } else { "" };
+            format!("define {} f{}{reset}", define.number, define.digest.0[0])
+        }
         ClientToHub::Received(received) => format!("received {}", received.up_to),
         ClientToHub::Abort(abort) => {
             let ids: Vec<_> = abort.tasks.iter().map(TaskId::to_string).collect();

@@ -44,6 +44,7 @@ fn assigned(task: TaskId, direct: bool) -> EngineEvent {
         method: MethodName::try_from("f").unwrap(),
         payload: Payload::empty(),
         gates: Vec::new(),
+        function: None,
     })
 }
 

@@ -1,5 +1,6 @@
 //! Tests of the engine room: tables here, random orders of events in `properties`.
 
+mod functions;
 mod limits;
 mod output;
 mod properties;

@@ -8,6 +8,8 @@
 //! | `open`, `close` | the session |
 //! | `registered`, `registered 2 drop a b` | taken in, by epoch 1 or 2 |
 //! | `assign a`, `direct a`, `assign b ticket 7`, `assign b gates a` | the hub wants this run |
+//! | `define 0 f`, `define 0 f reset ticket 7`, `assign a with f` | functions, by session number |
+//! | `function 7` | the 3 bytes of one |
 //! | `payload 7`, `cut payload 7` | 3 bytes, as said, or 1 |
 //! | `confirmed 2`, `abort a b`, `end asked` | the other orders |
 //! | `wrote a text` | a running attempt wrote that |
@@ -17,13 +19,14 @@
 //! | effect | meaning |
 //! |---|---|
 //! | `register again running a queued b unconfirmed c marks 1:3` | what there is of it |
-//! | `start a`, `interrupt a`, `started a`, `reconnect`, `end asked` | |
+//! | `start a`, `start a with f`, `interrupt a`, `started a`, `reconnect`, `end asked` | |
 //! | `output a from 3: text` | what it wrote after 3 bytes |
 //! | `report 0 a done` | also `failed`, `aborted`; `, wrote text` if it did |
 
 use std::time::Duration;
 
 use bytes::Bytes;
+use phalanx_protocol::function::{Define, Digest};
 use phalanx_protocol::ids::{AttemptId, ClientId, EngineId, Epoch, Incarnation, TaskId, Ticket};
 use phalanx_protocol::outcome::{AttemptOutcome, Report, RunTimes};
 use phalanx_protocol::output::{OutputChunk, OutputKind};
@@ -100,6 +103,10 @@ fn event(text: &str) -> EngineEvent {
         }
         ["assign", rest @ ..] => EngineEvent::Assigned(assignment(false, rest)),
         ["direct", rest @ ..] => EngineEvent::Assigned(assignment(true, rest)),
+        ["define", number, name, rest @ ..] => EngineEvent::Defined(define(number, name, rest)),
+        ["function", ticket] => {
+            EngineEvent::PayloadArrived(Ticket(ticket.parse().unwrap()), Bytes::from_static(b"def"))
+        }
         ["payload", ticket] => {
             EngineEvent::PayloadArrived(Ticket(ticket.parse().unwrap()), Bytes::from_static(b"abc"))
         }
@@ -136,21 +143,38 @@ pub(super) fn ran(name: &str, outcome: AttemptOutcome) -> EngineEvent {
     }
 }
 
+fn digest(name: &str) -> Digest {
+    Digest([name.as_bytes()[0]; 16])
+}
+
+fn define(number: &str, name: &str, words: &[&str]) -> Define {
+    let mut payload = Payload::inline(Format::Raw, Bytes::from_static(b"def"));
+    let (reset, rest) = match words {
+        ["reset", rest @ ..] => (true, rest),
+        rest => (false, rest),
+    };
+    if let ["ticket", ticket] = rest {
+        payload.body = Body::Ticket { ticket: Ticket(ticket.parse().unwrap()), len: 3 };
+    }
+    Define { number: number.parse().unwrap(), digest: digest(name), reset, payload }
+}
+
 /// An assignment with inline or ticket payload.
 pub(super) fn assignment(direct: bool, words: &[&str]) -> Assignment {
     let (name, rest) = words.split_first().unwrap();
     let mut payload = Payload::inline(Format::Raw, Bytes::from_static(b"abc"));
-    let mut gates = Vec::new();
+    let (mut gates, mut function) = (Vec::new(), None);
     match rest {
         [] => {}
         ["ticket", ticket] => {
             payload.body = Body::Ticket { ticket: Ticket(ticket.parse().unwrap()), len: 3 };
         }
+        ["with", name] => function = Some(digest(name)),
         ["gates", names @ ..] => gates = names.iter().map(|name| attempt(name).task).collect(),
         _ => panic!("{words:?} is not an assignment"),
     }
     let method = MethodName::try_from("f").unwrap();
-    Assignment { attempt: attempt(name), direct, method, payload, gates }
+    Assignment { attempt: attempt(name), direct, method, payload, gates, function }
 }
 
 /// Reads an attempt.
@@ -174,10 +198,14 @@ fn name(attempt: AttemptId) -> String {
 pub(super) fn show(effect: &EngineEffect) -> String {
     match effect {
         EngineEffect::Register(_, inventory) => show_inventory(inventory),
-        EngineEffect::Start { attempt, method, payload } => {
+        EngineEffect::Start { attempt, method, payload, function } => {
             assert_eq!(method.as_str(), "f");
             assert_eq!(payload.bytes().unwrap(), "abc");
-            format!("start {}", name(*attempt))
+            let with = function.as_ref().map(|function| {
+                assert_eq!(function.bytes, "def");
+                format!(" with {}", char::from(function.digest.0[0]))
+            });
+            format!("start {}{}", name(*attempt), with.unwrap_or_default())
         }
         EngineEffect::Interrupt(attempt) => format!("interrupt {}", name(*attempt)),
         EngineEffect::Started(attempt) => format!("started {}", name(*attempt)),

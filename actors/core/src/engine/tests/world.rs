@@ -222,6 +222,7 @@ impl World {
             method: MethodName::try_from("f").unwrap(),
             payload,
             gates: task.gates.clone(),
+            function: None,
         }));
     }
 

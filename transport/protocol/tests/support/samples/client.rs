@@ -15,7 +15,10 @@ use phalanx_protocol::peer::{
 };
 use phalanx_protocol::task::{Accept, Dependency, Quorum, Target, TaskOptions, TaskSpec};
 
-use super::{Samples, by_stream, engines, inline, method, output, remote_error, task, written};
+use super::{
+    Samples, by_stream, define, digest, engines, inline, method, output, remote_error, task,
+    written,
+};
 
 fn spec(seq: u64, target: Target) -> TaskSpec {
     TaskSpec {
@@ -24,6 +27,7 @@ fn spec(seq: u64, target: Target) -> TaskSpec {
         method: method("table.sum"),
         payload: inline(Format::MessagePack, &[0x93, 1, 2, 3]),
         options: None,
+        function: None,
     }
 }
 
@@ -52,6 +56,7 @@ fn submits() -> Vec<(&'static str, ClientToHub)> {
         ("engine-ticket", ticket.into()),
         ("subset-empty", empty.into()),
         ("engines", spec(45, Target::Engines(engines(&[1, 2, 3]))).into()),
+        ("function", TaskSpec { function: Some(digest()), ..spec(46, Target::Any) }.into()),
     ]
 }
 
@@ -71,6 +76,8 @@ impl Samples for ClientToHub {
             ("cluster", shutdown(Scope::Cluster).into()),
             ("", Ping { request }.into()),
             ("", Leave { abort_open: true }.into()),
+            ("", define(inline(Format::Raw, b"def"), false).into()),
+            ("ticket-reset", define(by_stream(Format::Raw, 14, 65_537), true).into()),
         ];
         samples.splice(2..2, submits());
         samples

@@ -10,7 +10,10 @@ use phalanx_protocol::payload::{Format, Payload};
 use phalanx_protocol::peer::{EngineProfile, Inventory, Registration};
 use phalanx_protocol::task::Assignment;
 
-use super::{Samples, attempt, by_stream, inline, method, output, remote_error, task, written};
+use super::{
+    Samples, attempt, by_stream, define, digest, inline, method, output, remote_error, task,
+    written,
+};
 
 fn registration() -> Registration {
     Registration { epoch: Epoch(5), engine: EngineId(3), incarnation: Incarnation(2) }
@@ -81,6 +84,7 @@ impl Samples for HubToEngine {
             method: method("table.sum"),
             payload: inline(Format::MessagePack, &[0x93, 1, 2, 3]),
             gates: vec![task(40)],
+            function: None,
         };
         let ticket = Assignment {
             direct: false,
@@ -88,15 +92,19 @@ impl Samples for HubToEngine {
             gates: Vec::new(),
             ..assignment.clone()
         };
+        let function = Assignment { function: Some(digest()), ..ticket.clone() };
         let abort = AbortAttempts { attempts: vec![attempt(42, 2), attempt(43, 1)] };
         let end = EndEngine { reason: "the cluster stops".into() };
         vec![
             ("", registered.into()),
             ("", assignment.into()),
             ("ticket", ticket.into()),
+            ("function", function.into()),
             ("", Confirmed { up_to: 1_001 }.into()),
             ("", abort.into()),
             ("", end.into()),
+            ("", define(inline(Format::Raw, b"def"), true).into()),
+            ("ticket", define(by_stream(Format::Raw, 15, 65_537), false).into()),
         ]
     }
 }

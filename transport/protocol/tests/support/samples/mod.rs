@@ -10,6 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use phalanx_protocol::codec::Message;
 use phalanx_protocol::error::ErrorCode;
+use phalanx_protocol::function::{Define, Digest};
 use phalanx_protocol::handshake::{
     Hello, HubGreeting, PeerGreeting, Refusal, VersionRange, Welcome,
 };
@@ -75,6 +76,14 @@ pub(crate) fn remote_error() -> RemoteError {
         engine: Some(EngineId(3)),
         method: "table.sum".into(),
     }
+}
+
+pub(crate) fn digest() -> Digest {
+    Digest(*b"0123456789abcdef")
+}
+
+pub(crate) fn define(payload: Payload, reset: bool) -> Define {
+    Define { number: 3, digest: digest(), reset, payload }
 }
 
 fn chunk(kind: OutputKind, text: &'static str) -> OutputChunk {

@@ -26,6 +26,7 @@ impl Strategies for ClientToHub {
             message((request(), scope).prop_map(|(request, scope)| Shutdown { request, scope })),
             message(request().prop_map(|request| Ping { request })),
             message(any::<bool>().prop_map(|abort_open| Leave { abort_open })),
+            message(define()),
         ]
     }
 }

@@ -75,21 +75,23 @@ impl Strategies for HubToEngine {
         let registered = (registration(), some(attempt_id()))
             .prop_map(|(registration, drop)| Registered { registration, drop });
         let gates = some(task_id());
-        let assignment = (attempt_id(), any::<bool>(), method(), payload(), gates).prop_map(
-            |(attempt, direct, method, payload, gates)| Assignment {
+        let function = option::of(digest());
+        let assignment = (attempt_id(), any::<bool>(), method(), payload(), gates, function)
+            .prop_map(|(attempt, direct, method, payload, gates, function)| Assignment {
                 attempt,
                 direct,
                 method,
                 payload,
                 gates,
-            },
-        );
+                function,
+            });
         vec![
             message(registered),
             message(assignment),
             message(number().prop_map(|up_to| Confirmed { up_to })),
             message(some(attempt_id()).prop_map(|attempts| AbortAttempts { attempts })),
             message(text().prop_map(|reason| EndEngine { reason })),
+            message(define()),
         ]
     }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use phalanx_protocol::client::Grant;
 use phalanx_protocol::error::ErrorCode;
+use phalanx_protocol::function::{Define, Digest};
 use phalanx_protocol::handshake::*;
 use phalanx_protocol::host::*;
 use phalanx_protocol::ids::*;
@@ -94,6 +95,15 @@ fn payload() -> impl Strategy<Value = Payload> {
     (format, body).prop_map(|(format, body)| Payload { format, body })
 }
 
+fn digest() -> impl Strategy<Value = Digest> {
+    any::<[u8; 16]>().prop_map(Digest)
+}
+
+fn define() -> impl Strategy<Value = Define> {
+    (number(), digest(), any::<bool>(), payload())
+        .prop_map(|(number, digest, reset, payload)| Define { number, digest, reset, payload })
+}
+
 fn output_chunk() -> impl Strategy<Value = OutputChunk> {
     (any::<u8>(), vec(any::<u8>(), 0..40))
         .prop_map(|(kind, bytes)| OutputChunk { kind: OutputKind(kind), bytes: bytes.into() })
@@ -149,8 +159,16 @@ fn target() -> impl Strategy<Value = Target> {
 
 fn spec() -> impl Strategy<Value = TaskSpec> {
     let options = option::of(options().prop_map(Box::new));
-    (task_id(), target(), method(), payload(), options).prop_map(
-        |(id, target, method, payload, options)| TaskSpec { id, target, method, payload, options },
+    let function = option::of(digest());
+    (task_id(), target(), method(), payload(), options, function).prop_map(
+        |(id, target, method, payload, options, function)| TaskSpec {
+            id,
+            target,
+            method,
+            payload,
+            options,
+            function,
+        },
     )
 }
 

@@ -15,7 +15,7 @@ use super::methods::{KindId, MethodId, Methods};
 use super::pace::Backlog;
 use super::queue::Tasks;
 use super::settings::{AHEAD_NANOS, Hwm};
-use super::slab::Slab;
+use crate::slab::Slab;
 
 /// Where an engine stands among those with room; the least one is the next to be given a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -4,7 +4,7 @@
 use phalanx_protocol::task::MethodName;
 use rustc_hash::FxHashMap;
 
-use super::slab::Slab;
+use crate::slab::Slab;
 
 /// A method; [`MethodId::NONE`] is what tasks need that name no method: every engine has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

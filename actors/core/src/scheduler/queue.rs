@@ -11,7 +11,7 @@ use super::Place;
 use super::board::{Board, ClassId, Head, Vitals};
 use super::fleet::Fleet;
 use super::methods::{KindId, MethodId};
-use super::slab::Slab;
+use crate::slab::Slab;
 use crate::task_map::TaskMap;
 
 /// Where each task is that the room knows.

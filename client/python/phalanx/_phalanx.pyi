@@ -235,6 +235,12 @@ def pack(parts: Sequence[Buffer], function: FunctionRef | None = None) -> bytes:
 def unpack(container: Buffer) -> tuple[FunctionRef | None, Parts]:
     """The parts of a container; `ValueError` if it is not one. Copies the container once."""
 
+def encode_value(value: object) -> bytes:
+    """The MessagePack of a value, as `NativeClient.call` sends it."""
+
+def decode_value(bytes: bytes) -> Any:
+    """The value of some MessagePack, as `Batch.outcome` gives it; `ValueError` if it is none."""
+
 @final
 class Task:
     """An attempt that the engine is to run."""

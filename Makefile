@@ -77,8 +77,8 @@ lint:
 
 lint-python: $(VENV)/bin/maturin
 	$(VENV)/bin/pip install --quiet 'ruff>=0.6,<1' 'mypy>=1.11,<3'
-	$(VENV)/bin/ruff check client/python tests/python examples/python
-	$(VENV)/bin/ruff format --check client/python tests/python examples/python
+	$(VENV)/bin/ruff check client/python tests/python examples/python benches/peers
+	$(VENV)/bin/ruff format --check client/python tests/python examples/python benches/peers
 	cd client/python && $(CURDIR)/$(VENV)/bin/mypy
 
 arrows:

@@ -168,7 +168,7 @@ impl Fleet {
     /// Whether nothing is kept.
     #[cfg(test)]
     pub(super) fn is_vacant(&self) -> bool {
-        self.engines.is_empty() && self.kinds.len() == 0 && self.methods.is_vacant()
+        self.engines.is_empty() && self.kinds.is_empty() && self.methods.is_vacant()
     }
 
     /// Whether it is there.

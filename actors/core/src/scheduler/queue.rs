@@ -114,7 +114,7 @@ impl Queue {
     /// Whether nothing is kept.
     #[cfg(test)]
     pub(super) fn is_vacant(&self) -> bool {
-        self.len == 0 && self.classes.len() == 0 && self.ids.is_empty() && self.boards.is_empty()
+        self.len == 0 && self.classes.is_empty() && self.ids.is_empty() && self.boards.is_empty()
     }
 
     /// Appends a task; says what to note about it.

@@ -3,13 +3,16 @@
 
 CARGO ?= cargo
 EXAMPLES := hello_apply map dag_diamond pi embedded_service
+PYTHON_EXAMPLES := hello_apply map dag_diamond pi
 
-.PHONY: python wheel demo test check format lint arrows docs deny examples simulate bench clean
+.PHONY: python wheel demo test test-rust test-python check format lint lint-python arrows docs deny \
+	examples examples-rust examples-python simulate bench clean
 
 # The Python package, built and installed in an environment of its own (`target/venv`), as the
 # sources stand: a change of a .py file needs no further make. `make python RELEASE=1` optimizes.
 PYTHON ?= python3
 VENV := target/venv
+EXTRAS := test,demo
 BUILT := $(or $(CARGO_TARGET_DIR),target)/$(if $(RELEASE),release,debug)
 PROFILE_FLAG := $(if $(RELEASE),--release)
 
@@ -24,7 +27,7 @@ command = $(CARGO) build --locked $(PROFILE_FLAG) -p phalanx --bin phalanx \
 python: $(VENV)/bin/maturin
 	$(command)
 	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(VENV)/bin/maturin develop --quiet --locked $(PROFILE_FLAG) \
-		--extras test --manifest-path client/python/Cargo.toml
+		--extras $(EXTRAS) --manifest-path client/python/Cargo.toml
 
 # One file for every Python from 3.11 on: target/wheels.
 wheel: RELEASE := 1
@@ -32,28 +35,51 @@ wheel: $(VENV)/bin/maturin
 	$(command)
 	$(VENV)/bin/maturin build --locked --release --strip --manifest-path client/python/Cargo.toml
 
+# The census of Python's standard library on four Python engines and a Rust one. The same of Rust
+# sources, all in Rust: target/release/examples/source_census.
 demo:
-	$(CARGO) build --release --locked -p phalanx -p phalanx-examples --bin phalanx --example source_census
-	target/release/examples/source_census
+	$(MAKE) python RELEASE=1 EXTRAS=demo
+	$(CARGO) build --release --locked -p phalanx-examples --example import_graph
+	PYTHONPATH=examples/python $(VENV)/bin/python -m stdlib_census \
+		--rust-engine target/release/examples/import_graph --picture target/stdlib_census.svg
 
-test:
+test: test-rust test-python examples
+
+test-rust:
 	$(CARGO) build --locked -p phalanx --bin phalanx
 	$(CARGO) test --locked --workspace
-	$(MAKE) examples
+
+test-python: python
+	$(VENV)/bin/python -m pytest -q -c client/python/pyproject.toml tests/python
 
 # Each example starts what it needs, checks its own output and stops what it started.
-examples:
+examples: examples-rust examples-python
+
+examples-rust:
 	$(CARGO) build --locked -p phalanx -p phalanx-examples --bin phalanx --examples
 	@set -e; for example in $(EXAMPLES); do echo "== $$example"; target/debug/examples/$$example; done
 	@echo "== source_census --limit 400"; target/debug/examples/source_census --limit 400
 
-check: format lint arrows docs deny
+examples-python: python
+	$(CARGO) build --locked -p phalanx-examples --example import_graph
+	@set -e; for example in $(PYTHON_EXAMPLES); do echo "== $$example.py"; \
+		$(VENV)/bin/python examples/python/$$example.py; done
+	@echo "== stdlib_census --limit 200"; PYTHONPATH=examples/python $(VENV)/bin/python -m stdlib_census \
+		--limit 200 --rust-engine target/debug/examples/import_graph --picture target/stdlib_census.svg
+
+check: format lint lint-python arrows docs deny
 
 format:
 	$(CARGO) fmt --all --check
 
 lint:
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+lint-python: $(VENV)/bin/maturin
+	$(VENV)/bin/pip install --quiet 'ruff>=0.6,<1' 'mypy>=1.11,<3'
+	$(VENV)/bin/ruff check client/python tests/python examples/python benches/peers
+	$(VENV)/bin/ruff format --check client/python tests/python examples/python benches/peers
+	cd client/python && $(CURDIR)/$(VENV)/bin/mypy
 
 arrows:
 	.ci/arrows

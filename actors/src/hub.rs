@@ -24,6 +24,7 @@ use crate::peer::{RoomOrder, client_request, engine_news, host_news, scheduling_
 use crate::rt::{Clock, Flow, Post, Shell, open};
 use crate::sessions::{Batch, Outbound};
 use crate::supervise::{PlantedPanic, RoomNotice, Rooms};
+use crate::task_span::{attempt_span, task_span};
 
 /// Where the dag and scheduler rooms run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -125,7 +126,8 @@ impl HubShell {
 
     fn on_event(&mut self, now: Time, event: HubEvent) {
         if let HubEvent::FromClient(session, ClientRequest::Submit(spec)) = &event {
-            tracing::debug!(%session, task = %spec.id, method = %spec.method, "submitted");
+            let _span = task_span(spec.id).entered();
+            tracing::debug!(%session, method = %spec.method, "submitted");
         }
         self.hub.handle(now, event, &mut self.effects);
     }
@@ -308,11 +310,13 @@ impl Shell for HubShell {
 fn trace(effect: &HubEffect) {
     match effect {
         HubEffect::ToEngine(session, EngineOrder::Assign(assignment)) => {
-            tracing::debug!(%session, attempt = %assignment.attempt, "assigned");
+            let _span = attempt_span(assignment.attempt).entered();
+            tracing::debug!(%session, "assigned");
         }
         HubEffect::ToClient(session, ClientReply::Delivery(delivery)) => {
             let outcome = delivery.outcome.name();
-            tracing::debug!(%session, task = %delivery.task, outcome, "delivered");
+            let _span = task_span(delivery.task).entered();
+            tracing::debug!(%session, outcome, "delivered");
         }
         _ => {}
     }

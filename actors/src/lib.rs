@@ -18,7 +18,7 @@
 //! | [`rt`] | the one module that touches actix |
 //!
 //! Inside: `hub` and `room` (the shells), `dag` and `scheduler` (which rooms there are),
-//! `sessions` (the hub's sessions).
+//! `sessions` (the hub's sessions), `task_span` (one id through all logs).
 //!
 //! Invariants: no shell decides anything about a task; no handler awaits; nothing here blocks but
 //! the threads of blocking handlers; actix is named in [`rt`] alone.
@@ -37,6 +37,7 @@ mod scheduler;
 pub mod scheduling_process;
 mod sessions;
 pub mod supervise;
+mod task_span;
 
 pub use crate::engine::{Engine, EngineBuilder, EngineEnd, EngineError, EngineHandle};
 pub use crate::executor::{CancelToken, OutputSink, OutputStream, TaskContext};

@@ -4,3 +4,4 @@
 
 pub mod apply;
 pub mod cpu;
+pub mod half_open;

@@ -9,7 +9,7 @@ use phalanx_transport::protocol::payload::Format;
 use phalanx_transport::protocol::task::{MethodName, Target, TaskOptions};
 use serde::Serialize;
 
-use crate::call::{Callable, engine_list, raw_task, submit_many, submit_one, task};
+use crate::call::{Callable, engine_list, raw_task, submit_all, submit_one, task};
 use crate::client::Handle;
 use crate::dependency::IntoDependency;
 use crate::error::CallError;
@@ -97,9 +97,7 @@ impl LoadBalancedView {
         let tasks = items
             .into_iter()
             .map(|item| task(self.target(), method.clone(), &item, self.options()));
-        let tasks = tasks.collect::<Result<Vec<_>, _>>()?;
-        let len = tasks.len();
-        submit_many(&self.handle, tasks, len)
+        submit_all(&self.handle, tasks)
     }
 
     /// Calls the method with arguments that are bytes already.

@@ -80,15 +80,23 @@ pub(crate) fn submit_one<R>(
     Ok(AsyncResult::new(Arc::clone(handle), batch, first, 0))
 }
 
-/// Submits tasks that together have `len` ids.
-pub(crate) fn submit_many<R, T>(
+/// Submits one task with `len` ids.
+pub(crate) fn submit_group<R>(
     handle: &Arc<Handle>,
-    tasks: T,
+    task: NewTask,
     len: usize,
-) -> Result<AsyncMapResult<R>, CallError>
-where
-    T: AsRef<[NewTask]> + IntoIterator<Item = NewTask>,
-{
+) -> Result<AsyncMapResult<R>, CallError> {
+    let (first, batch) = handle.shared().submit([task])?;
+    Ok(AsyncMapResult::new(Arc::clone(handle), batch, first, len as u32))
+}
+
+/// Submits tasks with one id each: all, or none if one of them cannot be made.
+pub(crate) fn submit_all<R>(
+    handle: &Arc<Handle>,
+    tasks: impl Iterator<Item = Result<NewTask, CallError>>,
+) -> Result<AsyncMapResult<R>, CallError> {
+    let tasks = tasks.collect::<Result<Vec<_>, _>>()?;
+    let len = tasks.len();
     let (first, batch) = handle.shared().submit(tasks)?;
     Ok(AsyncMapResult::new(Arc::clone(handle), batch, first, len as u32))
 }

@@ -9,7 +9,7 @@ use phalanx_transport::protocol::payload::Format;
 use phalanx_transport::protocol::task::{MethodName, Target};
 use serde::Serialize;
 
-use crate::call::{Callable, raw_task, submit_many, submit_one, task};
+use crate::call::{Callable, raw_task, submit_all, submit_group, submit_one, task};
 use crate::client::Handle;
 use crate::core::SubmitError;
 use crate::error::CallError;
@@ -46,7 +46,7 @@ impl DirectView {
         A: Serialize + ?Sized,
     {
         let task = task(self.target(), method.method_name()?, args, None)?;
-        submit_many(&self.handle, [task], self.engines.len())
+        submit_group(&self.handle, task, self.engines.len())
     }
 
     /// Calls the method once per item, the engines taking turns.
@@ -71,9 +71,7 @@ impl DirectView {
             .into_iter()
             .zip(turns)
             .map(|(item, engine)| task(Target::Engine(*engine), method.clone(), &item, None));
-        let tasks = tasks.collect::<Result<Vec<_>, _>>()?;
-        let len = tasks.len();
-        submit_many(&self.handle, tasks, len)
+        submit_all(&self.handle, tasks)
     }
 
     /// Calls the method on each engine with arguments that are bytes already.
@@ -88,7 +86,7 @@ impl DirectView {
     ) -> Result<AsyncMapResult<Raw>, CallError> {
         let method = MethodName::try_from(method)?;
         let task = raw_task(self.target(), method, (format, arguments), None);
-        submit_many(&self.handle, [task], self.engines.len())
+        submit_group(&self.handle, task, self.engines.len())
     }
 
     fn target(&self) -> Target {

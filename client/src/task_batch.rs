@@ -14,6 +14,7 @@ use phalanx_transport::protocol::ids::TaskId;
 use crate::batch::{Batch, Wait, nth_task};
 use crate::client::{Client, Handle};
 use crate::core::{End, NewTask, SubmitError};
+use crate::live::OutputReader;
 
 pub use crate::batch::Until;
 
@@ -110,6 +111,11 @@ impl TaskBatch {
     /// not. The waker is woken or dropped on whatever thread brings the news: neither may block.
     pub fn wake_when(&self, until: Until, waker: &Waker) -> bool {
         self.batch.poll(until, &mut None, &Context::from_waker(waker)) == Poll::Ready(())
+    }
+
+    /// Follows what a task writes, unless somebody does already, or there is no such task.
+    pub fn follow_output(&self, index: u32) -> Option<OutputReader> {
+        if index < self.len { OutputReader::new(&self.batch, index) } else { None }
     }
 
     /// Wants all tasks to end; returns at once.

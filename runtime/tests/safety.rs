@@ -2,47 +2,8 @@
 
 mod support;
 
-use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-
 use support::Place;
-
-/// The local addresses of every UDP and TCP socket of a process.
-fn sockets(pid: u32) -> Vec<(String, IpAddr)> {
-    let Ok(fds) = std::fs::read_dir(format!("/proc/{pid}/fd")) else { return Vec::new() };
-    let inodes: BTreeSet<String> = fds
-        .flatten()
-        .filter_map(|fd| {
-            let target = std::fs::read_link(fd.path()).ok()?;
-            let inode = target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?;
-            Some(inode.to_owned())
-        })
-        .collect();
-    let mut found = Vec::new();
-    for protocol in ["udp", "udp6", "tcp", "tcp6"] {
-        let table = std::fs::read_to_string(format!("/proc/{pid}/net/{protocol}")).unwrap();
-        for line in table.lines().skip(1) {
-            let fields: Vec<&str> = line.split_whitespace().collect();
-            if inodes.contains(fields[9]) {
-                found.push((protocol.to_owned(), address(fields[1])));
-            }
-        }
-    }
-    found
-}
-
-/// Reads `0100007F:1F90`: words in the byte order of the machine.
-fn address(text: &str) -> IpAddr {
-    let digits = text.split(':').next().unwrap();
-    let words: Vec<u32> = (0..digits.len() / 8)
-        .map(|word| u32::from_str_radix(&digits[word * 8..word * 8 + 8], 16).unwrap())
-        .collect();
-    let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
-    match <[u8; 16]>::try_from(&bytes[..]) {
-        Ok(bytes) => Ipv6Addr::from(bytes).into(),
-        Err(_) => Ipv4Addr::from(<[u8; 4]>::try_from(&bytes[..]).unwrap()).into(),
-    }
-}
+use support::sockets::sockets;
 
 #[test]
 fn nothing_listens_off_loopback() {

@@ -181,6 +181,35 @@ def test_a_call_takes_only_values_that_other_languages_know(client: NativeClient
         client.call("any", deep)
 
 
+def test_what_a_task_writes_is_seen_live_and_kept_with_it(client: NativeClient) -> None:
+    code = """
+        engine.write(1, "before\\n")
+        engine.write(2, "ä")
+        time.sleep(60)
+    """
+    batch = submit(client, code)
+    reader = batch.follow_output(0)
+    assert reader is not None and batch.follow_output(0) is None
+    seen = b""
+    while seen != "before\nä".encode():
+        piece = reader.next(LIMIT)
+        assert piece is not None, "it came in vain"
+        assert (piece[0], piece[1]) == (1, len(seen))
+        seen += piece[3]
+    batch.abort()
+    assert ended(batch) == ("aborted",)
+    assert reader.next(LIMIT) is None
+    metadata = batch.metadata(0)
+    assert (metadata["stdout"], metadata["stderr"]) == ("before\n", "ä")
+    assert batch.output(0) == [(1, b"before\n"), (2, "ä".encode())]
+    fails = submit(client, "engine.write(1, 'x' * 10_000_000); engine.write(3, b'{}'); 1 / 0")
+    assert ended(fails)[0] == "failed"
+    metadata = fails.metadata(0)
+    kept = len(metadata["stdout"])
+    assert 0 < kept < 10_000_000 <= kept + metadata["output_truncated"]
+    assert submit(client, "pass").metadata(0)["stdout"] == ""
+
+
 def test_callbacks_come_from_one_other_thread(client: NativeClient) -> None:
     threads: list[int] = []
     called = threading.Event()

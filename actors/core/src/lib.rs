@@ -22,6 +22,7 @@ pub mod hub;
 pub mod registry;
 pub mod results;
 pub mod scheduler;
+mod slab;
 pub mod supervise;
 mod task_map;
 mod time;

@@ -21,6 +21,7 @@ use crate::link::{Linked, shut_down};
 use crate::peer::{EngineStatement, engine_event, engine_statement};
 use crate::rt::{self, Clock, Flow, Post, Shell};
 use crate::sessions::{send, send_if_idle};
+use crate::task_span::attempt_span;
 
 /// How long a turn may go on starting what is over at once, before the session is looked at again:
 /// an abort waits no longer. A few hundred no-op tasks fit.
@@ -119,7 +120,8 @@ impl EngineShell {
         // What it wrote came before its end.
         self.collect_output(now);
         let Finished { attempt, outcome, times, payload } = finished;
-        tracing::debug!(%attempt, ran_ns = times.ran_ns, ?outcome, "ended");
+        let span = attempt_span(attempt);
+        span.in_scope(|| tracing::debug!(ran_ns = times.ran_ns, ?outcome, "ended"));
         self.on_event(now, EngineEvent::Ran { attempt, outcome, times, payload });
     }
 
@@ -164,9 +166,12 @@ impl EngineShell {
                 EngineStatement::Start { attempt, method, payload, function } => {
                     let engine = self.room.registration().map(|place| place.engine);
                     let engine = engine.unwrap_or_default();
-                    tracing::debug!(%attempt, %engine, %method, "started");
-                    let start = Start { attempt, engine, method, payload, function };
-                    if let Some(finished) = self.executor.start(start, &self.finisher) {
+                    let finished = attempt_span(attempt).in_scope(|| {
+                        tracing::debug!(%engine, %method, "started");
+                        let start = Start { attempt, engine, method, payload, function };
+                        self.executor.start(start, &self.finisher)
+                    });
+                    if let Some(finished) = finished {
                         let now = self.clock.now();
                         self.on_finished(now, finished);
                         if now.since(started) > TURN_MAX {

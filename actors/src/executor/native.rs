@@ -22,6 +22,7 @@ use phalanx_protocol::task::{MethodName, MethodNameError};
 use phalanx_protocol::value;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tracing::Span;
 
 use super::failure::Failure;
 use super::panics::catch;
@@ -208,17 +209,20 @@ impl Native {
             return Some(running.end(answer));
         }
         let finisher = finisher.clone();
+        // The engine's shell starts an attempt in its span, which goes on with it.
+        let span = Span::current();
         let attempt = running.attempt;
         let task = {
             let running = running.clone();
             rt::spawn(async move {
-                let answer =
-                    std::future::poll_fn(|context| match poll_caught(&mut answering, context) {
+                let answer = std::future::poll_fn(|context| {
+                    match span.in_scope(|| poll_caught(&mut answering, context)) {
                         Some(answer) => Poll::Ready(answer),
                         None => Poll::Pending,
-                    })
-                    .await;
-                drop_caught(answering);
+                    }
+                })
+                .await;
+                span.in_scope(|| drop_caught(answering));
                 finisher.finish(running.end(answer));
             })
         };
@@ -268,10 +272,10 @@ impl Executor for Native {
                 let finisher = finisher.clone();
                 let work = {
                     let running = running.clone();
-                    let cancel = cancel.clone();
+                    let (cancel, span) = (cancel.clone(), Span::current());
                     Box::new(move || {
                         let running = running.restart();
-                        let answer = catch(|| call(context, payload));
+                        let answer = catch(|| span.in_scope(|| call(context, payload)));
                         let answer = answer.unwrap_or_else(|panic| Err(panic.into()));
                         finisher.finish(match cancel.is_cancelled() {
                             true => running.abort(),

@@ -2,8 +2,8 @@
 
 A cluster is a hub and engines; a client sends work to them by views.
 
->>> import phalanx as px                                                 # doctest: +SKIP
->>> with px.Cluster(n=4) as rc:                                          # doctest: +SKIP
+>>> import phalanx as px
+>>> with px.Cluster(n=4) as rc:
 ...     rc[:].apply_sync(lambda x: x + 1, 41)
 ...     rc.load_balanced_view().map_sync(abs, [-1, -2, -3])
 [42, 42, 42, 42]

@@ -107,8 +107,14 @@ class Batch:
 
         `task` (id), `outcome` (the first word of `outcome`, or None), `engine`, `attempts`,
         `submitted`, `started`, `received` (seconds since 1970, or None), `ran` (seconds, or None),
-        `stdout`, `stderr`.
+        `stdout`, `stderr`, `output_truncated` (bytes that were written and not kept).
         """
+
+    def output(self, index: int) -> list[tuple[int, bytes]]:
+        """What it wrote, as far as it is kept, in the order written: `(stream, bytes)`."""
+
+    def follow_output(self, index: int) -> OutputReader | None:
+        """Reads what it writes while it runs; `None` if somebody does already."""
 
     def add_callback(self, index: int | None, callback: Callable[[], object]) -> None:
         """Has `callback()` called once that one, or each, has ended; at once if it has.
@@ -119,6 +125,17 @@ class Batch:
 
     def abort(self) -> None:
         """Wants those to end that have not."""
+
+@final
+class OutputReader:
+    """Reads what one task writes, while it runs. What is not read is bounded: the newest stays."""
+
+    def next(self, timeout: float | None = None) -> tuple[int, int, int, bytes] | None:
+        """The next piece: `(attempt, offset, stream, bytes)`.
+
+        `offset` counts what that attempt had written before: a gap was dropped on the way. `None` if
+        nothing came in time, or the task has ended and all was read (then `ready` says so).
+        """
 
 @final
 class NativeClient:
@@ -235,6 +252,12 @@ def pack(parts: Sequence[Buffer], function: FunctionRef | None = None) -> bytes:
 def unpack(container: Buffer) -> tuple[FunctionRef | None, Parts]:
     """The parts of a container; `ValueError` if it is not one. Copies the container once."""
 
+def encode_value(value: object) -> bytes:
+    """The MessagePack of a value, as `NativeClient.call` sends it."""
+
+def decode_value(bytes: bytes) -> Any:
+    """The value of some MessagePack, as `Batch.outcome` gives it; `ValueError` if it is none."""
+
 @final
 class Task:
     """An attempt that the engine is to run."""
@@ -291,8 +314,11 @@ class NativeEngine:
         `ABORT_SIGNAL` (then `stopping()` is true).
         """
 
-    def write(self, stream: int, text: str) -> None:
-        """Output of the running task: stream 1 or 2. Returns at once; between tasks it goes to the log."""
+    def write(self, stream: int, text: str | bytes) -> None:
+        """Output of the running task: stream 1 or 2, 3 for rich display, 4 for published data.
+
+        Returns at once. Between tasks, 1 and 2 go to the engine's log, all else nowhere.
+        """
 
     def aborted(self) -> bool:
         """Whether the running task is unwanted: what the handler of `ABORT_SIGNAL` asks."""

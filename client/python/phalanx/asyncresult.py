@@ -34,9 +34,9 @@ class AsyncResult(TaskFuture):
 
     A call to one engine gives the bare result, a call to several a list in the order of the targets.
 
-    >>> import phalanx as px                                             # doctest: +SKIP
-    >>> ar = px.Client()[:].apply_async(lambda x: x + 1, 41)              # doctest: +SKIP
-    >>> ar.get()                                                         # doctest: +SKIP
+    >>> import phalanx as px
+    >>> ar = px.Client()[:].apply_async(lambda x: x + 1, 41)
+    >>> ar.get()
     [42, 42, 42, 42]
     """
 
@@ -81,6 +81,9 @@ class AsyncResult(TaskFuture):
         Arrays in it are read-only; with `copy` they are copies that can be written to.
 
         Raises `TimeoutError("Result not ready.")` if it did not come in time; the task goes on.
+
+        >>> rc[0].apply_async(abs, -1).get(timeout=10)
+        1
         """
         if return_when == FIRST_EXCEPTION:
             is_there = self._wait_for_first(timeout, self.has_failed)
@@ -98,6 +101,9 @@ class AsyncResult(TaskFuture):
     def wait(self, timeout: float | None = -1, return_when: str | None = None) -> Any:
         """Waits until the result is there; whether it is. Raises nothing of what went wrong.
 
+        >>> rc[0].apply_async(abs, -1).wait(10)
+        True
+
         With `return_when` (as in `concurrent.futures`) it returns two sets of AsyncResults, one for
         each task: those that are done, and those that are not.
         """
@@ -114,11 +120,21 @@ class AsyncResult(TaskFuture):
         return done, set(parts) - done
 
     def ready(self) -> bool:
-        """Whether the result is there, or what went wrong."""
+        """Whether the result is there, or what went wrong.
+
+        >>> ar = rc[0].apply_async(abs, -1)
+        >>> ar.wait(), ar.ready()
+        (True, True)
+        """
         return self._batch.ready()
 
     def successful(self) -> bool:
-        """Whether the call returned on every engine; `RuntimeError` before it is ready."""
+        """Whether the call returned on every engine; `RuntimeError` before it is ready.
+
+        >>> ar = rc[0].apply_async(divmod, 1, 0)
+        >>> ar.wait(), ar.successful()
+        (True, False)
+        """
         if not self.ready():
             raise RuntimeError(
                 "the result is not ready: nobody knows yet whether it was successful"
@@ -127,11 +143,22 @@ class AsyncResult(TaskFuture):
 
     @property
     def r(self) -> Any:
-        """The result; the same as `get()`."""
+        """The result; the same as `get()`.
+
+        >>> rc[0].apply_async(abs, -1).r
+        1
+        """
         return self.get()
 
     def abort(self) -> None:
-        """Wants the tasks to end: waiting ones never start, running ones are interrupted."""
+        """Wants the tasks to end: waiting ones never start, running ones are interrupted.
+
+        >>> import time
+        >>> ar = rc[0].apply_async(time.sleep, 60)
+        >>> ar.abort()
+        >>> ar.exception()
+        TaskAborted('task ... was aborted')
+        """
         if self.ready():
             raise RuntimeError("the tasks have ended already: there is nothing to abort")
         self._batch.abort()
@@ -163,7 +190,11 @@ class AsyncResult(TaskFuture):
         return ([result] if self._single else result)[key]
 
     def get_dict(self, timeout: float | None = -1) -> dict[int, Any]:
-        """The results by engine id; `ValueError` if one engine ran several."""
+        """The results by engine id; `ValueError` if one engine ran several.
+
+        >>> rc[0, 1].apply_async(abs, -1).get_dict()
+        {0: 1, 1: 1}
+        """
         if not self._batch.wait(seconds(timeout)):
             raise TimeoutError("Result not ready.")
         engines = [self._metadata_of(i)["engine_id"] for i in range(len(self._batch))]
@@ -180,7 +211,11 @@ class AsyncResult(TaskFuture):
         return self.get_dict()
 
     def split(self) -> list[AsyncResult]:
-        """An AsyncResult for each task."""
+        """An AsyncResult for each task.
+
+        >>> [part.get() for part in rc[0, 1].apply_async(abs, -1).split()]
+        [1, 1]
+        """
         return [
             AsyncResult(
                 self._client,
@@ -195,7 +230,11 @@ class AsyncResult(TaskFuture):
 
     @classmethod
     def join(cls, *results: AsyncResult) -> AsyncResult:
-        """One AsyncResult for the tasks of several."""
+        """One AsyncResult for the tasks of several.
+
+        >>> AsyncResult.join(rc[0].apply_async(abs, -1), rc[1].apply_async(abs, -2)).get()
+        [1, 2]
+        """
         if not results:
             raise ValueError("there is nothing to join")
         first = results[0]
@@ -227,14 +266,24 @@ class AsyncResult(TaskFuture):
 
     @property
     def metadata(self) -> Any:
-        """When and where it ran and what it printed: a dict, or for several targets a list of them."""
+        """When and where it ran and what it printed: a dict, or for several targets a list of them.
+
+        >>> ar = rc[1].apply_async(abs, -1)
+        >>> ar.wait(), ar.metadata.engine_id, ar.metadata["status"]
+        (True, 1, 'ok')
+        """
         if self._single:
             return self._metadata_of(0)
         return [self._metadata_of(index) for index in range(len(self._batch))]
 
     @property
     def progress(self) -> int:
-        """How many results are there."""
+        """How many results are there.
+
+        >>> ar = rc[0, 1].apply_async(abs, -1)
+        >>> ar.wait(), ar.progress
+        (True, 2)
+        """
         return self._batch.done_count()
 
     @property

@@ -34,8 +34,8 @@ class DirectView(View):
     With one id, results are bare values; with a list, even of one, they are lists in its order. It is
     also a dict of the engines' namespaces: `view["a"] = 5`, `view["a"]`.
 
-    >>> import phalanx as px                                             # doctest: +SKIP
-    >>> px.Client()[:]                                                   # doctest: +SKIP
+    >>> import phalanx as px
+    >>> px.Client()[:]
     <DirectView [0, 1, 2, 3]>
     """
 
@@ -112,7 +112,7 @@ class DirectView(View):
         If it blocks, what went wrong is raised. With `silent=False` the value of the last line comes
         back in an `ExecuteReply`. IPython's syntax works where IPython is installed.
 
-        >>> view.execute("c = a + b", block=True)                        # doctest: +SKIP
+        >>> view.execute("c = a + b", block=True)
         <AsyncResult(execute): finished>
         """
         if not isinstance(code, str):
@@ -137,7 +137,7 @@ class DirectView(View):
     ) -> AsyncResult:
         """Runs the contents of a file of this machine on each engine; otherwise as `execute`.
 
-        >>> view.run("setup.py", block=True)                             # doctest: +SKIP
+        >>> view.run("script.py", block=True)
         <AsyncResult(execute): finished>
         """
         with open(filename, encoding="utf-8") as file:
@@ -147,7 +147,7 @@ class DirectView(View):
     def clear(self, targets: Any = None, block: bool | None = None) -> Any:
         """Empties the namespaces: no name of the user's remains.
 
-        >>> view.clear(block=True)                                       # doctest: +SKIP
+        >>> view.clear(block=True)
         """
         result = self._submit("python.clear", pack_value(None), "clear", targets=targets)
         settled = self.settle(result, block)
@@ -166,7 +166,7 @@ class DirectView(View):
 
         Blocking, it returns a list of None, one for each engine.
 
-        >>> view.push(dict(a=1.03234, b=3453), block=True)               # doctest: +SKIP
+        >>> view.push(dict(a=1.03234, b=3453), block=True)
         [None, None]
         """
         if not isinstance(ns, Mapping):
@@ -177,7 +177,8 @@ class DirectView(View):
     def update(self, ns: Mapping[str, Any]) -> Any:
         """The same as `push`.
 
-        >>> view.update({"a": 1})                                        # doctest: +SKIP
+        >>> view.update({"a": 1})
+        [None, None]
         """
         return self.push(ns, block=self.block, track=self.track)
 
@@ -191,8 +192,8 @@ class DirectView(View):
 
         Attributes and items work too: `view.pull("a.b[0]")`. `NameError` if a name is not there.
 
-        >>> view.pull(("a", "b"), targets=0, block=True)                 # doctest: +SKIP
-        [1.03234, 3453]
+        >>> view.pull(("a", "b"), targets=0, block=True)
+        [5, 10]
         """
         if isinstance(names, str):
             wanted: str | list[str] = names
@@ -209,7 +210,7 @@ class DirectView(View):
     def get(self, key: str) -> Any:
         """The object of this name, for each engine; blocks.
 
-        >>> view.get("a")                                                # doctest: +SKIP
+        >>> view.get("a")
         [5, 5]
         """
         return self.pull(key, block=True)
@@ -237,9 +238,9 @@ class DirectView(View):
         With `dist="r"` the items are dealt in turn. With `flatten` a part of one item is that item.
         Blocking, it returns None.
 
-        >>> view.scatter("a", range(16), block=True)                     # doctest: +SKIP
-        >>> [list(part) for part in view["a"]]                           # doctest: +SKIP
-        [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11], [12, 13, 14, 15]]
+        >>> view.scatter("x", list(range(16)), block=True)
+        >>> view["x"]
+        [[0, 1, 2, 3, 4, 5, 6, 7], [8, 9, 10, 11, 12, 13, 14, 15]]
         """
         ids, _ = self._resolve(targets)
         parts = split(seq, len(ids), dist)
@@ -258,8 +259,11 @@ class DirectView(View):
     ) -> Any:
         """What `scatter` has cut, joined again: a list, or an array if the parts are arrays.
 
-        >>> view.gather("a", block=True)                                 # doctest: +SKIP
-        [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]
+        >>> view.scatter("x", range(8), block=True)
+        >>> view.execute("y = [i * 2 for i in x]", block=True)
+        <AsyncResult(execute): finished>
+        >>> view.gather("y", block=True)
+        [0, 2, 4, 6, 8, 10, 12, 14]
         """
         check_dist(dist)
         ids, _ = self._resolve(targets)
@@ -288,7 +292,7 @@ class DirectView(View):
         It does not balance the load; a load-balanced view does. Takes any number of sequences; the
         shortest says how many calls there are.
 
-        >>> view.map(lambda x, y: x + y, [1, 2], [3, 4], block=True)     # doctest: +SKIP
+        >>> view.map(lambda x, y: x + y, [1, 2], [3, 4], block=True)
         [4, 6]
         """
         flags: dict[str, Any] = {} if label is None else {"label": label}
@@ -335,7 +339,7 @@ class DirectView(View):
 
         `import numpy as np` binds `numpy` there, not `np`. `local=False` is not implemented.
 
-        >>> with view.sync_imports():                                    # doctest: +SKIP
+        >>> with view.sync_imports():
         ...     import numpy
         importing numpy on engine(s)
         """
@@ -348,7 +352,7 @@ class DirectView(View):
     def activate(self, suffix: str = "") -> None:
         """Makes `%px` and `%%px`, with this suffix, run on this view. Warns outside of IPython.
 
-        >>> view.activate()                                              # doctest: +SKIP
+        >>> view.activate()
         >>> %px a = 5                                                    # doctest: +SKIP
         """
         activate(self, suffix)

@@ -21,7 +21,7 @@ __all__ = ["SyncImports"]
 class SyncImports:
     """The context manager behind `view.sync_imports()`.
 
-    >>> with view.sync_imports(quiet=True):                              # doctest: +SKIP
+    >>> with view.sync_imports(quiet=True):
     ...     import json
     """
 

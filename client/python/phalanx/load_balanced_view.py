@@ -31,9 +31,9 @@ class LoadBalancedView(View):
     whose engine it must run) and `timeout` (seconds to wait for these, then `DependencyTimeout`; 0 or
     None for ever). `after` and `follow` take an AsyncResult, a msg_id, a `Dependency`, or a collection.
 
-    >>> import phalanx as px                                             # doctest: +SKIP
-    >>> view = px.Client().load_balanced_view()                          # doctest: +SKIP
-    >>> view.apply_sync(sum, [1, 2, 3])                                  # doctest: +SKIP
+    >>> import phalanx as px
+    >>> view = px.Client().load_balanced_view()
+    >>> view.apply_sync(sum, [1, 2, 3])
     6
     """
 
@@ -127,7 +127,7 @@ class LoadBalancedView(View):
         Takes any number of sequences; the shortest says how many calls there are. With
         `ordered=False` iterating gives items as they come.
 
-        >>> view.map(abs, [-1, -2, -3], chunksize=2, block=True)         # doctest: +SKIP
+        >>> balanced.map(abs, [-1, -2, -3], chunksize=2, block=True)
         [1, 2, 3]
         """
         flags: dict[str, Any] = {} if label is None else {"label": label}

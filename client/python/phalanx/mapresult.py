@@ -26,9 +26,9 @@ class AsyncMapResult(AsyncResult):
     Iterating gives items while others still run: in order, or as they come if the map was not
     `ordered`. `get()` joins the parts: a list, or an array if every part is one.
 
-    >>> import phalanx as px                                             # doctest: +SKIP
-    >>> view = px.Client().load_balanced_view()                          # doctest: +SKIP
-    >>> list(view.map_async(abs, [-1, -2]))                              # doctest: +SKIP
+    >>> import phalanx as px
+    >>> view = px.Client().load_balanced_view()
+    >>> list(view.map_async(abs, [-1, -2]))
     [1, 2]
     """
 

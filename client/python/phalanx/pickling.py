@@ -11,6 +11,7 @@ import pickle
 from collections.abc import Callable
 from types import FunctionType
 from typing import Any
+from weakref import WeakValueDictionary
 
 import cloudpickle
 
@@ -41,4 +42,33 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             functions.note_dynamic(obj, self.facts)
         elif type(obj) is memoryview:
             return (memoryview, (pickle.PickleBuffer(obj),))
-        return super().reducer_override(obj)
+        reduced = super().reducer_override(obj)
+        if isinstance(obj, type) and isinstance(reduced, tuple) and len(reduced) == SENT_WITH_STATE:
+            make, arguments, state, _, _, fill = reduced
+            if id(obj) not in _received:
+                _own[id(obj)] = obj
+            return (make, arguments, (fill, state), None, None, fill_class)
+        return reduced
+
+
+SENT_WITH_STATE = 6
+"""Length of what a reducer returns for a class by value: with its state, and what fills it in."""
+
+_own: WeakValueDictionary[int, type] = WeakValueDictionary()
+"""Classes of this process that were sent by value, by their `id`."""
+
+_received: WeakValueDictionary[int, type] = WeakValueDictionary()
+"""Classes that came by value, by their `id`."""
+
+
+def fill_class(cls: type, state: tuple[Any, Any]) -> None:
+    """Gives a class that came by value its methods and attributes.
+
+    A class of this process that comes back with a result is left as it is: nobody expects that
+    looking at a result changes their class.
+    """
+    if id(cls) in _own:
+        return
+    _received[id(cls)] = cls
+    fill, of_class = state
+    fill(cls, of_class)

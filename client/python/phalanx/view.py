@@ -29,6 +29,9 @@ REPR_TARGETS_MAX = 16
 class View:
     """A way of addressing engines, with flags that hold for its calls.
 
+    >>> isinstance(rc[:], View), isinstance(rc.load_balanced_view(), View)
+    (True, True)
+
     `block` (bool, default that of the client): wait for results instead of returning an AsyncResult.
     `track` (bool, default False): kept for old programs; what is sent may always be edited at once.
     `targets`: the engines. `label` (str): kept in the metadata of each task.
@@ -53,7 +56,7 @@ class View:
     def set_flags(self, **flags: Any) -> Self:
         """Sets flags, and returns the view. `KeyError` for a name that is no flag.
 
-        >>> view.set_flags(block=True, label="first")                    # doctest: +SKIP
+        >>> view.set_flags(block=True, label="first")
         <DirectView [0, 1]>
         """
         for name in flags:
@@ -69,8 +72,11 @@ class View:
     def temp_flags(self, **flags: Any) -> Iterator[Self]:
         """Sets flags for the length of a `with` block.
 
-        >>> with view.temp_flags(after=first):                           # doctest: +SKIP
-        ...     second = view.apply_async(f)
+        >>> first = balanced.apply_async(abs, -1)
+        >>> with balanced.temp_flags(after=first):
+        ...     second = balanced.apply_async(abs, -2)
+        >>> second.get()
+        2
         """
         before = {name: getattr(self, name) for name in self.flag_names}
         try:
@@ -88,7 +94,7 @@ class View:
     def apply(self, f: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Calls `f(*args, **kwargs)` on the engines; waits for the result if `block`.
 
-        >>> view.apply(lambda x: x + 1, 41).get()                        # doctest: +SKIP
+        >>> view.apply(lambda x: x + 1, 41)
         [42, 42]
         """
         result = self._apply(f, args, kwargs)
@@ -97,7 +103,7 @@ class View:
     def apply_async(self, f: Callable[..., Any], /, *args: Any, **kwargs: Any) -> AsyncResult:
         """Calls `f(*args, **kwargs)` on the engines, and returns an AsyncResult at once.
 
-        >>> view.apply_async(lambda: 42).get()                           # doctest: +SKIP
+        >>> view.apply_async(lambda: 42).get()
         [42, 42]
         """
         return self._apply(f, args, kwargs)
@@ -107,7 +113,7 @@ class View:
 
         Interrupted by Ctrl-C, it returns the AsyncResult instead.
 
-        >>> view.apply_sync(lambda: 42)                                  # doctest: +SKIP
+        >>> view.apply_sync(lambda: 42)
         [42, 42]
         """
         return self.settle(self._apply(f, args, kwargs), True)
@@ -115,7 +121,7 @@ class View:
     def call(self, method: str, value: Any = None, *, block: bool | None = None) -> Any:
         """Calls a typed handler of a Rust engine by its name, with a value that MessagePack can express.
 
-        >>> balanced.call("text.length", "hello", block=True)            # doctest: +SKIP
+        >>> balanced.call("text.length", "hello", block=True)             # doctest: +SKIP
         5
         """
         return self.settle(self._call(method, value), block)
@@ -137,7 +143,7 @@ class View:
     def map_async(self, f: Callable[..., Any], /, *sequences: Iterable[Any], **options: Any) -> Any:
         """As `map`, and returns an `AsyncMapResult` at once.
 
-        >>> list(view.map_async(abs, [-1, -2]))                          # doctest: +SKIP
+        >>> list(view.map_async(abs, [-1, -2]))
         [1, 2]
         """
         _refuse_block(options)
@@ -146,7 +152,7 @@ class View:
     def map_sync(self, f: Callable[..., Any], /, *sequences: Iterable[Any], **options: Any) -> Any:
         """As `map`, and waits for the list.
 
-        >>> view.map_sync(lambda x: x**10, range(3))                     # doctest: +SKIP
+        >>> view.map_sync(lambda x: x**10, range(3))
         [0, 1, 1024]
         """
         _refuse_block(options)
@@ -159,7 +165,7 @@ class View:
     ) -> Callable[[Callable[..., Any]], RemoteFunction]:
         """Decorates a function so that calling it runs it on this view.
 
-        >>> @view.remote(block=True)                                     # doctest: +SKIP
+        >>> @view.remote(block=True)
         ... def getpid():
         ...     import os
         ...     return os.getpid()
@@ -171,7 +177,7 @@ class View:
     ) -> Callable[[Callable[..., Any]], ParallelFunction]:
         """Decorates a function so that calling it cuts its arguments in parts, one for each engine.
 
-        >>> @view.parallel(block=True)                                   # doctest: +SKIP
+        >>> @view.parallel(block=True)
         ... def pmul(a, b):
         ...     return a * b
         """

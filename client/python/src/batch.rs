@@ -3,17 +3,19 @@
 //! An ending is turned into Python when it is asked for, in the asking thread, and never under a
 //! lock: making objects may run any code.
 
+use std::sync::Mutex;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use phalanx_client::TaskId;
 use phalanx_client::core::End;
 use phalanx_client::protocol::outcome::{Delivery, Loss, Outcome};
+use phalanx_client::protocol::output::OutputKind;
 use phalanx_client::protocol::payload::{Format, Payload};
 use phalanx_client::task_batch::{Ended, TaskBatch, Until};
 use pyo3::exceptions::{PyIndexError, PyRuntimeError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 
 use crate::fork::OfProcess;
 use crate::wait::{self, Deadline};
@@ -139,9 +141,30 @@ impl Batch {
         metadata.set_item(intern!(py, "started"), started)?;
         let ran = times.map(|times| Duration::from_nanos(times.ran_ns).as_secs_f64());
         metadata.set_item(intern!(py, "ran"), ran)?;
-        metadata.set_item(intern!(py, "stdout"), "")?;
-        metadata.set_item(intern!(py, "stderr"), "")?;
+        let output = delivery.and_then(|delivery| delivery.output);
+        let text = |kind| output.as_ref().map_or_else(String::new, |output| output.text(kind));
+        metadata.set_item(intern!(py, "stdout"), text(OutputKind::STDOUT))?;
+        metadata.set_item(intern!(py, "stderr"), text(OutputKind::STDERR))?;
+        let truncated = output.as_ref().map_or(0, |output| output.truncated);
+        metadata.set_item(intern!(py, "output_truncated"), truncated)?;
         Ok(metadata)
+    }
+
+    /// All pieces of kept output, in the order written.
+    fn output<'py>(&self, py: Python<'py>, index: u32) -> PyResult<Bound<'py, PyList>> {
+        let ended = self.at(index)?.ended(index);
+        let output = ended.and_then(|ended| match ended.end {
+            End::Delivered(delivery) => delivery.output,
+            _ => None,
+        });
+        let chunks = output.iter().flat_map(|output| &output.chunks);
+        PyList::new(py, chunks.map(|chunk| (chunk.kind.0, PyBytes::new(py, &chunk.bytes))))
+    }
+
+    /// Reads what the task writes, while it runs.
+    fn follow_output(&self, index: u32) -> PyResult<Option<OutputReader>> {
+        let reader = self.at(index)?.follow_output(index);
+        Ok(reader.map(|reader| OutputReader { reader: OfProcess::new(Mutex::new(reader)) }))
     }
 
     #[pyo3(signature = (index, callback))]
@@ -155,6 +178,29 @@ impl Batch {
         Ok(())
     }
 }
+
+/// Reads what one task writes, while it runs.
+#[pyclass(frozen, module = "phalanx._phalanx")]
+#[derive(Debug)]
+pub(crate) struct OutputReader {
+    reader: OfProcess<Mutex<phalanx_client::OutputReader>>,
+}
+
+#[pymethods]
+impl OutputReader {
+    #[pyo3(signature = (timeout = None))]
+    fn next(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Option<Piece>> {
+        let reader = self.reader.get()?;
+        let in_use = |_| PyRuntimeError::new_err("another thread reads this output");
+        let mut reader = reader.try_lock().map_err(in_use)?;
+        let piece = wait::wait(py, Deadline::after(timeout)?, reader.next())?.flatten();
+        let of = |bytes: &[u8]| PyBytes::new(py, bytes).unbind();
+        Ok(piece.map(|piece| (piece.attempt, piece.offset, piece.kind.0, of(&piece.bytes))))
+    }
+}
+
+/// `(attempt, offset, kind, bytes)`.
+type Piece = (u32, u64, u8, Py<PyBytes>);
 
 /// A task's id as Python names it.
 pub(crate) const fn id_pair(task: TaskId) -> (u32, u64) {

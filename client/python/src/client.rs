@@ -127,13 +127,13 @@ impl NativeClient {
     {
         let client = self.get()?;
         let submitted = match client.submit(tasks.clone()) {
-            Err(SubmitError::QueueFull) => return self.hand_in_later(py, tasks),
+            Err(SubmitError::QueueFull) => return self.hand_in_later(py, &tasks),
             other => other.map_err(|error| errors::submit_error(&error))?,
         };
         Ok(Batch::new(submitted))
     }
 
-    fn hand_in_later<T>(&self, py: Python<'_>, tasks: T) -> PyResult<Batch>
+    fn hand_in_later<T>(&self, py: Python<'_>, tasks: &T) -> PyResult<Batch>
     where
         T: AsRef<[NewTask]> + IntoIterator<Item = NewTask> + Clone,
     {

@@ -105,7 +105,8 @@ pub(crate) fn start_cluster(
         Some(python) => PathBuf::from(python),
         None => py.import("sys")?.getattr("executable")?.extract()?,
     };
-    let args = ["-m", engine_module].map(OsString::from).into_iter().chain(engine_args);
+    // `-P`: nothing is imported from the current directory.
+    let args = ["-P", "-m", engine_module].map(OsString::from).into_iter().chain(engine_args);
     let mut builder = LocalCluster::builder().engines(n).program(python).program_args(args);
     if let Some(name) = cluster_id {
         builder = builder.name(cluster_name(name)?);

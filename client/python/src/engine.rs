@@ -4,21 +4,26 @@
 //! Python. The main thread runs one task after another, and gives up the GIL only when there is
 //! none.
 
+use std::io::Write as _;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use phalanx::executor::{self, Finished};
+use phalanx::config::LogFormat;
+use phalanx::executor::{self, Finished, OutputSink};
+use phalanx::host::{ENGINE_INDEX_ENV, LOG_ENV, LOG_FORMAT_ENV, RUN_ENV};
+use phalanx::logging;
 use phalanx::{Engine, EngineEnd, EngineProcess, EngineProcessError, EngineStop};
 use phalanx_client::protocol::limits::TASK_PAYLOAD_LEN_MAX;
 use phalanx_client::protocol::outcome::{AttemptOutcome, RemoteError, RunTimes};
+use phalanx_client::protocol::output::OutputKind;
 use phalanx_client::protocol::payload::{Format, Payload};
 use phalanx_client::protocol::task::MethodName;
 use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyString, PyTuple};
+use pyo3::types::{PyBytes, PyString, PyTuple};
 
 use crate::container::{self, Index};
 use crate::desk::{Clerk, Desk, Found, Job};
@@ -28,6 +33,9 @@ use crate::signals::{self, MainThread};
 
 /// How long an idle main thread sleeps before it looks at signals that other code waits for.
 const IDLE_SLICE: Duration = Duration::from_secs(1);
+
+/// Longest piece of output: of a text that is longer at least the beginning is kept.
+const PIECE_LEN_MAX: usize = 16 << 10;
 
 /// The methods of an engine that runs Python.
 const METHODS: [&str; 5] =
@@ -39,6 +47,8 @@ const METHODS: [&str; 5] =
 pub(crate) struct NativeEngine {
     desk: Arc<Desk>,
     stop: EngineStop,
+    /// Where the running task writes. Locked for no longer than that takes.
+    output: Mutex<Option<OutputSink>>,
     /// Its id, or -1 before it has one.
     id: Arc<AtomicI64>,
     pid: u32,
@@ -124,15 +134,23 @@ impl NativeEngine {
         result
     }
 
-    /// Output of the running task.
-    fn write(&self, stream: u8, text: &str) -> PyResult<()> {
-        match stream {
-            1 | 2 => {
-                log_output(stream, text);
-                Ok(())
+    /// Output of the running task; without one, what goes to a standard stream is logged.
+    fn write(&self, stream: u8, text: Bound<'_, PyAny>) -> PyResult<()> {
+        let mut bytes = match text.cast::<PyString>() {
+            Ok(text) => Bytes::copy_from_slice(text.to_cow()?.as_bytes()),
+            Err(_) => Bytes::copy_from_slice(text.cast::<PyBytes>()?.as_bytes()),
+        };
+        match &*self.output.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(output) => {
+                // What is too much is dropped by the piece, so pieces are small.
+                while !bytes.is_empty() {
+                    let piece = bytes.split_to(bytes.len().min(PIECE_LEN_MAX));
+                    output.write(OutputKind(stream), piece);
+                }
             }
-            _ => Err(PyValueError::new_err("stream 1 is standard output, 2 standard error")),
+            None => log_output(OutputKind(stream), &bytes),
         }
+        Ok(())
     }
 
     fn aborted(&self) -> bool {
@@ -165,9 +183,14 @@ impl NativeEngine {
         }
     }
 
+    fn write_to(&self, output: Option<OutputSink>) {
+        *self.output.lock().unwrap_or_else(PoisonError::into_inner) = output;
+    }
+
     fn run_job(&self, py: Python<'_>, handler: &Bound<'_, PyAny>, job: Job) {
         let Job { start, finisher } = job;
         let run = Run::begin();
+        self.write_to(Some(finisher.output(start.attempt)));
         let answer = call(py, handler, &start);
         if std::process::id() != self.pid {
             // The task forked, and this is the child, which has no engine to go back to.
@@ -175,6 +198,7 @@ impl NativeEngine {
             signals::exit_now(1);
         }
         let times = run.end();
+        self.write_to(None);
         let was_unwanted = self.desk.put_away();
         let engine = start.engine;
         let (outcome, payload) = match answer {
@@ -284,12 +308,12 @@ impl Run {
 }
 
 /// Writes to the process's own streams, which its host keeps in a log.
-fn log_output(stream: u8, text: &str) {
-    use std::io::Write as _;
+fn log_output(kind: OutputKind, bytes: &[u8]) {
     // A log that cannot be written is no reason for a task to fail.
-    let _ = match stream {
-        1 => std::io::stdout().write_all(text.as_bytes()),
-        _ => std::io::stderr().write_all(text.as_bytes()),
+    let _ = match kind {
+        OutputKind::STDOUT => std::io::stdout().write_all(bytes),
+        OutputKind::STDERR => std::io::stderr().write_all(bytes),
+        _ => Ok(()),
     };
 }
 
@@ -338,7 +362,7 @@ fn launch(
     let id = Arc::new(AtomicI64::new(-1));
     let thread = EngineThread { process, builder, id: Arc::clone(&id), desk: Arc::clone(&desk) };
     signals::spawn_masked("phalanx-engine", move || thread.run())?;
-    Ok(NativeEngine { desk, stop, id, pid: std::process::id() })
+    Ok(NativeEngine { desk, stop, output: Mutex::new(None), id, pid: std::process::id() })
 }
 
 /// What the engine's thread is given.
@@ -352,6 +376,7 @@ struct EngineThread {
 impl EngineThread {
     fn run(self) {
         let Self { process, builder, id, desk } = self;
+        let _log = start_log();
         let ended = process.run_telling(builder, move |place| {
             id.store(place.engine.0.into(), Ordering::Relaxed);
         });
@@ -362,6 +387,18 @@ impl EngineThread {
             signals::exit_now(1);
         }
     }
+}
+
+/// Log lines of this thread, to standard error, as other processes of a cluster write them.
+fn start_log() -> Option<impl Sized> {
+    let text = |name: &str| std::env::var(name).ok();
+    let filter = text(LOG_ENV).unwrap_or_else(|| "info".to_owned());
+    let is_json = text(LOG_FORMAT_ENV).is_some_and(|format| format == LogFormat::Json.as_str());
+    let format = if is_json { LogFormat::Json } else { LogFormat::Text };
+    let index = text(ENGINE_INDEX_ENV).map_or_else(String::new, |index| format!("-{index}"));
+    let run = text(RUN_ENV);
+    let log = logging::start(&filter, format, &format!("engine{index}"), run.as_deref());
+    log.inspect_err(|error| eprintln!("phalanx: no log lines: {}", errors::chain(error))).ok()
 }
 
 fn reason(ended: Result<EngineEnd, EngineProcessError>) -> String {

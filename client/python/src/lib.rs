@@ -17,6 +17,8 @@
 //! Python, and all of them block all signals; what came by fork is neither used nor dropped;
 //! nothing here pickles.
 
+#![allow(clippy::needless_pass_by_value, reason = "arguments from Python are extracted to values")]
+
 mod batch;
 mod client;
 mod cluster;
@@ -60,6 +62,7 @@ fn _phalanx(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<parts::Parts>()?;
     module.add_class::<parts::Part>()?;
     module.add_class::<batch::Batch>()?;
+    module.add_class::<batch::OutputReader>()?;
     module.add_class::<client::NativeClient>()?;
     module.add_class::<engine::NativeEngine>()?;
     module.add_class::<engine::Task>()?;
@@ -70,6 +73,8 @@ fn _phalanx(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(client::connect, module)?)?;
     module.add_function(wrap_pyfunction!(parts::pack, module)?)?;
     module.add_function(wrap_pyfunction!(parts::unpack, module)?)?;
+    module.add_function(wrap_pyfunction!(values::encode_value, module)?)?;
+    module.add_function(wrap_pyfunction!(values::decode_value, module)?)?;
     module.add_function(wrap_pyfunction!(forked, module)?)?;
     let end = wrap_pyfunction!(end, module)?;
     py.import("atexit")?.call_method1("register", (end,))?;

@@ -104,7 +104,7 @@ impl Part {
 enum Source<'py> {
     Bytes(Bound<'py, PyBytes>),
     Part(Bytes),
-    /// Its exporter may not move or free it; C-contiguous.
+    /// Its exporter may not move or free it; contiguous.
     Buffer(PyUntypedBuffer),
 }
 
@@ -117,7 +117,8 @@ impl<'py> Source<'py> {
             return Ok(Self::Part(part.get().0.clone()));
         }
         let buffer = PyUntypedBuffer::get(object)?;
-        if !buffer.is_c_contiguous() {
+        // In either order: whoever sends an array says in its pickle which.
+        if !buffer.is_c_contiguous() && !buffer.is_fortran_contiguous() {
             return Err(PyBufferError::new_err("a part must be contiguous bytes"));
         }
         Ok(Self::Buffer(buffer))

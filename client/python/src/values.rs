@@ -39,6 +39,18 @@ pub(crate) fn decode<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, 
     value::from_bytes_by(Object { py }, bytes).map_err(wrong)
 }
 
+/// The MessagePack of a value, as a call sends it.
+#[pyfunction]
+pub(crate) fn encode_value<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+    Ok(PyBytes::new(value.py(), &encode(value)?))
+}
+
+/// The value of some MessagePack, as a call's result.
+#[pyfunction]
+pub(crate) fn decode_value<'py>(bytes: &Bound<'py, PyBytes>) -> PyResult<Bound<'py, PyAny>> {
+    decode(bytes.py(), bytes.as_bytes())
+}
+
 /// A Python object on its way into MessagePack. What Python raises meanwhile is kept in `error`.
 #[derive(Clone, Copy)]
 struct Value<'a, 'py> {

@@ -1,4 +1,4 @@
-//! The views, with results that block.
+//! The views, with results that block. What each call means is said where the awaited views are.
 
 use std::time::Duration;
 
@@ -19,98 +19,10 @@ pub struct DirectView {
     inner: crate::DirectView,
 }
 
-impl DirectView {
-    pub(super) const fn new(inner: crate::DirectView) -> Self {
-        Self { inner }
-    }
-
-    /// The engines of the view, in the order of its results.
-    pub fn engines(&self) -> &[EngineId] {
-        self.inner.engines()
-    }
-
-    /// Calls the method on each engine. The arguments travel to the hub once.
-    ///
-    /// # Errors
-    /// [`CallError`] if nothing was submitted.
-    pub fn call<M, A, R>(&self, method: M, args: &A) -> Result<AsyncMapResult<R>, CallError>
-    where
-        M: Callable<A, R>,
-        A: Serialize + ?Sized,
-    {
-        self.inner.call(method, args).map(AsyncMapResult::new)
-    }
-
-    /// Calls the method once per item, the engines taking turns.
-    ///
-    /// # Errors
-    /// [`CallError`] if nothing was submitted: all items are, or none.
-    pub fn map<M, A, R>(
-        &self,
-        method: M,
-        items: impl IntoIterator<Item = A>,
-    ) -> Result<AsyncMapResult<R>, CallError>
-    where
-        M: Callable<A, R>,
-        A: Serialize,
-    {
-        self.inner.map(method, items).map(AsyncMapResult::new)
-    }
-
-    /// Calls the method on each engine with arguments that are bytes already.
-    ///
-    /// # Errors
-    /// [`CallError`] if nothing was submitted.
-    pub fn submit_raw(
-        &self,
-        method: &str,
-        format: Format,
-        arguments: Bytes,
-    ) -> Result<AsyncMapResult<Raw>, CallError> {
-        self.inner.submit_raw(method, format, arguments).map(AsyncMapResult::new)
-    }
-}
-
 /// One engine; as [`crate::EngineView`].
 #[derive(Debug, Clone)]
 pub struct EngineView {
     inner: crate::EngineView,
-}
-
-impl EngineView {
-    pub(super) const fn new(inner: crate::EngineView) -> Self {
-        Self { inner }
-    }
-
-    /// The engine.
-    pub const fn engine(&self) -> EngineId {
-        self.inner.engine()
-    }
-
-    /// Calls the method.
-    ///
-    /// # Errors
-    /// [`CallError`] if nothing was submitted.
-    pub fn call<M, A, R>(&self, method: M, args: &A) -> Result<AsyncResult<R>, CallError>
-    where
-        M: Callable<A, R>,
-        A: Serialize + ?Sized,
-    {
-        self.inner.call(method, args).map(AsyncResult::new)
-    }
-
-    /// Calls the method with arguments that are bytes already.
-    ///
-    /// # Errors
-    /// [`CallError`] if nothing was submitted.
-    pub fn submit_raw(
-        &self,
-        method: &str,
-        format: Format,
-        arguments: Bytes,
-    ) -> Result<AsyncResult<Raw>, CallError> {
-        self.inner.submit_raw(method, format, arguments).map(AsyncResult::new)
-    }
 }
 
 /// Engines among which the scheduler chooses; as [`crate::LoadBalancedView`].
@@ -119,11 +31,86 @@ pub struct LoadBalancedView {
     inner: crate::LoadBalancedView,
 }
 
-impl LoadBalancedView {
-    pub(super) const fn new(inner: crate::LoadBalancedView) -> Self {
-        Self { inner }
-    }
+/// What every view has; a call has a result of the kind `$result`.
+macro_rules! calls {
+    ($view:ident, $result:ident) => {
+        impl $view {
+            pub(super) const fn new(inner: crate::$view) -> Self {
+                Self { inner }
+            }
 
+            #[doc = concat!("As [`crate::", stringify!($view), "::call`].")]
+            ///
+            /// # Errors
+            /// [`CallError`] if nothing was submitted.
+            pub fn call<M, A, R>(&self, method: M, args: &A) -> Result<$result<R>, CallError>
+            where
+                M: Callable<A, R>,
+                A: Serialize + ?Sized,
+            {
+                self.inner.call(method, args).map($result::new)
+            }
+
+            #[doc = concat!("As [`crate::", stringify!($view), "::submit_raw`].")]
+            ///
+            /// # Errors
+            /// [`CallError`] if nothing was submitted.
+            pub fn submit_raw(
+                &self,
+                method: &str,
+                format: Format,
+                arguments: Bytes,
+            ) -> Result<$result<Raw>, CallError> {
+                self.inner.submit_raw(method, format, arguments).map($result::new)
+            }
+        }
+    };
+}
+
+/// What the views of several engines have beside.
+macro_rules! maps {
+    ($view:ident) => {
+        impl $view {
+            #[doc = concat!("As [`crate::", stringify!($view), "::map`].")]
+            ///
+            /// # Errors
+            /// [`CallError`] if nothing was submitted: all items are, or none.
+            pub fn map<M, A, R>(
+                &self,
+                method: M,
+                items: impl IntoIterator<Item = A>,
+            ) -> Result<AsyncMapResult<R>, CallError>
+            where
+                M: Callable<A, R>,
+                A: Serialize,
+            {
+                self.inner.map(method, items).map(AsyncMapResult::new)
+            }
+        }
+    };
+}
+
+calls!(DirectView, AsyncMapResult);
+maps!(DirectView);
+calls!(EngineView, AsyncResult);
+calls!(LoadBalancedView, AsyncResult);
+maps!(LoadBalancedView);
+
+impl DirectView {
+    /// The engines of the view, in the order of its results.
+    pub fn engines(&self) -> &[EngineId] {
+        self.inner.engines()
+    }
+}
+
+impl EngineView {
+    /// The engine.
+    pub const fn engine(&self) -> EngineId {
+        self.inner.engine()
+    }
+}
+
+impl LoadBalancedView {
     /// The same view, but only these engines may be chosen.
     #[must_use]
     pub fn on(&self, engines: impl IntoIterator<Item = EngineId>) -> Self {
@@ -148,46 +135,5 @@ impl LoadBalancedView {
     #[must_use]
     pub fn timeout(&self, limit: Duration) -> Self {
         Self::new(self.inner.timeout(limit))
-    }
-
-    /// Calls the method on one of the engines.
-    ///
-    /// # Errors
-    /// [`CallError`] if nothing was submitted.
-    pub fn call<M, A, R>(&self, method: M, args: &A) -> Result<AsyncResult<R>, CallError>
-    where
-        M: Callable<A, R>,
-        A: Serialize + ?Sized,
-    {
-        self.inner.call(method, args).map(AsyncResult::new)
-    }
-
-    /// Calls the method once per item, each wherever there is room.
-    ///
-    /// # Errors
-    /// [`CallError`] if nothing was submitted: all items are, or none.
-    pub fn map<M, A, R>(
-        &self,
-        method: M,
-        items: impl IntoIterator<Item = A>,
-    ) -> Result<AsyncMapResult<R>, CallError>
-    where
-        M: Callable<A, R>,
-        A: Serialize,
-    {
-        self.inner.map(method, items).map(AsyncMapResult::new)
-    }
-
-    /// Calls the method with arguments that are bytes already.
-    ///
-    /// # Errors
-    /// [`CallError`] if nothing was submitted.
-    pub fn submit_raw(
-        &self,
-        method: &str,
-        format: Format,
-        arguments: Bytes,
-    ) -> Result<AsyncResult<Raw>, CallError> {
-        self.inner.submit_raw(method, format, arguments).map(AsyncResult::new)
     }
 }

@@ -14,8 +14,10 @@ use crate::host::spawn::{
 };
 use crate::host::{HostOptions, Program};
 
-const LOG_ENV: &str = "PHALANX_LOG";
-const LOG_FORMAT_ENV: &str = "PHALANX_LOG_FORMAT";
+/// What a process logs, as a filter.
+pub const LOG_ENV: &str = "PHALANX_LOG";
+/// How it writes it: `text` or `json`.
+pub const LOG_FORMAT_ENV: &str = "PHALANX_LOG_FORMAT";
 
 /// What all processes of a run have in common.
 #[derive(Debug)]

@@ -31,6 +31,7 @@ use crate::host::process::Phase;
 use crate::host::report::{Reporter, StartReport};
 use crate::{limits, os};
 
+pub use crate::host::commands::{LOG_ENV, LOG_FORMAT_ENV};
 pub use crate::host::credentials::CredentialError;
 pub use crate::host::spawn::{
     CONNECTION_ENV, ENGINE_INDEX_ENV, ENGINE_NAME_ENV, READY_FD_ENV, RUN_ENV,

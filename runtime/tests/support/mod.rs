@@ -5,6 +5,8 @@
 //! looking at all processes, whoever their parent is.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+pub(crate) mod sockets;
+
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};

@@ -8,7 +8,6 @@
 mod condition;
 mod held;
 mod room;
-mod slab;
 #[cfg(test)]
 mod tests;
 

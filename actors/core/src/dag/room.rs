@@ -11,8 +11,8 @@ use rustc_hash::FxHashMap;
 #[cfg(test)]
 use super::held::Edge;
 use super::held::{EdgeAt, Heard, Held, Judged, edge_position};
-use super::slab::Slab;
 use super::{DagEffect, DagEvent};
+use crate::slab::Slab;
 use crate::supervise::Recreate;
 use crate::{Room, Time};
 

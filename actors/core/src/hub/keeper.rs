@@ -22,14 +22,14 @@ impl Keeper {
     pub(super) fn keep(&mut self, bytes: Bytes) -> Bytes {
         match bytes.len() {
             0 => Bytes::new(),
-            len @ ..=SHORT_LEN_MAX => {
+            len @ 1..=SHORT_LEN_MAX => {
                 if self.chunk.capacity() < len {
                     self.chunk = BytesMut::with_capacity(CHUNK_LEN);
                 }
                 self.chunk.extend_from_slice(&bytes);
                 self.chunk.split().freeze()
             }
-            ..=COPIED_PAYLOAD_LEN_MAX => Bytes::copy_from_slice(&bytes),
+            len if len <= COPIED_PAYLOAD_LEN_MAX => Bytes::copy_from_slice(&bytes),
             _ => bytes,
         }
     }

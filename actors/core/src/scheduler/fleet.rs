@@ -15,7 +15,7 @@ use super::methods::{KindId, MethodId, Methods};
 use super::pace::Backlog;
 use super::queue::Tasks;
 use super::settings::{AHEAD_NANOS, Hwm};
-use super::slab::Slab;
+use crate::slab::Slab;
 
 /// Where an engine stands among those with room; the least one is the next to be given a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -168,7 +168,7 @@ impl Fleet {
     /// Whether nothing is kept.
     #[cfg(test)]
     pub(super) fn is_vacant(&self) -> bool {
-        self.engines.is_empty() && self.kinds.len() == 0 && self.methods.is_vacant()
+        self.engines.is_empty() && self.kinds.is_empty() && self.methods.is_vacant()
     }
 
     /// Whether it is there.

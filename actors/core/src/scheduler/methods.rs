@@ -4,7 +4,7 @@
 use phalanx_protocol::task::MethodName;
 use rustc_hash::FxHashMap;
 
-use super::slab::Slab;
+use crate::slab::Slab;
 
 /// A method; [`MethodId::NONE`] is what tasks need that name no method: every engine has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -104,7 +104,7 @@ impl Methods {
     /// Whether nothing is kept.
     #[cfg(test)]
     pub(super) fn is_vacant(&self) -> bool {
-        self.ids.is_empty() && self.rows.len() == 0 && self.all_kinds.is_empty()
+        self.ids.is_empty() && self.rows.is_empty() && self.all_kinds.is_empty()
     }
 
     /// Panics unless those named are kept, each named as often as is noted, and no others.

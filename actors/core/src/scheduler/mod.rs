@@ -27,7 +27,6 @@ mod methods;
 mod pace;
 mod queue;
 mod settings;
-mod slab;
 #[cfg(test)]
 mod tests;
 

@@ -11,7 +11,7 @@ use super::Place;
 use super::board::{Board, ClassId, Head, Vitals};
 use super::fleet::Fleet;
 use super::methods::{KindId, MethodId};
-use super::slab::Slab;
+use crate::slab::Slab;
 use crate::task_map::TaskMap;
 
 /// Where each task is that the room knows.
@@ -114,7 +114,7 @@ impl Queue {
     /// Whether nothing is kept.
     #[cfg(test)]
     pub(super) fn is_vacant(&self) -> bool {
-        self.len == 0 && self.classes.len() == 0 && self.ids.is_empty() && self.boards.is_empty()
+        self.len == 0 && self.classes.is_empty() && self.ids.is_empty() && self.boards.is_empty()
     }
 
     /// Appends a task; says what to note about it.

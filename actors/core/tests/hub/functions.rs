@@ -21,9 +21,14 @@ const G: Digest = Digest([b'g'; 16]);
 const H: Digest = Digest([b'h'; 16]);
 
 fn bench() -> Bench {
+    bench_that_holds(100)
+}
+
+/// As many bytes of functions for the open tasks of one client, or a little more.
+fn bench_that_holds(bytes: u64) -> Bench {
     let mut settings = HubSettings::new(Epoch(5));
     settings.functions = FunctionLimits { count: 2, bytes: 10 };
-    settings.function_bytes_held = 5;
+    settings.function_bytes_held = bytes;
     Bench::with(settings)
 }
 
@@ -219,7 +224,7 @@ fn definitions_out_of_order_or_over_the_limits_close_the_session() {
 
 #[test]
 fn functions_that_open_tasks_hold_are_bounded() {
-    let mut bench = bench();
+    let mut bench = bench_that_holds(5);
     let (engine_session, engine) = bench.engine(1, 4);
     let (session, client) = bench.client();
     bench.define(session, define(0, F, inline("six by")));

@@ -23,6 +23,12 @@ __all__ = ["METHODS", "Operations"]
 METHODS = ("python.apply", "python.execute", "python.push", "python.pull", "python.clear")
 """What an engine that runs Python offers."""
 
+MISSING_MODULE = (
+    "The function or an argument needs this module, and this engine does not find it: install it where "
+    "the engine runs, or send what is in it by value (cloudpickle.register_pickle_by_value)"
+)
+"""What to do about a module that the client has and the engine has not."""
+
 
 class Task(Protocol):
     """What is needed of the native module's task."""
@@ -88,8 +94,12 @@ class Operations:
 
     def _apply(self, task: Task) -> Any:
         digest, blob = task.function  # type: ignore[misc]
-        f, borrowed = self._functions.load(digest, blob)
-        call = unpack_value(task.parts)
+        try:
+            f, borrowed = self._functions.load(digest, blob)
+            call = unpack_value(task.parts)
+        except ModuleNotFoundError as missing:
+            missing.add_note(MISSING_MODULE)
+            raise
         from_arguments = functions.take_fallbacks()
         if from_arguments:
             borrowed = {**from_arguments, **(borrowed or {})}

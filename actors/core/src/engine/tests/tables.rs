@@ -1,6 +1,6 @@
 //! Tables: queue, slots, direct order, payloads, gates, repetition and aborts in one session.
 
-use super::text::check;
+use super::text::{Play, check};
 
 #[test]
 fn assignments_start_in_order_as_slots_are_free() {
@@ -15,6 +15,23 @@ fn assignments_start_in_order_as_slots_are_free() {
             ("failed a", "report 1 a failed, start D"),
         ],
     );
+}
+
+#[test]
+fn an_executor_that_keeps_attempts_is_given_more_than_its_slots() {
+    let mut play = Play::new(1);
+    play.room = play.room.starting_ahead(2);
+    play.rows(&[
+        ("open", "register"),
+        ("registered", ""),
+        ("assign a", "start a"),
+        ("assign b", "start b"),
+        ("assign c", "start c"),
+        ("assign d", ""),
+        ("abort b", "interrupt b"),
+        ("stopped b", "report 0 b aborted, start d"),
+        ("ran a", "report 1 a done"),
+    ]);
 }
 
 #[test]

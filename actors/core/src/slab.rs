@@ -1,20 +1,20 @@
-//! A table that hands out small indices. For the dag's own records; nobody else sees an index.
+//! A table that hands out small indices. For a room's own records; nobody else sees an index.
 //!
 //! It does not detect an index used after its record was removed and another took the place: the
-//! dag keeps no index longer than its record.
+//! rooms keep no index longer than its record.
 
 use std::ops::{Index, IndexMut};
 
 /// Records by index; places of removed ones are used again, the last freed first.
 #[derive(Debug)]
-pub(super) struct Slab<T> {
+pub(crate) struct Slab<T> {
     places: Vec<Option<T>>,
     free: Vec<u32>,
 }
 
 impl<T> Slab<T> {
     /// Puts a record in and says where.
-    pub(super) fn insert(&mut self, record: T) -> u32 {
+    pub(crate) fn insert(&mut self, record: T) -> u32 {
         if let Some(index) = self.free.pop() {
             self.places[index as usize] = Some(record);
             return index;
@@ -25,34 +25,34 @@ impl<T> Slab<T> {
     }
 
     /// Takes a record out.
-    pub(super) fn remove(&mut self, index: u32) -> T {
+    pub(crate) fn remove(&mut self, index: u32) -> T {
         let record = self.places[index as usize].take().expect("the index names a record");
         self.free.push(index);
         record
     }
 
     /// The record there, if there is one.
-    pub(super) fn get(&self, index: u32) -> Option<&T> {
+    pub(crate) fn get(&self, index: u32) -> Option<&T> {
         self.places.get(index as usize)?.as_ref()
     }
 
     /// How many records there are.
-    pub(super) const fn len(&self) -> usize {
+    pub(crate) const fn len(&self) -> usize {
         self.places.len() - self.free.len()
     }
 
     /// Whether there are none.
-    pub(super) const fn is_empty(&self) -> bool {
+    pub(crate) const fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// Places that are allocated, used or free.
-    pub(super) const fn capacity(&self) -> usize {
+    pub(crate) const fn capacity(&self) -> usize {
         self.places.capacity()
     }
 
     /// All records, by index.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
         (0..).zip(&self.places).filter_map(|(index, place)| Some((index, place.as_ref()?)))
     }
 }

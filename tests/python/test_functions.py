@@ -1,0 +1,252 @@
+"""What functions see and what goes along with them. This module stands for an interactive session."""
+
+from __future__ import annotations
+
+import colorsys
+import functools
+import math
+
+import pytest
+
+import phalanx as px
+from phalanx.serialize import FunctionCache, function_ref
+
+__name__ = "__main__"
+
+
+def helper(x):
+    return x + 1
+
+
+def uses_helper(x):
+    return [helper(i) for i in range(x)]
+
+
+def factorial(n):
+    return 1 if n < 2 else n * factorial(n - 1)
+
+
+def is_even(n):
+    return n == 0 or is_odd(n - 1)
+
+
+def is_odd(n):
+    return n != 0 and is_even(n - 1)
+
+
+class Point:
+    def __init__(self, x):
+        self.x = x
+
+    def doubled(self):
+        return Point(helper(self.x) * 2)
+
+    @staticmethod
+    def origin():
+        return Point(0)
+
+    def __eq__(self, other):
+        return isinstance(other, Point) and other.x == self.x
+
+    __hash__ = None
+
+
+DATA = [1, 2, 3]
+
+
+@pytest.mark.req(58)
+def test_functions_of_the_session_see_the_namespace(view):
+    view["a"] = 5
+    assert view.apply(lambda: a) == [5] * 4  # noqa: F821
+
+
+@pytest.mark.req(59)
+def test_closures_can_be_sent(rc):
+    def f(a):
+        def inner():
+            return a
+
+        return inner
+
+    f1, f2 = f(1), f(2)
+    assert rc[0].apply_sync(f1) == 1
+    assert rc[0].apply_sync(f2) == 2
+    assert rc[0].apply_sync(f, 3)() == 3
+
+
+@pytest.mark.req(60)
+def test_unknown_names_are_name_errors_until_they_are_set(rc):
+    def g(b):
+        # b is not used in inner, and a is nobody's: no closure
+        def inner():
+            return a  # noqa: F821
+
+        return inner
+
+    with pytest.raises(px.RemoteError, match="NameError: name 'a' is not defined"):
+        rc[0].apply_sync(g(1))
+    rc[0]["a"] = 5
+    assert rc[0].apply_sync(g(2)) == 5
+
+
+def test_the_sessions_data_does_not_go_along(rc):
+    with pytest.raises(px.RemoteError, match="NameError: name 'DATA' is not defined"):
+        rc[0].apply_sync(lambda: DATA)
+    rc[0]["DATA"] = "the engine's"
+    assert rc[0].apply_sync(lambda: DATA) == "the engine's"
+
+
+def test_helpers_and_modules_go_along_and_leave_no_trace(rc):
+    assert rc[0].apply_sync(uses_helper, 3) == [1, 2, 3]
+    assert rc[0].apply_sync(lambda: math.floor(2.5)) == 2
+    names = rc[0].apply_sync(lambda: list(globals()))
+    assert not {"helper", "math", "uses_helper"} & set(names)
+
+
+def test_what_the_engine_has_comes_before_helpers(rc):
+    rc[0].execute("def helper(x): return 'mine'", block=True)
+    assert rc[0].apply_sync(uses_helper, 1) == ["mine"]
+
+
+def test_a_helper_that_was_redefined_is_sent_anew(rc):
+    global helper
+    before = helper
+    assert rc[0].apply_sync(uses_helper, 1) == [1]
+    try:
+
+        def helper(x):
+            return "new"
+
+        assert rc[0].apply_sync(uses_helper, 1) == ["new"]
+    finally:
+        helper = before
+
+
+def test_recursion(rc):
+    assert rc[0].apply_sync(factorial, 10) == 3_628_800
+    assert rc[0].apply_sync(is_even, 7) is False
+
+    def local(n):
+        return 0 if n == 0 else 1 + local(n - 1)
+
+    assert rc[0].apply_sync(local, 5) == 5
+
+
+def test_partials_methods_and_decorated_functions(rc):
+    assert rc[0].apply_sync(functools.partial(lambda a, b: a - b, b=1), 3) == 2
+    assert rc[0].apply_sync(Point(4).doubled).x == 10
+    assert rc[0].apply_sync(Point.origin).x == 0
+    assert rc[0].apply_sync("a,b".split, ",") == ["a", "b"]
+
+    def twice(f):
+        @functools.wraps(f)
+        def wrapper(*args):
+            return f(f(*args))
+
+        return wrapper
+
+    @twice
+    def increase(x):
+        return x + 1
+
+    assert rc[0].apply_sync(increase, 1) == 3
+    assert rc[0].apply_sync(lambda n: sum(i for i in range(n)), 4) == 6
+
+
+def test_classes_of_the_session_and_local_ones(rc):
+    back = rc[0].apply_sync(lambda p: p.doubled(), Point(1))
+    assert type(back) is Point
+    assert back == Point(4)
+
+    class Local:
+        def __init__(self, n):
+            self.n = n
+
+    assert rc[0].apply_sync(lambda x: Local(x.n + 1), Local(1)).n == 2
+
+
+def test_calls_do_not_share_defaults_and_closures(rc):
+    def collect(x, into=[]):  # noqa: B006
+        into.append(x)
+        return into
+
+    assert rc[0].apply_sync(collect, 1) == [1]
+    assert rc[0].apply_sync(collect, 2) == [2]
+
+    def counter():
+        n = 0
+
+        def count():
+            nonlocal n
+            n += 1
+            return n
+
+        return count
+
+    count = counter()
+    assert [rc[0].apply_sync(count) for _ in range(2)] == [1, 1]
+    count()
+    assert rc[0].apply_sync(count) == 2
+
+
+def test_globals_are_set_on_the_engine(rc):
+    def remember(x):
+        global memory
+        memory = x
+
+    rc[0].apply_sync(remember, 7)
+    assert rc[0]["memory"] == 7
+
+
+def test_functions_of_a_module_keep_their_modules_globals(rc):
+    rc[0]["ONE_THIRD"] = "not this"
+    assert rc[0].apply_sync(colorsys.rgb_to_yiq, 1, 1, 1)[0] == pytest.approx(1.0)
+
+
+def test_functions_are_packed_once_unless_they_can_change():
+    assert function_ref(helper) is function_ref(helper)
+    assert function_ref(colorsys.rgb_to_yiq) is function_ref(colorsys.rgb_to_yiq)
+
+    def closed(n):
+        return lambda: n
+
+    f = closed([1])
+    assert function_ref(f) is not function_ref(f)
+
+
+def test_engines_keep_only_functions_that_cannot_change():
+    cache = FunctionCache()
+    assert cache.load(*function_ref(helper))[0] is cache.load(*function_ref(helper))[0]
+
+    def with_state(x, seen=[]):  # noqa: B006
+        return seen
+
+    first, second = (cache.load(*function_ref(with_state))[0] for _ in range(2))
+    assert first is not second
+
+
+def test_keywords_docs_and_defaults_survive(rc):
+    def f(a, b=2, *, c: int = 3) -> int:
+        "what it is for"
+        return a + b + c
+
+    back = rc[0].apply_sync(lambda f: f, f)
+    assert back(1) == 6
+    assert (back.__doc__, back.__name__) == ("what it is for", "f")
+    assert back.__kwdefaults__ == {"c": 3}
+    assert back.__annotations__.keys() == {"c", "return"}
+
+
+def test_a_module_that_the_engine_lacks_is_named(rc, tmp_path, monkeypatch):
+    (tmp_path / "only_here.py").write_text("def f():\n    return 1\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    import only_here
+
+    with pytest.raises(px.RemoteError, match="ModuleNotFoundError: No module named 'only_here'"):
+        rc[0].apply_sync(only_here.f)
+
+
+def test_an_async_result_is_no_argument(rc):
+    ar = rc[0].apply_async(lambda: 1)
+    with pytest.raises(TypeError, match="cannot be sent"):
+        rc[0].apply_async(lambda x: x, ar)

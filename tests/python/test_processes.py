@@ -1,0 +1,219 @@
+"""Fork, threads, Ctrl-C, a held GIL: the client and the engines as processes among others."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import os
+import signal
+
+import pytest
+
+import phalanx as px
+from support import is_alive, run_python, start_python
+
+
+def test_a_forked_child_is_refused_and_the_parent_goes_on(rc):
+    before = rc[0].apply_async(lambda: 1)
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            rc[0].apply_async(lambda: 1)
+            said = b"nothing was raised"
+        except RuntimeError as e:
+            said = str(e).encode()
+        except BaseException as e:
+            said = repr(e).encode()
+        os.write(write, said)
+        os._exit(0)
+    os.close(write)
+    os.waitpid(pid, 0)
+    said = os.read(read, 4096).decode()
+    os.close(read)
+    assert "belongs to process" in said
+    assert "new Client" in said
+    assert before.get() == 1
+    assert rc[0].apply_sync(lambda: 2) == 2
+
+
+def test_a_forked_child_can_make_a_client_of_its_own(cluster):
+    code = """
+import os, sys, phalanx as px
+rc = px.Client(sys.argv[1])
+assert rc[0].apply_sync(lambda: 1) == 1
+pid = os.fork()
+if pid == 0:
+    own = px.Client(sys.argv[1])
+    os._exit(0 if own[0].apply_sync(lambda: 2) == 2 else 1)
+assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+assert rc[0].apply_sync(lambda: 3) == 3
+rc.close()
+print("good")
+"""
+    done = run_python(code, cluster.connection_file)
+    assert done.stdout == "good\n", done.stderr
+
+
+def test_many_threads_share_a_client(rc, lview):
+    def work(i):
+        view = rc[i % 4]
+        own = [view.apply_async(lambda x: x * 2, j) for j in range(50)]
+        balanced = lview.map_async(abs, range(-50, 0))
+        return [ar.get() for ar in own] == [2 * j for j in range(50)] and sum(
+            balanced.get()
+        ) == 1275
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(work, range(16)))
+    assert len(set(rc.history)) == len(rc.history)
+
+
+@pytest.mark.parametrize(
+    "wait",
+    [
+        "ar.get()",
+        "ar.wait()",
+        "rc.wait([ar])",
+        "ar.result()",
+        "next(iter(rc[:].apply_async(sleep)))",
+        "rc.wait_for_engines(99)",
+    ],
+)
+def test_ctrl_c_ends_every_wait_and_the_client_goes_on(cluster, wait):
+    code = f"""
+import sys, phalanx as px
+def sleep():
+    import time
+    time.sleep(20)
+rc = px.Client(sys.argv[1])
+ar = rc[0].apply_async(sleep)
+try:
+    print("waiting")
+    {wait}
+except KeyboardInterrupt:
+    print("interrupted")
+rc.abort()
+print(rc[1].apply_sync(lambda: 42))
+rc.close()
+"""
+    process = start_python(code, cluster.connection_file)
+    assert process.stdout.readline() == "waiting\n"
+    process.send_signal(signal.SIGINT)
+    try:
+        rest, _ = process.communicate(timeout=40)
+    finally:
+        process.kill()
+    assert rest == "interrupted\n42\n"
+
+
+def test_ctrl_c_in_a_blocking_call_gives_the_async_result(cluster):
+    code = """
+import sys, phalanx as px
+def sleep():
+    import time
+    time.sleep(20)
+rc = px.Client(sys.argv[1])
+print("waiting")
+ar = rc[2].apply_sync(sleep)
+print(repr(ar))
+ar.abort()
+rc.close()
+"""
+    process = start_python(code, cluster.connection_file)
+    assert process.stdout.readline() == "waiting\n"
+    import time
+
+    time.sleep(0.5)  # there is nothing to be seen from outside of a call that waits
+    process.send_signal(signal.SIGINT)
+    try:
+        rest, _ = process.communicate(timeout=40)
+    finally:
+        process.kill()
+    assert rest == "<AsyncResult(sleep): pending>\n"
+
+
+def test_an_engine_that_holds_the_gil_is_not_lost(rc, until):
+    view = rc[0]
+    pid = view.apply_sync(os.getpid)
+
+    def hold_the_gil():
+        import ctypes
+
+        ctypes.PyDLL(None).usleep(3_000_000)
+        return "held"
+
+    ar = view.apply_async(hold_the_gil)
+    assert rc.ping() < 5
+    assert 0 in rc.ids
+    assert ar.get(30) == "held"
+    assert view.apply_sync(os.getpid) == pid
+
+
+def test_a_busy_loop_does_not_hold_up_the_others(rc):
+    def busy():
+        import time
+
+        end = time.monotonic() + 1
+        while time.monotonic() < end:
+            pass
+        return 1
+
+    ar = rc[0].apply_async(busy)
+    assert rc[1].apply_sync(lambda: 2) == 2
+    assert ar.get(30) == 1
+
+
+def test_output_floods_are_survived(rc):
+    def flood():
+        for _ in range(20_000):
+            print("x" * 100)
+        return 1
+
+    ar = rc[0].apply_async(flood)
+    assert ar.get(50) == 1
+    assert len(ar.stdout) > 0
+    assert rc.ping() < 5
+
+
+def test_threads_of_user_code_print_too(rc):
+    def f():
+        import threading
+
+        thread = threading.Thread(target=print, args=("from a thread",))
+        thread.start()
+        thread.join()
+
+    ar = rc[0].apply_async(f)
+    ar.get()
+    assert ar.stdout == "from a thread\n"
+
+
+def test_user_code_runs_on_the_main_thread_and_stdin_is_empty(rc):
+    def f():
+        import sys
+        import threading
+
+        return threading.current_thread() is threading.main_thread(), sys.argv[0].endswith(
+            "__main__.py"
+        )
+
+    assert rc[0].apply_sync(f)[0] is True
+
+
+def test_subprocesses_of_user_code(rc):
+    def f():
+        import subprocess
+
+        return subprocess.run(["echo", "hello"], capture_output=True, text=True).stdout
+
+    assert rc[0].apply_sync(f) == "hello\n"
+    assert is_alive(rc[0].apply_sync(os.getpid))
+
+
+def test_a_closed_client_says_so(cluster):
+    rc = cluster.connect_client_sync()
+    view = rc[0]
+    rc.close()
+    rc.close()
+    with pytest.raises((px.ClosedError, px.Disconnected)):
+        view.apply_sync(lambda: 1)

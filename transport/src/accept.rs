@@ -73,7 +73,7 @@ pub trait Audit: Send + Sync + 'static {
     fn refused(&self, peer: &RefusedPeer);
 }
 
-/// Writes the audit to the log.
+/// Writes the audit to the log. What a peer calls itself is written quoted: it may hold anything.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LogAudit;
 
@@ -82,7 +82,7 @@ impl Audit for LogAudit {
         tracing::info!(
             role = %peer.role,
             address = ?peer.address,
-            name = %peer.name,
+            name = peer.name,
             serial = %peer.serial,
             "peer admitted"
         );
@@ -92,7 +92,7 @@ impl Audit for LogAudit {
         tracing::warn!(
             address = %peer.address,
             kind = ?peer.kind,
-            reason = %peer.reason,
+            reason = peer.reason,
             "peer refused"
         );
     }

@@ -325,7 +325,7 @@ impl Handshaker {
     async fn greet(&self, connection: &Connection) -> Result<(Lanes, PeerInfo), HandshakeError> {
         let identity = handshake::identify(connection, &self.cluster)?;
         handshake::check_conversation(connection, &identity)?;
-        handshake::welcome(connection, identity, self.settings.versions).await
+        handshake::welcome(connection, identity, &self.settings).await
     }
 }
 

@@ -88,7 +88,8 @@ impl Hub {
         effects: &mut Vec<HubEffect>,
     ) {
         match payload.body {
-            Body::Inline(_) => self.route_all(now, first, tasks, effects),
+            // The session has put the bytes of a segment in its place.
+            Body::Inline(_) | Body::Segment(_) => self.route_all(now, first, tasks, effects),
             Body::Ticket { .. } => {
                 self.expect(first, tasks);
                 self.await_submit_payload(now, session, first, tasks, payload, effects);
@@ -131,6 +132,7 @@ impl Hub {
             Body::Ticket { .. } => {
                 self.await_submit_payload(now, session, spec.id, tasks, &spec.payload, effects);
             }
+            Body::Segment(_) => {}
         }
     }
 

@@ -10,7 +10,9 @@ use phalanx_protocol::payload::{Format, Payload};
 use phalanx_protocol::peer::{EngineProfile, Inventory, Registration};
 use phalanx_protocol::task::Assignment;
 
-use super::{Samples, attempt, by_stream, inline, method, output, remote_error, task, written};
+use super::{
+    Samples, attempt, by_segment, by_stream, inline, method, output, remote_error, task, written,
+};
 
 fn registration() -> Registration {
     Registration { epoch: Epoch(5), engine: EngineId(3), incarnation: Incarnation(2) }
@@ -60,6 +62,7 @@ impl Samples for EngineToHub {
             ("", started.into()),
             ("", report(AttemptOutcome::Done, inline(Format::Pickle5, b"pickle")).into()),
             ("ticket", report(AttemptOutcome::Done, by_stream(Format::Raw, 12, 65_537)).into()),
+            ("segment", report(AttemptOutcome::Done, by_segment(Format::Raw, 64, 1 << 20)).into()),
             ("failed", report(failed, Payload::empty()).into()),
             ("aborted", report(AttemptOutcome::Aborted, Payload::empty()).into()),
             (
@@ -88,12 +91,17 @@ impl Samples for HubToEngine {
             gates: Vec::new(),
             ..assignment.clone()
         };
+        let segment = Assignment {
+            payload: by_segment(Format::MessagePack, 0, 1 << 30),
+            ..assignment.clone()
+        };
         let abort = AbortAttempts { attempts: vec![attempt(42, 2), attempt(43, 1)] };
         let end = EndEngine { reason: "the cluster stops".into() };
         vec![
             ("", registered.into()),
             ("", assignment.into()),
             ("ticket", ticket.into()),
+            ("segment", segment.into()),
             ("", Confirmed { up_to: 1_001 }.into()),
             ("", abort.into()),
             ("", end.into()),

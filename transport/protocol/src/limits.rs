@@ -202,8 +202,7 @@ pub const SEGMENT_BYTES_MAX: u64 = 4 << 30;
 /// memory that was touched before takes half the time to fill. Two payloads of 100 MB in turns.
 pub const SEGMENT_POOL_BYTES_MAX: u64 = 256 << 20;
 
-/// How long such a segment is kept at least; the next segment that is made or let go after that
-/// frees it.
+/// How long such segments are kept at most: a process at rest holds no memory that it does not use.
 pub const SEGMENT_POOL_AGE_MAX: Duration = Duration::from_secs(10);
 
 /// Segments that one process holds a descriptor of, its own and others', or a quarter of the files

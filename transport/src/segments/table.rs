@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 use bytes::Bytes;
 use phalanx_protocol::ids::SegmentId;
@@ -15,6 +14,7 @@ use phalanx_protocol::limits::{
     SEGMENT_BYTES_MAX, SEGMENT_POOL_AGE_MAX, SEGMENT_POOL_BYTES_MAX, SEGMENTS_HELD_MAX,
 };
 use phalanx_protocol::payload::SegmentRef;
+use tokio::runtime::Handle;
 
 use super::file::{OpenError, SegmentFile};
 use super::mapping::Mapping;
@@ -105,8 +105,12 @@ struct Inner {
     by_address: BTreeMap<usize, Entry>,
     /// Sessions over which segments may be named.
     sessions: usize,
-    /// Oldest first, with the time they were let go.
-    pool: Vec<(Instant, Made)>,
+    /// What nobody here uses any more, oldest first.
+    pool: Vec<Made>,
+    /// Whether the pool is to be emptied at some time.
+    is_timed: bool,
+    /// Where to wait for that time: the runtime of the latest session.
+    runtime: Option<Handle>,
     made_bytes: u64,
     held: usize,
     written: u64,
@@ -144,7 +148,9 @@ impl Table {
 
     /// A session may name segments from now on.
     pub(super) fn join(&self) {
-        self.inner().sessions += 1;
+        let mut inner = self.inner();
+        inner.sessions += 1;
+        inner.runtime = Handle::try_current().ok().or(inner.runtime.take());
     }
 
     /// A session that could name segments is over. Without any nothing is kept to be used again.
@@ -193,43 +199,45 @@ impl Table {
 
     /// The oldest one that is free, and neither too small nor more than twice too large.
     fn take_from_pool(&self, len: u64) -> Option<Made> {
-        drop(self.expire());
         let mut inner = self.inner();
-        let index = inner.pool.iter().position(|(_, made)| {
+        let index = inner.pool.iter().position(|made| {
             let capacity = made.file.capacity();
-            len <= capacity && capacity / 2 <= len && made.file.try_claim()
+            len <= capacity && capacity / 2 <= len && made.is_own() && made.file.try_claim()
         })?;
-        let (_, mut made) = inner.pool.remove(index);
+        let mut made = inner.pool.remove(index);
         made.turn += 1;
         inner.reused += 1;
         inner.written += 1;
         Some(made)
     }
 
-    /// Takes what has waited too long, or belongs to a parent process, out of the pool.
-    fn expire(&self) -> Vec<(Instant, Made)> {
-        let is_due = |(since, made): &mut (Instant, Made)| {
-            since.elapsed() > SEGMENT_POOL_AGE_MAX || !made.is_own()
-        };
-        self.inner().pool.extract_if(.., is_due).collect()
-    }
-
     /// Keeps a segment of this process to use it again, if there is room and anybody may need it.
-    fn put_into_pool(&self, made: Made) {
-        let mut old = self.expire();
+    fn put_into_pool(&'static self, made: Made) {
         if !made.is_own() || !self.is_in_use() {
             return;
         }
+        let mut old = Vec::new();
         let mut inner = self.inner();
-        inner.pool.push((Instant::now(), made));
-        let bytes = |pool: &[(Instant, Made)]| -> u64 {
-            pool.iter().map(|(_, made)| made.file.capacity()).sum()
-        };
+        inner.pool.push(made);
+        let bytes = |pool: &[Made]| pool.iter().map(|made| made.file.capacity()).sum::<u64>();
         while bytes(&inner.pool) > self.bounds.pool_bytes {
             old.push(inner.pool.remove(0));
         }
+        let timer = inner.runtime.clone().filter(|_| !std::mem::replace(&mut inner.is_timed, true));
         drop(inner);
         drop(old);
+        if let Some(runtime) = timer {
+            let timed = Timed(self);
+            runtime.spawn(async move {
+                tokio::time::sleep(SEGMENT_POOL_AGE_MAX).await;
+                timed.0.empty_pool();
+            });
+        }
+    }
+
+    fn empty_pool(&self) {
+        let pool = std::mem::take(&mut self.inner().pool);
+        drop(pool);
     }
 
     /// The first `len` bytes of a segment that was written.
@@ -320,6 +328,16 @@ fn copy(file: &SegmentFile, range: std::ops::Range<usize>) -> io::Result<Bytes> 
     let mut bytes = vec![0; range.len()];
     file.read_at(range.start as u64, &mut bytes)?;
     Ok(bytes.into())
+}
+
+/// The pool is to be emptied. Also if that never comes about, since its runtime has ended, the next
+/// who puts something into it may see to it.
+struct Timed(&'static Table);
+
+impl Drop for Timed {
+    fn drop(&mut self) {
+        self.0.inner().is_timed = false;
+    }
 }
 
 /// Owns the bytes of a segment of this process while anybody here has them.

@@ -3,6 +3,7 @@
 use std::io;
 
 use phalanx_protocol::ids::SegmentId;
+use phalanx_protocol::limits::SEGMENT_POOL_AGE_MAX;
 
 use super::file::SegmentFile;
 use super::table::{Bounds, Table};
@@ -166,6 +167,19 @@ fn a_segment_is_used_again_only_when_nobody_maps_it() {
     // Whoever comes late with the old reference does not see the new content.
     assert!(matches!(open(reader, &reference), Err(OpenError::Gone(_))));
     assert_eq!(open(reader, &again).unwrap(), pattern(3, LEN - 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_uses_again_in_time_is_freed() {
+    let maker = table(BOUNDS);
+    drop(write(maker, &pattern(1, LEN)).unwrap());
+    assert_eq!(maker.stats().held, 1);
+    tokio::time::sleep(SEGMENT_POOL_AGE_MAX * 2).await;
+    assert_eq!((maker.stats().held, maker.stats().made_bytes), (0, 0));
+    // And so is what comes after it.
+    drop(write(maker, &pattern(2, LEN)).unwrap());
+    tokio::time::sleep(SEGMENT_POOL_AGE_MAX * 2).await;
+    assert_eq!(maker.stats().held, 0);
 }
 
 #[test]

@@ -84,6 +84,7 @@ impl Audit for LogAudit {
             address = ?peer.address,
             name = peer.name,
             serial = %peer.serial,
+            shares_memory = peer.shares_memory,
             "peer admitted"
         );
     }

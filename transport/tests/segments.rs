@@ -205,7 +205,7 @@ impl Memory {
     }
 }
 
-const SECRET: u64 = 0x5ec2_e7;
+const SECRET: u64 = 0x5ec2_e700;
 
 /// A peer that offers memory, past its hello. The hub has not heard its proof.
 async fn offering(cluster: &Cluster) -> (RawPeer, Welcome, Memory) {

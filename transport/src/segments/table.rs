@@ -14,6 +14,7 @@ use phalanx_protocol::limits::{
     SEGMENT_BYTES_MAX, SEGMENT_POOL_AGE_MAX, SEGMENT_POOL_BYTES_MAX, SEGMENTS_HELD_MAX,
 };
 use phalanx_protocol::payload::SegmentRef;
+use rustix::process::{Resource, getrlimit};
 use tokio::runtime::Handle;
 
 use super::file::{OpenError, SegmentFile};
@@ -35,10 +36,12 @@ impl Bounds {
     pub(super) fn of_this_process() -> Self {
         let system = rustix::system::sysinfo();
         let memory = u64::from(system.mem_unit).saturating_mul(system.totalram as u64);
-        let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+        // Beyond this length a write does not fail but kills.
+        let file_len = getrlimit(Resource::Fsize).current.unwrap_or(u64::MAX);
+        let files = getrlimit(Resource::Nofile).current;
         let files = files.and_then(|files| usize::try_from(files / 4).ok()).unwrap_or(usize::MAX);
         Self {
-            bytes: SEGMENT_BYTES_MAX.min(memory / 4),
+            bytes: SEGMENT_BYTES_MAX.min(memory / 4).min(file_len / 2),
             held: SEGMENTS_HELD_MAX.min(files),
             pool_bytes: SEGMENT_POOL_BYTES_MAX,
         }

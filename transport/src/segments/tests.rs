@@ -224,6 +224,14 @@ fn a_process_with_too_many_segments_copies_what_it_receives() {
 }
 
 #[test]
+fn what_the_system_gives_bounds_what_is_taken() {
+    let bounds = Bounds::of_this_process();
+    let memory = rustix::system::sysinfo();
+    assert!(bounds.bytes <= memory.totalram as u64 * u64::from(memory.mem_unit) / 4);
+    assert!(bounds.held > 0 && bounds.pool_bytes < bounds.bytes, "{bounds:?}");
+}
+
+#[test]
 fn more_than_was_announced_cannot_be_written() {
     let maker = table(BOUNDS);
     let mut writer = SegmentWriter::from_table(maker, LEN as u64).unwrap();

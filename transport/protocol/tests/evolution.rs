@@ -209,7 +209,7 @@ fn errors_in_a_hot_header_grow_and_shrink() {
 #[test]
 fn output_grows_and_shrinks_and_its_kinds_are_open() {
     let chunk = Written::array(&[Written::value(&9), Written(vec![0xc4, 1, b'x'])]);
-    let chunks = ("chunks", Written::array(&[chunk.clone()]));
+    let chunks = ("chunks", Written::array(std::slice::from_ref(&chunk)));
     let newer = Written::map(&[chunks, ("from_the_future", future())]);
     let attempt = || Written::value(&((7, 42), 1));
     let times = Written::value(&(0, 0));

@@ -86,7 +86,8 @@ pub struct Finished {
     pub outcome: AttemptOutcome,
     /// When it ran.
     pub times: RunTimes,
-    /// What it returned, inline.
+    /// What it returned, inline. Long bytes travel best in shared memory: an executor puts them
+    /// there, on the thread that made them ([`phalanx_transport::segments`]).
     pub payload: Payload,
 }
 

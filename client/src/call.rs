@@ -8,6 +8,7 @@ use phalanx_transport::protocol::method::Method;
 use phalanx_transport::protocol::payload::Format;
 use phalanx_transport::protocol::task::{MethodName, MethodNameError, Target, TaskOptions};
 use phalanx_transport::protocol::value;
+use phalanx_transport::segments;
 use serde::Serialize;
 
 use crate::client::Handle;
@@ -55,7 +56,7 @@ pub(crate) fn task<A: Serialize + ?Sized>(
         target,
         method,
         format: Format::MessagePack,
-        arguments: value::to_bytes(args)?,
+        arguments: segments::place(value::to_bytes(args)?),
         options,
         function: None,
     })
@@ -68,6 +69,7 @@ pub(crate) fn raw_task(
     (format, arguments): (Format, Bytes),
     options: Option<Box<TaskOptions>>,
 ) -> NewTask {
+    let arguments = segments::place(arguments);
     NewTask { target, method, format, arguments, options, function: None }
 }
 

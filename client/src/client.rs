@@ -11,6 +11,7 @@ use phalanx_transport::protocol::limits::HUB_LOST_MAX;
 use phalanx_transport::protocol::peer::{ClusterStatus, EngineInfo};
 use phalanx_transport::protocol::role::Role;
 use phalanx_transport::{Connector, Settings};
+use tokio::sync::watch;
 
 use crate::balanced::LoadBalancedView;
 use crate::call::engine_list;
@@ -290,15 +291,19 @@ impl Client {
         count: usize,
         is_wanted: impl Fn(&EngineInfo) -> bool,
     ) -> Result<Vec<EngineId>, WaitForEnginesError> {
-        self.when(|room| {
-            if let Some(cause) = room.closed() {
-                return Some(Err(WaitForEnginesError::Closed(Arc::clone(cause))));
+        let mut changes = self.shared().changes();
+        loop {
+            // Asked without the room's lock: the caller's code may use this client.
+            if let Some(cause) = self.closed() {
+                return Err(WaitForEnginesError::Closed(cause));
             }
-            let wanted = room.engines().values().filter(|engine| is_wanted(engine));
+            let wanted = self.engines().into_iter().filter(|engine| is_wanted(engine));
             let wanted: Vec<EngineId> = wanted.map(|engine| engine.id).collect();
-            (wanted.len() >= count).then_some(Ok(wanted))
-        })
-        .await
+            if wanted.len() >= count {
+                return Ok(wanted);
+            }
+            changed(&mut changes).await;
+        }
     }
 
     /// Why nothing can be submitted any more, if so: the client was closed, or gave up on its hub.
@@ -316,7 +321,14 @@ impl Client {
         &self,
         count: usize,
     ) -> Result<Vec<EngineId>, WaitForEnginesError> {
-        self.wait_for_engines_like(count, |_| true).await
+        self.when(|room| {
+            if let Some(cause) = room.closed() {
+                return Some(Err(WaitForEnginesError::Closed(Arc::clone(cause))));
+            }
+            let engines = room.engines();
+            (engines.len() >= count).then(|| Ok(engines.keys().copied().collect()))
+        })
+        .await
     }
 
     pub(crate) const fn handle(&self) -> &Arc<Handle> {
@@ -355,10 +367,15 @@ impl Client {
             if let Some(found) = self.shared().look(&mut look) {
                 return found;
             }
-            if changes.changed().await.is_err() {
-                // The sender lives in what this client shares.
-                std::future::pending::<()>().await;
-            }
+            changed(&mut changes).await;
         }
+    }
+}
+
+/// Waits for the next change.
+async fn changed(changes: &mut watch::Receiver<u64>) {
+    if changes.changed().await.is_err() {
+        // Never: the sender lives in what the client shares.
+        std::future::pending::<()>().await;
     }
 }

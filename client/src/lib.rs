@@ -71,6 +71,7 @@ pub use phalanx_transport::protocol::ids::{ClientId, EngineId, Epoch, TaskId};
 pub use phalanx_transport::protocol::method::Method;
 pub use phalanx_transport::protocol::output::OutputKind;
 pub use phalanx_transport::protocol::task::{Accept, Dependency, Quorum};
+pub use phalanx_transport::segments;
 
 pub use crate::balanced::LoadBalancedView;
 pub use crate::call::Callable;

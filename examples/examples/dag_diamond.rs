@@ -46,12 +46,7 @@ fn main() -> Result<()> {
     if std::env::args().nth(1).as_deref() == Some("engine") {
         return engine();
     }
-    let program = std::env::current_exe()?;
-    let cluster = LocalCluster::builder()
-        .engines(ENGINES)
-        .program(program)
-        .program_args(["engine"])
-        .start()?;
+    let cluster = LocalCluster::builder().engines(ENGINES).this_program(["engine"])?.start()?;
     client(&cluster)?;
     cluster.stop()?;
     Ok(())

@@ -29,12 +29,8 @@ fn main() -> Result<()> {
         Some("engine") => engine(),
         Some(connection_file) => client(Path::new(connection_file)),
         None => {
-            let program = std::env::current_exe()?;
-            let cluster = LocalCluster::builder()
-                .engines(ENGINES)
-                .program(program)
-                .program_args(["engine"])
-                .start()?;
+            let cluster =
+                LocalCluster::builder().engines(ENGINES).this_program(["engine"])?.start()?;
             client(&cluster.connection_file())?;
             cluster.stop()?;
             Ok(())

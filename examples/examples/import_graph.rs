@@ -42,11 +42,11 @@ const GRAPH: Method<Imports, Figures> = Method::new("imports.graph");
 const MOST: usize = 10;
 
 fn main() -> Result<()> {
-    run_engine(Engine::builder().on_blocking(GRAPH, graph))?;
+    run_engine(Engine::builder().on_blocking(GRAPH, |task| graph(&task)))?;
     Ok(())
 }
 
-fn graph(task: Imports) -> Result<Figures> {
+fn graph(task: &Imports) -> Result<Figures> {
     let mut imports = BTreeMap::new();
     for file in &task.files {
         let opened = File::open(file).with_context(|| format!("cannot open {}", file.display()))?;

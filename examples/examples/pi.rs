@@ -35,12 +35,7 @@ fn main() -> Result<()> {
         run_engine(engine)?;
         return Ok(());
     }
-    let program = std::env::current_exe()?;
-    let cluster = LocalCluster::builder()
-        .engines(ENGINES)
-        .program(program)
-        .program_args(["engine"])
-        .start()?;
+    let cluster = LocalCluster::builder().engines(ENGINES).this_program(["engine"])?.start()?;
     client(&cluster)?;
     cluster.stop()?;
     Ok(())

@@ -135,9 +135,7 @@ fn input(args: &Args) -> Result<Vec<SourceFile>> {
 
 /// The census as a graph of tasks, on a cluster that is started for it and stopped after it.
 async fn on_cluster(engines: u32, files: &[SourceFile]) -> Result<(Census, Duration)> {
-    let program = std::env::current_exe()?;
-    let builder =
-        LocalCluster::builder().engines(engines).program(program).program_args(["engine"]);
+    let builder = LocalCluster::builder().engines(engines).this_program(["engine"])?;
     let cluster = tokio::task::spawn_blocking(|| builder.start()).await??;
     eprintln!("Started a hub and {engines} engines in {:.0?}", cluster.start_took());
     let leftovers = Leftovers::of(&cluster)?;

@@ -180,11 +180,13 @@ fn spawn_host(phalanx: &Path, options: &HostOptions) -> Result<(Child, OwnedFd),
 fn host_args(options: &HostOptions) -> Vec<OsString> {
     let mut args: Vec<OsString> = ["host", "--home"].map(OsString::from).to_vec();
     args.push(options.home.path().into());
+    // Rounded up: less than a second of grace is not none.
+    let stop_grace_s = options.stop_grace.as_millis().div_ceil(1_000);
     let values = [
         ("--cluster", options.cluster.to_string()),
         ("--engines", options.engines.to_string()),
         ("--listen", options.listen.to_string()),
-        ("--stop-grace-s", options.stop_grace.as_secs().to_string()),
+        ("--stop-grace-s", stop_grace_s.to_string()),
     ];
     for (name, value) in values {
         args.extend([OsString::from(name), value.into()]);
@@ -257,5 +259,25 @@ impl Reports {
             _ => return false,
         }
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster_dir::{ClusterName, Home};
+
+    #[test]
+    fn a_grace_of_less_than_a_second_is_not_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::resolve(Some(dir.path().to_owned())).unwrap();
+        let name: ClusterName = "grace".parse().unwrap();
+        let mut options = HostOptions::new(home, name);
+        for (millis, seconds) in [(0, "0"), (1, "1"), (1_000, "1"), (1_001, "2")] {
+            options.stop_grace = Duration::from_millis(millis);
+            let args = host_args(&options);
+            let at = args.iter().position(|arg| arg == "--stop-grace-s").unwrap();
+            assert_eq!(args[at + 1], seconds, "{millis} ms");
+        }
     }
 }

@@ -4,6 +4,7 @@
 //! and also if the program is killed: its host watches a pipe that the program holds.
 
 use std::ffi::OsString;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -155,6 +156,18 @@ impl LocalClusterBuilder {
             program.args.extend(args.into_iter().map(Into::into));
         }
         self
+    }
+
+    /// Engines are this very program, started with these arguments: by them it must know that it is
+    /// to be an engine, and call [`run_engine`](crate::run_engine).
+    ///
+    /// # Errors
+    /// The system's answer, if it does not say where this program is.
+    pub fn this_program<A: Into<OsString>>(
+        self,
+        args: impl IntoIterator<Item = A>,
+    ) -> io::Result<Self> {
+        Ok(self.program(std::env::current_exe()?).program_args(args))
     }
 
     /// The `phalanx` command that runs host and hub; by default the one that `PHALANX_BIN` names,

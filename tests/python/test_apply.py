@@ -138,3 +138,26 @@ def test_display_outputs(rc, capsys):
 def test_no_engines_is_an_error_of_its_own(rc):
     with pytest.raises(px.NoEnginesRegistered):
         px.DirectView(rc, []).apply_sync(lambda: 1)
+
+
+def test_output_is_streamed_while_the_task_runs(rc, capsys, until):
+    def talk(path):
+        import os
+        import time
+
+        print("first")
+        while not os.path.exists(path):
+            time.sleep(0.01)
+        print("last", end="")
+
+    path = rc[2].apply_sync(lambda: __import__("tempfile").mkdtemp()) + "/go"
+    ar = rc[2].apply_async(talk, path)
+    shown = []
+    with ar.stream_output():
+        until(
+            lambda: shown.append(capsys.readouterr().out) or "".join(shown) == "[stdout:2] first\n"
+        )
+        assert not ar.ready()
+        open(path, "w").close()
+        ar.get()
+    assert capsys.readouterr().out == "[stdout:2] last\n"

@@ -73,7 +73,7 @@ pub trait Audit: Send + Sync + 'static {
     fn refused(&self, peer: &RefusedPeer);
 }
 
-/// Writes the audit to the log.
+/// Writes the audit to the log. What a peer calls itself is written quoted: it may hold anything.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LogAudit;
 
@@ -82,8 +82,9 @@ impl Audit for LogAudit {
         tracing::info!(
             role = %peer.role,
             address = ?peer.address,
-            name = %peer.name,
+            name = peer.name,
             serial = %peer.serial,
+            shares_memory = peer.shares_memory,
             "peer admitted"
         );
     }
@@ -92,7 +93,7 @@ impl Audit for LogAudit {
         tracing::warn!(
             address = %peer.address,
             kind = ?peer.kind,
-            reason = %peer.reason,
+            reason = peer.reason,
             "peer refused"
         );
     }
@@ -325,7 +326,7 @@ impl Handshaker {
     async fn greet(&self, connection: &Connection) -> Result<(Lanes, PeerInfo), HandshakeError> {
         let identity = handshake::identify(connection, &self.cluster)?;
         handshake::check_conversation(connection, &identity)?;
-        handshake::welcome(connection, identity, self.settings.versions).await
+        handshake::welcome(connection, identity, &self.settings).await
     }
 }
 

@@ -316,7 +316,7 @@ impl Connector {
         name: &str,
     ) -> Result<(crate::quic::Lanes, crate::session::PeerInfo), HandshakeError> {
         let hub = handshake::identify(connection, &self.cluster)?;
-        handshake::greet(connection, hub, name, self.settings.versions).await
+        handshake::greet(connection, hub, name, &self.settings).await
     }
 
     fn not_welcome(

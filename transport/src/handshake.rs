@@ -6,6 +6,7 @@
 //!   |                                               | cluster, role, ALPN: or close
 //!   | -- control: Hello; tasks: 1; events: 2 --->   |
 //!   | <-------- Welcome, or Refusal and close ----- |
+//!   | -- control: Proof -------------------------> |   if the Welcome offers memory
 //! ```
 //!
 //! The endpoints call it under their deadline. Nothing of the peer is read before its certificate
@@ -17,7 +18,8 @@ use phalanx_protocol::codec::{
 };
 use phalanx_protocol::error::ErrorCode;
 use phalanx_protocol::handshake::{
-    Hello, HubGreeting, PeerGreeting, Refusal, VersionRange, Welcome,
+    Hello, HubGreeting, MemoryAnswer, MemoryOffer, PeerGreeting, Proof, Refusal, VersionRange,
+    Welcome,
 };
 use phalanx_protocol::limits::{FRAME_PREFIX_LEN, TEXT_LEN_MAX};
 use phalanx_protocol::role::Role;
@@ -30,8 +32,9 @@ use crate::identity::{
     CertificateRefused, ClusterId, PeerIdentity, identity_of_chain, role_of_alpn,
 };
 use crate::quic::{Lanes, code_number};
+use crate::segments::{Beacon, PeerMemory};
 use crate::session::PeerInfo;
-use crate::settings::GREETING_LEN_MAX;
+use crate::settings::{GREETING_LEN_MAX, Settings};
 
 /// What this build calls itself to others.
 pub(crate) const RELEASE: &str = env!("CARGO_PKG_VERSION");
@@ -122,23 +125,33 @@ pub(crate) fn check_conversation(
 pub(crate) async fn welcome(
     connection: &Connection,
     identity: PeerIdentity,
-    ours: VersionRange,
+    settings: &Settings,
 ) -> Result<(Lanes, PeerInfo), HandshakeError> {
+    let ours = settings.versions;
     let (mut control_send, mut control_recv) = connection.accept_bi().await?;
-    let PeerGreeting::Hello(hello) =
-        read_greeting(connection, &mut control_recv, identity.role).await?;
+    let greeting = read_greeting(connection, &mut control_recv, identity.role).await?;
+    let PeerGreeting::Hello(hello) = greeting else {
+        return Err(HandshakeError::malformed("the first message is no hello"));
+    };
     let Some(version) = hello.versions.common(ours) else {
         let error = HandshakeError::Version { theirs: hello.versions, ours };
         refuse(connection, &mut control_send, &error, ours).await;
         return Err(error);
     };
-    let welcome = Welcome { version, release: RELEASE.to_owned() };
+    let (memory, answer) = hello.memory.and_then(|offer| answer(&offer, settings)).unzip();
+    let welcome = Welcome { version, release: RELEASE.to_owned(), memory: answer };
     write_greeting(connection, &mut control_send, &HubGreeting::from(welcome)).await?;
     let (tasks_send, tasks_recv) = accept_lane(connection, Lane::Tasks).await?;
     let (events_send, events_recv) = accept_lane(connection, Lane::Events).await?;
+    let memory = match memory {
+        Some(memory) => proven(connection, &mut control_recv, identity.role, memory).await?,
+        None => None,
+    };
+    let shares_memory = memory.is_some();
     let lanes = Lanes {
         send: [control_send, tasks_send, events_send],
         recv: [control_recv, tasks_recv, events_recv],
+        memory,
     };
     let peer = PeerInfo {
         role: identity.role,
@@ -147,6 +160,7 @@ pub(crate) async fn welcome(
         name: cut(hello.name),
         release: cut(hello.release),
         version,
+        shares_memory,
     };
     Ok((lanes, peer))
 }
@@ -156,13 +170,20 @@ pub(crate) async fn greet(
     connection: &Connection,
     hub: PeerIdentity,
     name: &str,
-    versions: VersionRange,
+    settings: &Settings,
 ) -> Result<(Lanes, PeerInfo), HandshakeError> {
     if hub.role != Role::Hub {
         return Err(HandshakeError::Role { certificate: hub.role, wanted: "role hub".to_owned() });
     }
+    let versions = settings.versions;
+    let beacon = if settings.shared_memory { Beacon::of_this_process() } else { None };
     let (mut control_send, mut control_recv) = connection.open_bi().await?;
-    let hello = Hello { versions, release: RELEASE.to_owned(), name: cut(name.to_owned()) };
+    let hello = Hello {
+        versions,
+        release: RELEASE.to_owned(),
+        name: cut(name.to_owned()),
+        memory: beacon.map(Beacon::offer),
+    };
     write_greeting(connection, &mut control_send, &PeerGreeting::from(hello)).await?;
     let (tasks_send, tasks_recv) = open_lane(connection, Lane::Tasks).await?;
     let (events_send, events_recv) = open_lane(connection, Lane::Events).await?;
@@ -174,9 +195,19 @@ pub(crate) async fn greet(
     if !(versions.min..=versions.max).contains(&welcome.version) {
         return Err(HandshakeError::malformed("the hub chose a version that was not offered"));
     }
+    let memory = match welcome.memory {
+        None => None,
+        Some(answer) => {
+            let (memory, proof) = prove(beacon, &answer);
+            write_greeting(connection, &mut control_send, &PeerGreeting::from(proof)).await?;
+            memory
+        }
+    };
+    let shares_memory = memory.is_some();
     let lanes = Lanes {
         send: [control_send, tasks_send, events_send],
         recv: [control_recv, tasks_recv, events_recv],
+        memory,
     };
     let peer = PeerInfo {
         role: hub.role,
@@ -185,8 +216,47 @@ pub(crate) async fn greet(
         name: "hub".to_owned(),
         release: cut(welcome.release),
         version: welcome.version,
+        shares_memory,
     };
     Ok((lanes, peer))
+}
+
+/// The hub's answer to a peer that would share memory, if it can find it and has some itself.
+fn answer(offer: &MemoryOffer, settings: &Settings) -> Option<(PeerMemory, MemoryAnswer)> {
+    if !settings.shared_memory {
+        return None;
+    }
+    let (memory, secret) = PeerMemory::find(offer)?;
+    let offer = Beacon::of_this_process()?.offer();
+    Some((memory, MemoryAnswer { secret, offer }))
+}
+
+/// The peer's turn: the hub must have read our secret, and we read the hub's. Both or neither end
+/// may name memory afterwards.
+fn prove(beacon: Option<&Beacon>, answer: &MemoryAnswer) -> (Option<PeerMemory>, Proof) {
+    let found = beacon
+        .filter(|beacon| beacon.secret() == answer.secret)
+        .and_then(|_| PeerMemory::find(&answer.offer));
+    let (memory, secret) = found.unzip();
+    (memory.map(PeerMemory::agreed), Proof { secret })
+}
+
+/// Whether a peer that was answered has found the hub's memory.
+async fn proven(
+    connection: &Connection,
+    control: &mut RecvStream,
+    sender: Role,
+    memory: PeerMemory,
+) -> Result<Option<PeerMemory>, HandshakeError> {
+    let PeerGreeting::Proof(proof) = read_greeting(connection, control, sender).await? else {
+        return Err(HandshakeError::malformed("a second hello in the place of a proof"));
+    };
+    let ours = Beacon::of_this_process().map(Beacon::secret);
+    match proof.secret {
+        None => Ok(None),
+        secret if secret == ours => Ok(Some(memory.agreed())),
+        Some(_) => Err(HandshakeError::malformed("the proof of shared memory is wrong")),
+    }
 }
 
 /// Tells the peer why not, and waits until it has heard it. The caller's deadline bounds the wait.

@@ -13,6 +13,7 @@
 //! | [`accept`] | the hub's end: [`HubEndpoint`], [`Arrival`], the audit |
 //! | [`connect`] | a peer's end: [`Connector`], [`ConnectError`] |
 //! | [`session`] | [`Session`]: send queue, batches, payloads, close reasons |
+//! | [`segments`] | long payloads in shared memory, between processes of one host |
 //! | [`memory`] | the same sessions without a network, with seeded faults |
 //! | [`reconnect`] | when to try again |
 //! | [`conversation`] | which messages each role exchanges with the hub |
@@ -34,6 +35,7 @@ pub mod identity;
 pub mod memory;
 mod quic;
 pub mod reconnect;
+pub mod segments;
 pub mod session;
 pub mod settings;
 mod tls_failure;

@@ -13,6 +13,7 @@ use phalanx_protocol::ids::Ticket;
 use quinn::{Connection, ConnectionError, ReadError, RecvStream, SendStream, VarInt, WriteError};
 use tokio::io::AsyncReadExt as _;
 
+use crate::segments::PeerMemory;
 use crate::session::{CloseReason, Wire};
 use crate::settings::{CONTROL_HEADROOM, Settings};
 use crate::wire::{BoxFuture, PayloadReader, WireCloser, WireReader, WireWriter, payload_prefix};
@@ -49,6 +50,8 @@ pub(crate) fn close_reason(error: ConnectionError) -> CloseReason {
 pub(crate) struct Lanes {
     pub(crate) send: [SendStream; 3],
     pub(crate) recv: [RecvStream; 3],
+    /// The other end's memory, if both ends can map each other's.
+    pub(crate) memory: Option<PeerMemory>,
 }
 
 /// A session's wire over this connection.
@@ -71,6 +74,7 @@ pub(crate) fn wire(connection: &Connection, lanes: Lanes) -> Wire<QuicWriter> {
             payload: accept_payload(connection),
         }),
         closer: Box::new(connection.clone()),
+        memory: lanes.memory,
     }
 }
 

@@ -152,6 +152,9 @@ pub struct Settings {
     pub retry_above: usize,
     /// Default [`FAILURES_PER_ADDRESS_MAX`].
     pub failures_per_address_max: u32,
+    /// Whether long payloads may be handed over in shared memory. Default: unless the environment
+    /// says otherwise ([`crate::segments::SHARED_MEMORY_ENV`]).
+    pub shared_memory: bool,
     /// Default: the versions of this build.
     pub versions: phalanx_protocol::handshake::VersionRange,
 }
@@ -168,6 +171,7 @@ impl Default for Settings {
             handshakes_pending_max: HANDSHAKES_PENDING_MAX,
             retry_above: RETRY_ABOVE,
             failures_per_address_max: FAILURES_PER_ADDRESS_MAX,
+            shared_memory: crate::segments::is_wanted(),
             versions: phalanx_protocol::handshake::VERSIONS,
         }
     }

@@ -50,6 +50,8 @@ impl Ended {
 pub struct Bounds {
     /// Outcomes that their owner has: more are cut down to how they ended.
     pub delivered: usize,
+    /// Bytes of payloads of these outcomes: more are cut down in the same way.
+    pub delivered_bytes: u64,
     /// Outcomes cut down to how they ended, in blocks of 64 neighbours: of more blocks than so many
     /// fill, the oldest is forgotten.
     pub endings: usize,
@@ -72,6 +74,7 @@ pub struct Results {
     bounds: Bounds,
     kept: TaskMap<Kept>,
     delivered: VecDeque<TaskId>,
+    delivered_bytes: u64,
     endings: Endings,
     bytes: u64,
 }
@@ -83,6 +86,7 @@ impl Results {
             bounds,
             kept: TaskMap::default(),
             delivered: VecDeque::new(),
+            delivered_bytes: 0,
             endings: Endings::default(),
             bytes: 0,
         }
@@ -115,6 +119,7 @@ impl Results {
             && !kept.delivered
         {
             kept.delivered = true;
+            self.delivered_bytes += kept.ended.carried_bytes();
             self.delivered.push_back(task);
             self.make_room();
         }
@@ -146,7 +151,10 @@ impl Results {
     }
 
     fn make_room(&mut self) {
-        while self.delivered.len() > self.bounds.delivered || self.bytes > self.bounds.bytes {
+        while self.delivered.len() > self.bounds.delivered
+            || self.delivered_bytes > self.bounds.delivered_bytes
+            || self.bytes > self.bounds.bytes
+        {
             let Some(task) = self.delivered.pop_front() else {
                 break;
             };
@@ -154,6 +162,7 @@ impl Results {
                 continue;
             };
             self.bytes -= kept.ended.carried_bytes();
+            self.delivered_bytes -= kept.ended.carried_bytes();
             self.endings.insert(task, kept.ended.ending(), self.bounds.endings);
         }
     }
@@ -162,8 +171,11 @@ impl Results {
     pub fn check_invariants(&self) {
         let bytes: u64 = self.kept.values().map(|kept| kept.ended.carried_bytes()).sum();
         assert_eq!(bytes, self.bytes, "bytes kept");
-        let delivered = self.kept.values().filter(|kept| kept.delivered).count();
-        assert_eq!(delivered, self.delivered.len(), "delivered outcomes");
+        let delivered = || self.kept.values().filter(|kept| kept.delivered);
+        assert_eq!(delivered().count(), self.delivered.len(), "delivered outcomes");
+        let delivered_bytes: u64 = delivered().map(|kept| kept.ended.carried_bytes()).sum();
+        assert_eq!(delivered_bytes, self.delivered_bytes, "bytes delivered and kept");
+        assert!(self.delivered_bytes <= self.bounds.delivered_bytes, "bytes over bound");
         self.endings.check_invariants();
         assert!(self.delivered.len() <= self.bounds.delivered, "delivered outcomes over bound");
         assert!(self.kept.values().all(|kept| kept.ended.payload.ticket().is_none()));
@@ -179,7 +191,8 @@ mod tests {
 
     use super::*;
 
-    const BOUNDS: Bounds = Bounds { delivered: 2, endings: 2, undelivered: 3, bytes: 100 };
+    const BOUNDS: Bounds =
+        Bounds { delivered: 2, delivered_bytes: 50, endings: 2, undelivered: 3, bytes: 100 };
 
     fn id(seq: u64) -> TaskId {
         TaskId::new(ClientId(1), seq)
@@ -230,6 +243,19 @@ mod tests {
         assert_eq!(results.ending(far_apart(1)), None);
         assert!(results.get(far_apart(2)).is_none() && results.ending(far_apart(2)).is_some());
         assert!(results.get(far_apart(3)).is_some());
+    }
+
+    #[test]
+    fn long_results_are_not_kept_for_whoever_has_them() {
+        let mut results = Results::new(BOUNDS);
+        results.insert(id(1), done(30));
+        results.insert(id(2), done(60));
+        results.mark_delivered(id(1));
+        assert!(results.get(id(1)).is_some());
+        results.mark_delivered(id(2));
+        results.check_invariants();
+        assert_eq!((results.len(), results.bytes()), (0, 0));
+        assert!(results.ending(id(1)).is_some() && results.ending(id(2)).is_some());
     }
 
     #[test]

@@ -20,6 +20,7 @@ use phalanx_protocol::outcome::{AttemptOutcome, RunTimes};
 use phalanx_protocol::payload::{Format, Payload};
 use phalanx_protocol::task::{MethodName, MethodNameError};
 use phalanx_protocol::value;
+use phalanx_transport::segments;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tracing::Span;
@@ -164,7 +165,7 @@ fn encode<R: Serialize, E: HandlerError>(result: Result<R, E>) -> Answer {
         let message = format!("{len} bytes are over the limit of {TASK_PAYLOAD_LEN_MAX}");
         return Err(Failure::new("ResultTooLarge", message));
     }
-    Ok(bytes)
+    Ok(segments::place(bytes))
 }
 
 /// Runs [`Handlers`].

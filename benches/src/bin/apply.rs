@@ -128,8 +128,7 @@ fn measure(
 ) -> Result<()> {
     let cluster = LocalCluster::builder()
         .engines(engines)
-        .program(std::env::current_exe()?)
-        .program_args(["engine", executor.as_str()])
+        .this_program(["engine", executor.as_str()])?
         .start()
         .context("no cluster to measure; is the phalanx program built in the same profile?")?;
     let bench = Bench { processes: Processes::of(&cluster)?, args, executor, engines };

@@ -22,6 +22,7 @@ from phalanx.futures import TaskFuture, seconds
 from phalanx.metadata import KEYS, Metadata, metadata_of
 from phalanx.outcomes import from_outcome
 from phalanx.serialize import unpack_value
+from phalanx.streaming import OutputStreamer, show_outputs
 
 if TYPE_CHECKING:
     from phalanx.client import Client
@@ -334,23 +335,24 @@ class AsyncResult(TaskFuture):
         """Waits until all that was printed is there: it comes with the result."""
         return self._batch.wait(seconds(timeout))
 
+    def stream_output(self) -> OutputStreamer:
+        """Prints, for the length of a `with` block, what the tasks write, as they write it.
+
+        Each line has its engine before it. Output of a task is streamed to one place at a time.
+
+        >>> ar = rc[0].apply_async(print, "hello")
+        >>> with ar.stream_output():
+        ...     finished = ar.wait()
+        [stdout:0] hello
+        """
+        return OutputStreamer(self._batch, self._engine_of)
+
     def display_outputs(self, groupby: str = "type", result_only: bool = False) -> None:
         """Prints what the tasks printed, each under its engine, and the values of executed code."""
         self.wait()
-        streams = () if result_only else ("stdout", "stderr")
         order = range(len(self._batch))
-        pairs = [(s, i) for s in (*streams, "") for i in order]
-        if groupby in ("engine", "order"):
-            pairs = [(s, i) for i in order for s in (*streams, "")]
-        for stream, index in pairs:
-            md = self._metadata_of(index)
-            if stream and md[stream]:
-                text = md[stream].rstrip("\n")
-                print(f"[{stream}:{md['engine_id']}] " + ("\n" if "\n" in text else "") + text)
-            elif not stream:
-                value = self._fetch(index)[0] if self._convert else None
-                if getattr(value, "text", ""):
-                    print(value)
+        values = [self._fetch(index)[0] if self._convert else None for index in order]
+        show_outputs([self._metadata_of(i) for i in order], values, groupby, result_only)
 
     def wait_interactive(self, interval: float = 0.1, timeout: float | None = -1) -> bool:
         """Waits, and shows on standard error how far it is."""

@@ -45,6 +45,12 @@ class Batch(Protocol):
     def metadata(self, index: int) -> dict[str, Any]:
         """What is known of that one."""
 
+    def output(self, index: int) -> list[tuple[int, bytes]]:
+        """What it wrote, as far as it is kept, in the order written: `(stream, bytes)`."""
+
+    def follow_output(self, index: int) -> Any:
+        """Reads what it writes while it runs; `None` if somebody does already."""
+
     def add_callback(self, index: int | None, callback: Callable[[], object]) -> None:
         """Has `callback()` called once that one, or each, has ended; at once if it has."""
 
@@ -135,6 +141,16 @@ class Picked:
         """What is known of that one."""
         batch, of_batch = self._tasks[index]
         return batch.metadata(of_batch)
+
+    def output(self, index: int) -> list[tuple[int, bytes]]:
+        """What that one wrote, as far as it is kept, in the order written."""
+        batch, of_batch = self._tasks[index]
+        return batch.output(of_batch)
+
+    def follow_output(self, index: int) -> Any:
+        """Reads what that one writes while it runs; `None` if somebody does already."""
+        batch, of_batch = self._tasks[index]
+        return batch.follow_output(of_batch)
 
     def add_callback(self, index: int | None, callback: Callable[[], object]) -> None:
         """Has `callback()` called once that one, or each, has ended."""

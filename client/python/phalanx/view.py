@@ -78,12 +78,12 @@ class View:
         >>> second.get()
         2
         """
-        before = {name: getattr(self, name) for name in self.flag_names}
+        before = {name: getattr(self, name, None) for name in flags}
         try:
             yield self.set_flags(**flags)
         finally:
-            for name, value in before.items():
-                setattr(self, name, value)
+            for name in before.keys() & set(self.flag_names):
+                setattr(self, name, before[name])
 
     def flags(self) -> tuple[Any, ...]:
         """The values of all flags, to be compared."""

@@ -48,6 +48,9 @@ pub(crate) struct Link {
     pub(crate) dead_from: [Option<Time>; 2],
     /// Nothing new is taken.
     pub(crate) closing: bool,
+    /// Long payloads are named in their messages, and there when these are: a reference to memory
+    /// is as good as the bytes, or the session is cut.
+    shares_memory: bool,
     /// By receiving end and lane: when the last frame arrives.
     last: [[Time; LANES]; 2],
     next_ticket: [u64; 2],
@@ -55,13 +58,14 @@ pub(crate) struct Link {
 
 impl Link {
     /// A session whose ends hear of it at these times.
-    pub(crate) const fn new(peer: Peer, life: u64, heard: [Time; 2]) -> Self {
+    pub(crate) const fn new(peer: Peer, life: u64, heard: [Time; 2], shares_memory: bool) -> Self {
         Self {
             peer,
             life,
             open: [false, false],
             dead_from: [None, None],
             closing: false,
+            shares_memory,
             last: [[heard[0]; LANES], [heard[1]; LANES]],
             next_ticket: [0; 2],
         }
@@ -81,7 +85,8 @@ impl Link {
         }
         let lane = message.info().lane as usize;
         let mut items = Vec::new();
-        if let Some(payload) = message.payload_mut()
+        if !self.shares_memory
+            && let Some(payload) = message.payload_mut()
             && let Body::Inline(bytes) = &payload.body
             && bytes.len() > plan.inline_len_max
         {

@@ -117,6 +117,8 @@ pub struct Plan {
     pub remote_rooms: bool,
     /// Payloads over this length take a stream of their own.
     pub inline_len_max: usize,
+    /// One session in so many shares memory: long payloads come with their messages; 0 = none.
+    pub shared_memory_one_in: u64,
     /// Longest delay of a message.
     pub delay_max: Duration,
     /// How many functions a session may define.
@@ -148,6 +150,8 @@ impl Plan {
             clients,
             remote_rooms,
             inline_len_max: *rng.choice([16, 64, 4096].iter()).unwrap_or(&64),
+            // Drawn apart, so that the seeds kept from before it stand for what they did.
+            shared_memory_one_in: Rng::with_seed(!seed).u64(0..4),
             delay_max: Duration::from_micros(rng.u64(50..20_000)),
             functions: FunctionLimits { count: 3, bytes: 200 },
             repeat_one_in: *rng.choice([0, 5, 50].iter()).unwrap_or(&0),

@@ -27,11 +27,12 @@ pub fn shrink(plan: &Plan) -> Plan {
 
 /// Switches off what the failure does not need.
 fn calm(mut plan: Plan) -> Plan {
-    let tries: [fn(&mut Plan); 4] = [
+    let tries: [fn(&mut Plan); 5] = [
         |plan| plan.repeat_one_in = 0,
         |plan| plan.cursed = None,
         |plan| plan.client_tasks = 1_000,
         |plan| plan.inline_len_max = 4_096,
+        |plan| plan.shared_memory_one_in = 0,
     ];
     for change in tries {
         let mut calmer = plan.clone();

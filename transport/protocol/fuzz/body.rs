@@ -33,7 +33,8 @@ pub(crate) fn frames(data: &[u8]) {
 
 /// Reads `data` as what either end says first, and does with it what a handshake does.
 pub(crate) fn handshake(data: &[u8]) {
-    for PeerGreeting::Hello(hello) in direction::<PeerGreeting>(data) {
+    for greeting in direction::<PeerGreeting>(data) {
+        let PeerGreeting::Hello(hello) = greeting else { continue };
         let common = hello.versions.common(VERSIONS);
         assert_eq!(common, VERSIONS.common(hello.versions));
         if let Some(version) = common {

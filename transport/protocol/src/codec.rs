@@ -151,7 +151,7 @@ pub enum DecodeError {
     /// Bytes after the header's value.
     #[error("bytes trail the header")]
     Trailing,
-    /// A tail on a message that carries none, or beside a ticket.
+    /// A tail on a message that carries none, or beside a ticket or a segment.
     #[error("message {number} has a tail of {len} bytes that it may not have")]
     UnexpectedTail {
         /// Which message.
@@ -159,10 +159,10 @@ pub enum DecodeError {
         /// How long the tail is.
         len: usize,
     },
-    /// A ticket for more bytes than a task's payload may have.
+    /// A ticket or a segment for more bytes than a task's payload may have.
     #[error("payload of {len} bytes is over the limit of {TASK_PAYLOAD_LEN_MAX}")]
     PayloadTooLong {
-        /// What the ticket claims.
+        /// What the message claims.
         len: u64,
     },
 }
@@ -201,7 +201,8 @@ pub(crate) fn decode_value<T: DeserializeOwned>(header: &[u8]) -> Result<T, Deco
     }
 }
 
-/// Appends `message` as one frame. Its payload must be inline within the limit, or a ticket.
+/// Appends `message` as one frame. Its payload must be inline within the limit, or
+/// a ticket, or a segment.
 ///
 /// # Errors
 /// [`EncodeError`]; `out` is then as it was before.
@@ -314,6 +315,11 @@ pub fn decode_parts<M: Message>(number: u16, header: &[u8], tail: Bytes) -> Resu
     match message.payload_mut() {
         Some(Payload { body: Body::Ticket { len, .. }, .. }) if *len > TASK_PAYLOAD_LEN_MAX => {
             return Err(DecodeError::PayloadTooLong { len: *len });
+        }
+        Some(Payload { body: Body::Segment(segment), .. })
+            if segment.len > TASK_PAYLOAD_LEN_MAX =>
+        {
+            return Err(DecodeError::PayloadTooLong { len: segment.len });
         }
         Some(Payload { body: Body::Inline(bytes), .. }) if !tail.is_empty() => *bytes = tail,
         // An empty slice of the receive buffer would keep all of it: the payload stays as it is.

@@ -150,6 +150,10 @@ pub enum DefineError {
     /// One was left out.
     #[error("a definition of a function was left out")]
     OutOfOrder,
+    /// Its bytes are neither here nor on a stream: who reads a session puts those of a segment in
+    /// their place.
+    #[error("the bytes of a function are not here")]
+    NotHere,
     /// The sender should have said `reset`.
     #[error("more functions than a session may have; the sender has to reset them")]
     TooMany,
@@ -201,12 +205,13 @@ impl FunctionTable {
         if !fits || self.held.contains_key(&digest) {
             return Err(DefineError::TooMany);
         }
-        self.next_number += 1;
-        self.bytes += len;
         let (held, ticket) = match payload.body {
             Body::Inline(bytes) => (Held::Here(compact(bytes)), None),
             Body::Ticket { ticket, .. } => (Held::Arriving(ticket), Some(ticket)),
+            Body::Segment(_) => return Err(DefineError::NotHere),
         };
+        self.next_number += 1;
+        self.bytes += len;
         self.held.insert(digest, (held, len));
         Ok(ticket)
     }

@@ -5,7 +5,11 @@
 //!   | -- Hello (version range) ---------->  |
 //!   | <------- Welcome (version) ---------- |   or
 //!   | <------- Refusal (code, ranges) ----- |   and the session closes
+//!   | -- Proof (secret?) ---------------->  |   if the Welcome offers shared memory
 //! ```
+//!
+//! Two ends that run on one host as one user find that out here, by trying: each names a segment
+//! of its own memory with a secret in it, which the other can only read if that is so.
 //!
 //! Who the peer is was settled before, by its certificate. The framing is fixed by ALPN.
 
@@ -14,6 +18,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::error::ErrorCode;
+use crate::ids::SegmentId;
 use crate::macros::{map_encoded, messages};
 
 /// The oldest and the newest message version this build speaks.
@@ -47,6 +52,8 @@ messages! {
     pub enum PeerGreeting {
         /// Its versions.
         1 => Hello(Hello), named, Control, [Host, Scheduler, Engine, Client, Monitor, Admin];
+        /// Answers a [`Welcome`] that offers shared memory.
+        2 => Proof(Proof), named, Control, [Host, Scheduler, Engine, Client, Monitor, Admin];
     }
 }
 
@@ -69,6 +76,37 @@ map_encoded! {
         pub release: String,
         /// What it calls itself, for people.
         pub name: String,
+        /// Where its memory can be found, if it would share some.
+        pub memory: Option<MemoryOffer>,
+    }
+}
+
+/// Where a process shows that its memory can be shared: a segment with a secret in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct MemoryOffer {
+    /// Its process id.
+    pub process: u32,
+    /// Its descriptor of the segment.
+    pub descriptor: u32,
+    /// The segment's name.
+    pub id: SegmentId,
+}
+
+/// The hub has found a peer's memory, and offers its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct MemoryAnswer {
+    /// The secret that the hub read in the peer's segment.
+    pub secret: u64,
+    /// Where the hub's own memory can be found.
+    pub offer: MemoryOffer,
+}
+
+map_encoded! {
+    /// Whether a peer has found the hub's memory. Only then do payloads of this session travel in
+    /// segments, both ways.
+    pub struct Proof {
+        /// The secret that it read in the hub's segment; none if it could not, or will not share.
+        pub secret: Option<u64>,
     }
 }
 
@@ -79,6 +117,8 @@ map_encoded! {
         pub version: u16,
         /// The hub's release, for people.
         pub release: String,
+        /// The peer's memory was found; a [`Proof`] is to follow.
+        pub memory: Option<MemoryAnswer>,
     }
 }
 

@@ -66,6 +66,12 @@ number_id!(
     "t"
 );
 number_id!(
+    /// A segment of shared memory, as whoever made it named it: a number that nobody can guess.
+    SegmentId,
+    u64,
+    "m"
+);
+number_id!(
     /// The number a client gives to one of its questions, so that it knows the answer.
     RequestId,
     u64,

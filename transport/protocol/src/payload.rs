@@ -1,9 +1,12 @@
 //! Payloads: bytes that only their makers understand. Hub, dag and scheduler never look inside.
 
+use std::fmt;
+
 use bytes::Bytes;
+use serde::de::{Error as _, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::ids::Ticket;
+use crate::ids::{SegmentId, Ticket};
 
 /// How a payload's bytes are to be read by who it is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -42,9 +45,29 @@ pub enum Body {
         /// How many bytes it will carry.
         len: u64,
     },
+    /// In memory that both ends of the session can map. Sessions put it in place of long bytes
+    /// and bytes in place of it: nothing above them ever sees one.
+    Segment(SegmentRef),
 }
 
-/// Opaque bytes with a format tag. In a header it travels as `[format, nil | [ticket, len]]`.
+/// Names bytes in a segment of shared memory that the sender of the message holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SegmentRef {
+    /// The number of the sender's descriptor of the segment.
+    pub descriptor: u32,
+    /// The segment's own name: a number that nobody can guess.
+    pub id: SegmentId,
+    /// Which use of the segment: whoever made it may use it again.
+    pub turn: u64,
+    /// Where in the segment the bytes begin.
+    pub offset: u64,
+    /// How many they are.
+    pub len: u64,
+}
+
+/// Opaque bytes with a format tag. In a header it travels as `[format, where]`: nil = in the
+/// frame's tail, `[ticket, len]` = on a stream, `[descriptor, id, turn, offset, len]` = in a
+/// segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Payload {
     /// How to read the bytes.
@@ -69,6 +92,7 @@ impl Payload {
         match &self.body {
             Body::Inline(bytes) => bytes.len() as u64,
             Body::Ticket { len, .. } => *len,
+            Body::Segment(segment) => segment.len,
         }
     }
 
@@ -81,14 +105,14 @@ impl Payload {
     pub const fn bytes(&self) -> Option<&Bytes> {
         match &self.body {
             Body::Inline(bytes) => Some(bytes),
-            Body::Ticket { .. } => None,
+            Body::Ticket { .. } | Body::Segment(_) => None,
         }
     }
 
     /// The stream the bytes come by, if they are not here.
     pub const fn ticket(&self) -> Option<Ticket> {
         match &self.body {
-            Body::Inline(_) => None,
+            Body::Inline(_) | Body::Segment(_) => None,
             Body::Ticket { ticket, .. } => Some(*ticket),
         }
     }
@@ -102,23 +126,60 @@ impl Default for Payload {
 
 impl Serialize for Payload {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let by_stream = match &self.body {
-            Body::Inline(_) => None,
-            Body::Ticket { ticket, len } => Some((ticket.0, *len)),
-        };
-        (self.format as u8, by_stream).serialize(serializer)
+        let format = self.format as u8;
+        match &self.body {
+            Body::Inline(_) => (format, ()).serialize(serializer),
+            Body::Ticket { ticket, len } => (format, (ticket.0, *len)).serialize(serializer),
+            Body::Segment(SegmentRef { descriptor, id, turn, offset, len }) => {
+                (format, (*descriptor, id.0, *turn, *offset, *len)).serialize(serializer)
+            }
+        }
     }
 }
 
 impl<'de> Deserialize<'de> for Payload {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let (format, by_stream) = <(u8, Option<(u64, u64)>)>::deserialize(deserializer)?;
+        let (format, elsewhere) = <(u8, Option<Elsewhere>)>::deserialize(deserializer)?;
         let format = Format::from_number(format)
-            .ok_or_else(|| serde::de::Error::custom("unknown payload format"))?;
-        let body = match by_stream {
-            None => Body::Inline(Bytes::new()),
-            Some((ticket, len)) => Body::Ticket { ticket: Ticket(ticket), len },
-        };
+            .ok_or_else(|| D::Error::custom("unknown payload format"))?;
+        let body = elsewhere.map_or_else(|| Body::Inline(Bytes::new()), |Elsewhere(body)| body);
         Ok(Self { format, body })
+    }
+}
+
+/// Where bytes are that are not in the frame: two numbers or five.
+struct Elsewhere(Body);
+
+impl<'de> Deserialize<'de> for Elsewhere {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(ElsewhereVisitor)
+    }
+}
+
+struct ElsewhereVisitor;
+
+impl<'de> Visitor<'de> for ElsewhereVisitor {
+    type Value = Elsewhere;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[ticket, len] or [descriptor, id, turn, offset, len]")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut numbers: A) -> Result<Elsewhere, A::Error> {
+        let missing = |count: usize| A::Error::invalid_length(count, &self);
+        let first: u64 = numbers.next_element()?.ok_or_else(|| missing(0))?;
+        let second: u64 = numbers.next_element()?.ok_or_else(|| missing(1))?;
+        let Some(turn) = numbers.next_element()? else {
+            return Ok(Elsewhere(Body::Ticket { ticket: Ticket(first), len: second }));
+        };
+        let offset = numbers.next_element()?.ok_or_else(|| missing(3))?;
+        let len = numbers.next_element()?.ok_or_else(|| missing(4))?;
+        if numbers.next_element::<IgnoredAny>()?.is_some() {
+            return Err(missing(6));
+        }
+        let descriptor = u32::try_from(first)
+            .map_err(|_| A::Error::custom("a segment's descriptor is a number of 32 bits"))?;
+        let id = SegmentId(second);
+        Ok(Elsewhere(Body::Segment(SegmentRef { descriptor, id, turn, offset, len })))
     }
 }

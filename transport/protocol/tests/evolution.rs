@@ -209,7 +209,7 @@ fn errors_in_a_hot_header_grow_and_shrink() {
 #[test]
 fn output_grows_and_shrinks_and_its_kinds_are_open() {
     let chunk = Written::array(&[Written::value(&9), Written(vec![0xc4, 1, b'x'])]);
-    let chunks = ("chunks", Written::array(&[chunk.clone()]));
+    let chunks = ("chunks", Written::array(std::slice::from_ref(&chunk)));
     let newer = Written::map(&[chunks, ("from_the_future", future())]);
     let attempt = || Written::value(&((7, 42), 1));
     let times = Written::value(&(0, 0));
@@ -383,10 +383,11 @@ fn handshakes_of_every_release_stay_readable() {
         versions: VersionRange { min: 1, max: 1 },
         release: "0.1.0".into(),
         name: "laptop/2".into(),
+        memory: None,
     };
     assert_eq!(hello, expected.into());
     let welcome: HubGreeting = read(&saved("Welcome 0.1.0")).expect("readable");
-    let expected = Welcome { version: 1, release: "0.1.0".into() };
+    let expected = Welcome { version: 1, release: "0.1.0".into(), memory: None };
     assert_eq!(welcome, expected.into());
     let refusal: HubGreeting = read(&saved("Refusal 0.1.0")).expect("readable");
     let expected = Refusal {
@@ -401,10 +402,17 @@ fn handshakes_of_every_release_stay_readable() {
 fn a_hello_of_another_version_is_understood_well_enough_to_refuse_it() {
     let far = Written::map(&[("min", Written::value(&7)), ("max", Written::value(&9))]);
     let newer = Written::map(&[("versions", far), ("shapes", future())]);
-    let PeerGreeting::Hello(hello) = newer.read(1).expect("readable");
+    let hello = hello_of(newer.read(1).expect("readable"));
     assert_eq!(hello.versions.common(phalanx_protocol::handshake::VERSIONS), None);
-    let PeerGreeting::Hello(hello) = Written::map(&[]).read(1).expect("readable");
+    let hello = hello_of(Written::map(&[]).read(1).expect("readable"));
     assert_eq!(hello.versions.common(phalanx_protocol::handshake::VERSIONS), None);
+}
+
+fn hello_of(greeting: PeerGreeting) -> Hello {
+    match greeting {
+        PeerGreeting::Hello(hello) => hello,
+        other => panic!("{other:?} is no hello"),
+    }
 }
 
 #[test]

@@ -16,7 +16,7 @@ use phalanx_protocol::task::{Dependency, MethodName, TaskOptions, TaskSpec};
 use phalanx_protocol::value::{ArrayBuffer, Timestamp, VALUE_DEPTH_MAX, from_bytes};
 use serde::Deserialize;
 
-use support::samples::{Samples, by_stream, task};
+use support::samples::{Samples, by_segment, by_stream, task};
 use support::{for_each_direction, frame, header, raw_frame, read};
 
 /// A message whose header has exactly this length.
@@ -90,21 +90,46 @@ fn a_prefix_is_refused_before_its_body_arrives() {
 }
 
 #[test]
-fn a_ticket_at_the_limit_is_taken_and_a_longer_one_refused() {
-    let with_ticket = |len| {
+fn a_ticket_or_segment_at_the_limit_is_taken_and_a_longer_one_refused() {
+    let with = |payload| {
         let mut message = ClientToHub::sample("Submit");
-        *message.payload_mut().expect("a submit has a payload") = by_stream(Format::Raw, 1, len);
+        *message.payload_mut().expect("a submit has a payload") = payload;
         frame(&message)
     };
-    assert!(read::<ClientToHub>(&with_ticket(TASK_PAYLOAD_LEN_MAX)).is_ok());
-    let error = read::<ClientToHub>(&with_ticket(TASK_PAYLOAD_LEN_MAX + 1));
-    assert!(matches!(error, Err(DecodeError::PayloadTooLong { .. })));
+    for elsewhere in
+        [|len| by_stream(Format::Raw, 1, len), |len| by_segment(Format::Raw, u64::MAX, len)]
+    {
+        assert!(read::<ClientToHub>(&with(elsewhere(TASK_PAYLOAD_LEN_MAX))).is_ok());
+        let error = read::<ClientToHub>(&with(elsewhere(TASK_PAYLOAD_LEN_MAX + 1)));
+        assert!(matches!(error, Err(DecodeError::PayloadTooLong { .. })));
+    }
+}
+
+#[test]
+fn a_payload_is_elsewhere_by_two_numbers_or_five() {
+    let submit = |elsewhere: &[u64], tail: &[u8]| {
+        let header = rmp_serde::to_vec(&((7, 42), "Any", "m", (0, elsewhere), (), ()));
+        read::<ClientToHub>(&raw_frame(2, &header.expect("encodes"), tail))
+    };
+    for (elsewhere, is_valid) in [
+        (&[][..], false),
+        (&[1], false),
+        (&[1, 2], true),
+        (&[1, 2, 3], false),
+        (&[1, 2, 3, 4], false),
+        (&[1, u64::MAX, u64::MAX, u64::MAX, 5], true),
+        (&[u64::from(u32::MAX) + 1, 2, 3, 4, 5], false),
+        (&[1, 2, 3, 4, 5, 6], false),
+    ] {
+        assert_eq!(submit(elsewhere, b"").is_ok(), is_valid, "{elsewhere:?}");
+        assert!(submit(elsewhere, b"tail").is_err(), "{elsewhere:?}");
+    }
 }
 
 #[test]
 fn a_method_name_has_1_to_255_bytes_on_both_ends() {
     let submit = |name: &str| {
-        let header = rmp_serde::to_vec(&((7, 42), "Any", name, (0, ()), ()));
+        let header = rmp_serde::to_vec(&((7, 42), "Any", name, (0, ()), (), ()));
         read::<ClientToHub>(&raw_frame(2, &header.expect("encodes"), &[]))
     };
     for (len, is_valid) in

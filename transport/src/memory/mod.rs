@@ -24,6 +24,7 @@ pub use self::cable::Cable;
 use self::cable::{Plug, Shared};
 use crate::conversation::{Conversation, HubSession, PeerSession};
 use crate::handshake::RELEASE;
+use crate::segments::PeerMemory;
 use crate::session::{PeerInfo, Session};
 use crate::settings::Settings;
 
@@ -95,10 +96,14 @@ pub fn pair_with<C: Conversation>(role: Role, faults: FaultPlan, settings: &Sett
         name: name.to_owned(),
         release: RELEASE.to_owned(),
         version: VERSIONS.max,
+        shares_memory: settings.shared_memory,
     };
+    // Both ends are in this process: its memory is the other end's.
+    let memory = || settings.shared_memory.then(PeerMemory::of_this_process).flatten();
+    let (peer_wire, hub_wire) = (wire::wire(peer_plug, memory()), wire::wire(hub_plug, memory()));
     Pair {
-        peer: Session::start(wire::wire(peer_plug), info(Role::Hub, "hub"), settings),
-        hub: Session::start(wire::wire(hub_plug), info(role, role.as_str()), settings),
+        peer: Session::start(peer_wire, info(Role::Hub, "hub"), settings),
+        hub: Session::start(hub_wire, info(role, role.as_str()), settings),
         cable: Cable::new(shared),
     }
 }

@@ -11,6 +11,7 @@ use phalanx_protocol::limits::FRAME_PREFIX_LEN;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::cable::{End, Plug, Timed};
+use crate::segments::PeerMemory;
 use crate::session::{CloseReason, Wire};
 use crate::wire::{
     BoxFuture, PAYLOAD_PREFIX_LEN, PayloadReader, WireCloser, WireReader, WireWriter,
@@ -18,7 +19,7 @@ use crate::wire::{
 };
 
 /// The wire of the end at this plug.
-pub(super) fn wire(plug: Plug) -> Wire<MemoryWriter> {
+pub(super) fn wire(plug: Plug, memory: Option<PeerMemory>) -> Wire<MemoryWriter> {
     Wire {
         writer: MemoryWriter {
             plug: plug.clone(),
@@ -27,6 +28,7 @@ pub(super) fn wire(plug: Plug) -> Wire<MemoryWriter> {
         },
         reader: Box::new(MemoryReader { plug: plug.clone(), alarm: Alarm::default() }),
         closer: Box::new(plug),
+        memory,
     }
 }
 

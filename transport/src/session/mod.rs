@@ -32,6 +32,7 @@ use tokio::sync::watch;
 
 pub use self::receiver::{Incoming, SessionReceiver};
 pub use self::sender::{SendError, SessionSender};
+use crate::segments::PeerMemory;
 use crate::settings::Settings;
 use crate::wire::{WireCloser, WireReader, WireWriter};
 
@@ -51,6 +52,8 @@ pub struct PeerInfo {
     pub release: String,
     /// The message version of this session.
     pub version: u16,
+    /// Whether long payloads are handed over in shared memory.
+    pub shares_memory: bool,
 }
 
 /// Why a session ended, sorted by who did it.
@@ -144,16 +147,18 @@ pub(crate) struct Wire<W> {
     pub(crate) writer: W,
     pub(crate) reader: Box<dyn WireReader>,
     pub(crate) closer: Box<dyn WireCloser>,
+    /// The other end's memory, if both ends can map each other's.
+    pub(crate) memory: Option<PeerMemory>,
 }
 
 impl<Out: Message, In: Message> Session<Out, In> {
     /// Starts a session on a wire; its pump runs on the current executor.
     pub(crate) fn start<W: WireWriter>(wire: Wire<W>, peer: PeerInfo, settings: &Settings) -> Self {
-        let link = Arc::new(Link::new(wire.closer, settings));
+        let link = Arc::new(Link::new(wire.closer, settings, wire.memory.is_some()));
         pump::spawn(wire.writer, Arc::clone(&link), settings.close_deadline);
         Self {
             sender: SessionSender::new(Arc::clone(&link)),
-            receiver: SessionReceiver::new(wire.reader, link, peer.role),
+            receiver: SessionReceiver::new(wire.reader, wire.memory, link, peer.role),
             peer,
         }
     }
@@ -168,11 +173,12 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    fn new(closer: Box<dyn WireCloser>, settings: &Settings) -> Self {
+    fn new(closer: Box<dyn WireCloser>, settings: &Settings, shares_memory: bool) -> Self {
         Self {
             queue: Mutex::new(queue::Queue::new(
                 settings.queue_frames_max,
                 settings.queue_bytes_max,
+                shares_memory,
             )),
             closer,
             reason: watch::Sender::new(None),

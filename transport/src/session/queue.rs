@@ -13,6 +13,7 @@ use phalanx_protocol::limits::{INLINE_LEN_MAX, TASK_PAYLOAD_LEN_MAX};
 use phalanx_protocol::payload::{Body, Payload};
 
 use super::CloseReason;
+use crate::segments;
 use crate::settings::CONTROL_QUEUE_FRAMES_MAX;
 
 /// Largest buffer that a lane keeps once it is empty again.
@@ -58,6 +59,14 @@ pub(super) struct QueuedPayload {
     pub(super) bytes: Bytes,
 }
 
+/// A payload that is not in its message's frame.
+#[derive(Debug)]
+struct LongPayload {
+    /// Its stream; none if it is in shared memory.
+    ticket: Option<Ticket>,
+    bytes: Bytes,
+}
+
 /// A buffer of encoded frames that the pump writes.
 #[derive(Debug, Default)]
 pub(super) struct Outgoing {
@@ -91,6 +100,8 @@ pub(super) struct Queue {
     bytes: u64,
     frames_max: usize,
     bytes_max: u64,
+    /// Whether the other end can map this process's memory.
+    shares_memory: bool,
     tickets: u64,
     state: State,
     own_reason: Option<CloseReason>,
@@ -98,7 +109,7 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    pub(super) fn new(frames_max: usize, bytes_max: u64) -> Self {
+    pub(super) fn new(frames_max: usize, bytes_max: u64, shares_memory: bool) -> Self {
         Self {
             lanes: Default::default(),
             payloads: VecDeque::new(),
@@ -106,6 +117,7 @@ impl Queue {
             bytes: 0,
             frames_max,
             bytes_max,
+            shares_memory,
             tickets: 0,
             state: State::Open,
             own_reason: None,
@@ -126,15 +138,15 @@ impl Queue {
         }
         let lane = message.info().lane;
         self.admit(lane, message.payload().map_or(0, Payload::len))?;
-        let own_stream = match message.payload_mut() {
+        let long = match message.payload_mut() {
             None => None,
             Some(payload) => self.take_long_payload(payload)?,
         };
         let queue = &mut self.lanes[lane as usize];
         let len_before = queue.buffer.len();
         if let Err(error) = encode_frame(message, &mut queue.buffer) {
-            if let (Some(payload), Some(own_stream)) = (message.payload_mut(), own_stream) {
-                payload.body = Body::Inline(own_stream.bytes);
+            if let (Some(payload), Some(long)) = (message.payload_mut(), long) {
+                payload.body = Body::Inline(long.bytes);
             }
             return Err(Refused::Encode(error));
         }
@@ -142,10 +154,10 @@ impl Queue {
         self.frames += 1;
         self.bytes += (queue.buffer.len() - len_before) as u64;
         let is_blocked = queue.is_blocked;
-        if let Some(own_stream) = own_stream {
-            self.tickets = own_stream.ticket.0;
-            self.bytes += own_stream.bytes.len() as u64;
-            self.payloads.push_back(own_stream);
+        if let Some(LongPayload { ticket: Some(ticket), bytes }) = long {
+            self.tickets = ticket.0;
+            self.bytes += bytes.len() as u64;
+            self.payloads.push_back(QueuedPayload { ticket, bytes });
         }
         Ok(if is_blocked { None } else { self.pump.take() })
     }
@@ -163,16 +175,23 @@ impl Queue {
         if self.frames < frames_max && has_bytes { Ok(()) } else { Err(Refused::Overloaded) }
     }
 
-    /// Puts a ticket in the place of bytes that are too long for a frame.
-    fn take_long_payload(&self, payload: &mut Payload) -> Result<Option<QueuedPayload>, Refused> {
+    /// Puts a ticket, or the name of shared memory, in the place of bytes that are too long for a
+    /// frame.
+    fn take_long_payload(&self, payload: &mut Payload) -> Result<Option<LongPayload>, Refused> {
         match &payload.body {
-            Body::Ticket { .. } => Err(Refused::ForeignTicket),
+            Body::Ticket { .. } | Body::Segment(_) => Err(Refused::ForeignTicket),
             Body::Inline(bytes) if bytes.len() <= INLINE_LEN_MAX => Ok(None),
             Body::Inline(bytes) => {
-                let ticket = Ticket(self.tickets + 1);
                 let bytes = bytes.clone();
-                payload.body = Body::Ticket { ticket, len: bytes.len() as u64 };
-                Ok(Some(QueuedPayload { ticket, bytes }))
+                let segment = self.shares_memory.then(|| segments::reference(&bytes)).flatten();
+                let ticket = segment.is_none().then_some(Ticket(self.tickets + 1));
+                payload.body = match (segment, ticket) {
+                    (Some(segment), _) => Body::Segment(segment),
+                    (None, ticket) => {
+                        Body::Ticket { ticket: ticket.unwrap_or_default(), len: bytes.len() as u64 }
+                    }
+                };
+                Ok(Some(LongPayload { ticket, bytes }))
             }
         }
     }

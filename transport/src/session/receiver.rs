@@ -21,6 +21,7 @@ use phalanx_protocol::role::Role;
 use super::payloads::{Payloads, Stop};
 use super::queue::LANES;
 use super::{CloseReason, Link};
+use crate::segments::{OpenError, PeerMemory};
 use crate::settings::{READ_LEN_MAX, READ_LEN_MIN};
 use crate::wire::WireReader;
 
@@ -80,6 +81,8 @@ struct LaneInput {
 pub struct SessionReceiver<In: Message> {
     wire: Box<dyn WireReader>,
     link: Arc<Link>,
+    /// The other end's memory, if payloads may be in it.
+    memory: Option<PeerMemory>,
     peer_role: Role,
     lanes: [LaneInput; LANES],
     payloads: Payloads,
@@ -103,10 +106,16 @@ impl<In: Message> Drop for SessionReceiver<In> {
 }
 
 impl<In: Message> SessionReceiver<In> {
-    pub(super) fn new(wire: Box<dyn WireReader>, link: Arc<Link>, peer_role: Role) -> Self {
+    pub(super) fn new(
+        wire: Box<dyn WireReader>,
+        memory: Option<PeerMemory>,
+        link: Arc<Link>,
+        peer_role: Role,
+    ) -> Self {
         Self {
             wire,
             link,
+            memory,
             peer_role,
             lanes: std::array::from_fn(|_| LaneInput {
                 buffer: BytesMut::new(),
@@ -192,8 +201,10 @@ impl<In: Message> SessionReceiver<In> {
             }
             Poll::Ready(Ok(len)) => {
                 input.read_len = if len == room { READ_LEN_MAX } else { READ_LEN_MIN };
-                if let Err(violation) = self.split_frames(lane, batch) {
-                    self.punish(violation);
+                match self.split_frames(lane, batch) {
+                    Ok(()) => {}
+                    Err(Stop::Violation(violation)) => self.punish(violation),
+                    Err(Stop::Lost(reason)) => self.abandon(reason),
                 }
                 true
             }
@@ -205,19 +216,26 @@ impl<In: Message> SessionReceiver<In> {
         }
     }
 
-    fn split_frames(&mut self, lane: Lane, batch: &mut Vec<Incoming<In>>) -> Result<(), Violation> {
+    fn split_frames(&mut self, lane: Lane, batch: &mut Vec<Incoming<In>>) -> Result<(), Stop> {
         let buffer = &mut self.lanes[lane as usize].buffer;
         while let Some(prefix) = buffer.first_chunk::<FRAME_PREFIX_LEN>() {
-            let prefix = Prefix::parse(prefix)?;
+            let prefix = Prefix::parse(prefix).map_err(Violation::from)?;
             check_sender::<In>(prefix.number, lane, self.peer_role)?;
             let header_len = prefix.header_len as usize;
             let tail_len = (prefix.body_len - prefix.header_len) as usize;
             if buffer.len() < FRAME_PREFIX_LEN + header_len + tail_len {
                 break;
             }
-            let message = take_frame::<In>(buffer, prefix.number, header_len, tail_len)?;
-            if let Some(Payload { body: Body::Ticket { ticket, len }, .. }) = message.payload() {
-                self.payloads.announce(*ticket, *len)?;
+            let mut message = take_frame::<In>(buffer, prefix.number, header_len, tail_len)
+                .map_err(Violation::from)?;
+            match message.payload_mut() {
+                Some(Payload { body: Body::Ticket { ticket, len }, .. }) => {
+                    self.payloads.announce(*ticket, *len)?;
+                }
+                Some(Payload { body: body @ Body::Segment(_), .. }) => {
+                    resolve(self.memory.as_ref(), body)?;
+                }
+                _ => {}
             }
             batch.push(Incoming::Message(message));
         }
@@ -259,12 +277,44 @@ impl<In: Message> SessionReceiver<In> {
     /// Closes the session: the other end broke a rule.
     fn punish(&mut self, violation: Violation) {
         let reason = self.link.punish(violation.code, violation.detail);
+        self.stop(reason);
+    }
+
+    /// Closes the session without blame: both ends may open another.
+    fn abandon(&mut self, reason: CloseReason) {
+        self.link.closer.close(ErrorCode::Internal, &reason.to_string());
+        let reason = self.link.settle(reason);
+        self.stop(reason);
+    }
+
+    /// Takes nothing more; the session is over for this reason.
+    fn stop(&mut self, reason: CloseReason) {
         self.ended = Some(reason);
         for lane in &mut self.lanes {
             lane.is_open = false;
             lane.buffer = BytesMut::new();
         }
         self.payloads = Payloads::closed();
+    }
+}
+
+/// Puts the bytes in the place of what names them.
+fn resolve(memory: Option<&PeerMemory>, body: &mut Body) -> Result<(), Stop> {
+    let (Some(memory), Body::Segment(segment)) = (memory, &body) else {
+        let detail = "a payload is in shared memory, of which there is none in this session";
+        return Err(Violation::malformed(detail).into());
+    };
+    match memory.open(segment) {
+        Ok(bytes) => {
+            *body = Body::Inline(bytes);
+            Ok(())
+        }
+        Err(error @ OpenError::Wrong { .. }) => Err(Violation::malformed(error.to_string()).into()),
+        // Whoever sent it kept it not long enough, or we lack something: a new session begins
+        // with what was not confirmed.
+        Err(error @ (OpenError::Gone(_) | OpenError::System { .. })) => {
+            Err(Stop::Lost(CloseReason::Network { detail: error.to_string() }))
+        }
     }
 }
 

@@ -52,7 +52,9 @@ impl<Out: Message> SessionSender<Out> {
 
     /// Queues a message and returns at once. Messages of one lane arrive in the order sent. A
     /// payload over [`INLINE_LEN_MAX`](phalanx_protocol::limits::INLINE_LEN_MAX) takes a stream
-    /// of its own and arrives after its message.
+    /// of its own and arrives after its message; one in shared memory
+    /// ([`crate::segments::place`]) arrives with it, if the other end can map it. Keep a payload
+    /// until the other end has confirmed it.
     ///
     /// # Errors
     /// [`SendError`], which gives the message back: the session is closed, or its queue is full
@@ -111,8 +113,8 @@ pub enum SendError<Out> {
         /// How long its payload is.
         len: u64,
     },
-    /// The payload is a ticket: it names a stream of another session. Send the bytes.
-    #[error("a ticket is good in its own session only; send the payload's bytes")]
+    /// The payload is a ticket or a segment: it names something of another session. Send the bytes.
+    #[error("a ticket or segment is good in its own session only; send the payload's bytes")]
     ForeignTicket(Box<Out>),
     /// The message cannot be encoded within the limits.
     #[error("the message cannot be sent: {source}")]

@@ -3,10 +3,10 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use phalanx_transport::identity::{Credential, HUB_SERVER_NAME};
-use phalanx_transport::protocol::codec::{Message, encode_frame};
-use phalanx_transport::protocol::handshake::{Hello, PeerGreeting, VERSIONS};
+use phalanx_transport::protocol::codec::{Message, decode_parts, encode_frame};
+use phalanx_transport::protocol::handshake::{Hello, HubGreeting, PeerGreeting, VERSIONS, Welcome};
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{ClientConfig, Connection, ConnectionError, Endpoint, RecvStream, SendStream};
 use rustls::pki_types::pem::PemObject;
@@ -75,6 +75,15 @@ pub(crate) struct RawPeer {
 impl RawPeer {
     /// Says hello by the book.
     pub(crate) async fn greet(hub: SocketAddr, credential: &Credential) -> Self {
+        Self::greet_with(hub, credential, &hello()).await.0
+    }
+
+    /// Says this hello; the hub's welcome comes with the peer.
+    pub(crate) async fn greet_with(
+        hub: SocketAddr,
+        credential: &Credential,
+        hello: &[u8],
+    ) -> (Self, Welcome) {
         let alpn = format!("phalanx-{}/1", credential.role);
         let (endpoint, connection) =
             connect(hub, &credential.authority_pem, Some(credential), alpn.as_bytes())
@@ -83,7 +92,7 @@ impl RawPeer {
         let mut lanes = Vec::new();
         for lane in 0..3_u8 {
             let (mut send, recv) = connection.open_bi().await.unwrap();
-            let first = if lane == 0 { hello() } else { vec![lane] };
+            let first = if lane == 0 { hello.to_vec() } else { vec![lane] };
             send.write_all(&first).await.unwrap();
             lanes.push((send, recv));
         }
@@ -94,10 +103,15 @@ impl RawPeer {
             recv: recv.try_into().unwrap(),
             _endpoint: endpoint,
         };
-        let mut welcome = [0; 12];
-        peer.recv[0].read_exact(&mut welcome).await.unwrap();
-        assert_eq!(welcome[4], 1, "a welcome, not a refusal");
-        peer
+        let mut prefix = [0; 12];
+        peer.recv[0].read_exact(&mut prefix).await.unwrap();
+        assert_eq!(prefix[4], 1, "a welcome, not a refusal");
+        let mut header = vec![0; prefix[0].into()];
+        peer.recv[0].read_exact(&mut header).await.unwrap();
+        match decode_parts(1, &header, Bytes::new()).unwrap() {
+            HubGreeting::Welcome(welcome) => (peer, welcome),
+            HubGreeting::Refusal(refusal) => panic!("{refusal:?}"),
+        }
     }
 
     pub(crate) async fn write(&mut self, lane: usize, bytes: &[u8]) {
@@ -111,6 +125,7 @@ pub(crate) fn hello() -> Vec<u8> {
         versions: VERSIONS,
         release: "raw".to_owned(),
         name: "raw".to_owned(),
+        memory: None,
     }))
 }
 

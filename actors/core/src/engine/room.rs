@@ -67,7 +67,7 @@ impl EngineRoom {
     pub fn new(profile: EngineProfile) -> Self {
         let profile = EngineProfile { slots: profile.slots.max(1), ..profile };
         Self {
-            slots: Slots::new(profile.slots),
+            slots: Slots::new(profile.slots, 0),
             profile,
             registration: None,
             link: Link::Down,
@@ -84,10 +84,10 @@ impl EngineRoom {
     }
 
     /// Starts so many attempts more than there are slots, for an executor that keeps them in order
-    /// until a slot is free: then it need not ask for the next one. They count as running.
+    /// until a slot is free: then it need not ask for the next one.
     #[must_use]
     pub fn starting_ahead(mut self, ahead: u32) -> Self {
-        self.slots = Slots::new(self.profile.slots.saturating_add(ahead));
+        self.slots = Slots::new(self.profile.slots, ahead);
         self
     }
 
@@ -264,13 +264,12 @@ impl EngineRoom {
 
     fn on_ran(
         &mut self,
-        attempt: AttemptId,
-        outcome: AttemptOutcome,
-        times: RunTimes,
-        payload: Payload,
+        now: Time,
+        finished: (AttemptId, AttemptOutcome, RunTimes, Payload),
         effects: &mut Vec<EngineEffect>,
     ) {
-        let Some(run) = self.slots.end(attempt) else {
+        let (attempt, outcome, times, payload) = finished;
+        let Some(run) = self.slots.end(now, attempt) else {
             return;
         };
         self.queue.ended(attempt.task, run.direct);
@@ -348,7 +347,7 @@ impl EngineRoom {
                 self.tell_output(now, effects);
             }
             EngineEvent::Ran { attempt, outcome, times, payload } => {
-                self.on_ran(attempt, outcome, times, payload, effects);
+                self.on_ran(now, (attempt, outcome, times, payload), effects);
             }
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! The slots: what runs, since when, what it writes, and what was said about it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use phalanx_protocol::ids::{AttemptId, TaskId};
 use phalanx_protocol::limits::{OUTPUT_INTERVAL, STARTED_AFTER};
@@ -9,11 +9,15 @@ use phalanx_protocol::output::{Output, OutputChunk, TaskOutput};
 use super::written::Written;
 use crate::Time;
 
-/// Running attempts: at most one for each task, at most `slots` in all.
+/// Running attempts: at most one for each task, at most `slots` in all, and those that the executor
+/// keeps until a slot is free, at most `ahead`.
 #[derive(Debug)]
 pub(super) struct Slots {
     slots: usize,
+    ahead: usize,
     runs: BTreeMap<TaskId, Run>,
+    /// Those of `runs` that the executor keeps, in the order in which it will run them.
+    kept: VecDeque<TaskId>,
     /// Those of which the hub has not been told that they run, by start.
     untold: BTreeSet<(Time, TaskId)>,
     /// Those that wrote what the hub was not told, by when it may be told.
@@ -45,24 +49,26 @@ impl Run {
 }
 
 impl Slots {
-    /// This many, all free.
-    pub(super) fn new(slots: u32) -> Self {
+    /// This many, all free, and an executor that keeps so many more attempts.
+    pub(super) fn new(slots: u32, ahead: u32) -> Self {
         Self {
             slots: slots as usize,
+            ahead: ahead as usize,
             runs: BTreeMap::new(),
+            kept: VecDeque::new(),
             untold: BTreeSet::new(),
             writers: BTreeSet::new(),
         }
     }
 
-    /// How many run.
+    /// How many run or are kept.
     pub(super) fn len(&self) -> usize {
         self.runs.len()
     }
 
-    /// Whether no slot is free.
+    /// Whether no slot is free, and the executor keeps no more.
     pub(super) fn is_full(&self) -> bool {
-        self.runs.len() >= self.slots
+        self.runs.len() >= self.slots + self.ahead
     }
 
     /// The running attempt at this task.
@@ -70,7 +76,7 @@ impl Slots {
         self.runs.get(&task)
     }
 
-    /// Takes a slot.
+    /// Takes a slot, or has the executor keep it until one is free.
     pub(super) fn start(&mut self, now: Time, attempt: AttemptId, direct: bool) {
         let run = Run {
             attempt,
@@ -81,19 +87,38 @@ impl Slots {
             written: None,
             may_tell: now,
         };
+        let is_kept = self.runs.len() - self.kept.len() >= self.slots;
         self.runs.insert(attempt.task, run);
-        self.untold.insert((now, attempt.task));
+        if is_kept {
+            self.kept.push_back(attempt.task);
+        } else {
+            self.untold.insert((now, attempt.task));
+        }
     }
 
-    /// Frees the slot of this attempt, if it runs.
-    pub(super) fn end(&mut self, attempt: AttemptId) -> Option<Run> {
+    /// Frees the slot of this attempt, if it runs; the first that is kept has it from now on.
+    pub(super) fn end(&mut self, now: Time, attempt: AttemptId) -> Option<Run> {
         self.runs.get(&attempt.task).filter(|run| run.attempt == attempt)?;
         let run = self.runs.remove(&attempt.task)?;
+        match self.kept.iter().position(|kept| *kept == attempt.task) {
+            Some(kept) => drop(self.kept.remove(kept)),
+            None => self.run_next(now),
+        }
         self.untold.remove(&(run.started, attempt.task));
         if run.written.is_some() {
             self.writers.remove(&(run.may_tell, attempt.task));
         }
         Some(run)
+    }
+
+    fn run_next(&mut self, now: Time) {
+        let Some(task) = self.kept.pop_front() else { return };
+        if let Some(run) = self.runs.get_mut(&task) {
+            run.started = now;
+            if run.wanted {
+                self.untold.insert((now, task));
+            }
+        }
     }
 
     /// Whether this attempt runs and must be interrupted: only the first time, for code that is
@@ -183,7 +208,12 @@ impl Slots {
 
     /// Panics if a fact contradicts another.
     pub(super) fn check_invariants(&self) {
-        assert!(self.runs.len() <= self.slots, "{} run in {} slots", self.runs.len(), self.slots);
+        let running = self.runs.len() - self.kept.len();
+        assert!(running <= self.slots, "{running} run in {} slots", self.slots);
+        assert!(self.kept.is_empty() || running == self.slots, "one is kept beside a free slot");
+        assert!(
+            self.kept.len() <= self.ahead && self.kept.iter().all(|t| self.runs.contains_key(t))
+        );
         for (task, run) in &self.runs {
             assert_eq!(run.attempt.task, *task);
         }

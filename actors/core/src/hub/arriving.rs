@@ -66,6 +66,8 @@ impl Hub {
             Body::Ticket { .. } => {
                 self.await_submit_payload(now, session, spec.id, tasks, &spec.payload, effects);
             }
+            // The session has put the bytes of a segment in its place.
+            Body::Segment(_) => {}
         }
     }
 

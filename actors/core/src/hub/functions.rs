@@ -105,6 +105,7 @@ impl Hub {
             Err(error) => {
                 let code = match error {
                     DefineError::OutOfOrder => ErrorCode::OutOfOrder,
+                    DefineError::NotHere => ErrorCode::Malformed,
                     DefineError::TooMany => ErrorCode::TooLarge,
                 };
                 return Self::refuse_session(session, code, error.to_string(), effects);

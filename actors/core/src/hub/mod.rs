@@ -95,6 +95,7 @@ impl HubSettings {
             confirm_after: limits::CONFIRM_AFTER,
             results: Bounds {
                 delivered: limits::DELIVERED_RESULTS_MAX,
+                delivered_bytes: limits::DELIVERED_BYTES_MAX,
                 endings: limits::ENDINGS_MAX,
                 undelivered: limits::UNDELIVERED_RESULTS_MAX,
                 bytes: limits::RESULT_BYTES_MAX,

@@ -53,7 +53,9 @@ impl World<'_> {
         let session = SessionId(self.next_session);
         self.next_session += 1;
         let heard = [End::Hub, End::Peer].map(|_| self.now + delay(self.plan, &mut self.rng));
-        self.links.insert(session, Link::new(peer, life, heard));
+        let one_in = self.plan.shared_memory_one_in;
+        let shares_memory = one_in > 0 && session.0.is_multiple_of(one_in);
+        self.links.insert(session, Link::new(peer, life, heard, shares_memory));
         self.at(heard[0], Happening::Opens(session, End::Hub));
         self.at(heard[1], Happening::Opens(session, End::Peer));
     }

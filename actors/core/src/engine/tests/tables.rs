@@ -30,7 +30,14 @@ fn an_executor_that_keeps_attempts_is_given_more_than_its_slots() {
         ("assign d", ""),
         ("abort b", "interrupt b"),
         ("stopped b", "report 0 b aborted, start d"),
+        // What is kept does not run yet, and the hub is told so.
+        ("at 50", "started a"),
+        ("at 200", ""),
         ("ran a", "report 1 a done"),
+        ("at 249", ""),
+        ("at 250", "started c"),
+        ("ran c", "report 2 c done"),
+        ("ran d", "report 3 d done"),
     ]);
 }
 

@@ -16,8 +16,8 @@ use phalanx_protocol::peer::{
 use phalanx_protocol::task::{Accept, Dependency, Quorum, Target, TaskOptions, TaskSpec};
 
 use super::{
-    Samples, by_stream, define, digest, engines, inline, method, output, remote_error, task,
-    written,
+    Samples, by_segment, by_stream, define, digest, engines, inline, method, output, remote_error,
+    task, written,
 };
 
 fn spec(seq: u64, target: Target) -> TaskSpec {
@@ -49,11 +49,16 @@ fn submits() -> Vec<(&'static str, ClientToHub)> {
         payload: by_stream(Format::Pickle5, 9, 1 << 20),
         ..spec(43, Target::Engine(EngineId(3)))
     };
+    let segment = TaskSpec {
+        payload: by_segment(Format::Pickle5, 0, 100 << 20),
+        ..spec(46, Target::Engines(engines(&[1, 2])))
+    };
     let empty =
         TaskSpec { payload: Payload::empty(), ..spec(44, Target::Subset(engines(&[0, 200]))) };
     vec![
         ("", with_options.into()),
         ("engine-ticket", ticket.into()),
+        ("engines-segment", segment.into()),
         ("subset-empty", empty.into()),
         ("engines", spec(45, Target::Engines(engines(&[1, 2, 3]))).into()),
         ("function", TaskSpec { function: Some(digest()), ..spec(46, Target::Any) }.into()),
@@ -168,8 +173,15 @@ fn deliveries() -> Vec<(&'static str, HubToClient)> {
         payload: by_stream(Format::Raw, 10, 1 << 30),
         ..delivery(Outcome::Done)
     };
+    let segment =
+        Delivery { payload: by_segment(Format::Raw, 4_096, 1 << 20), ..delivery(Outcome::Done) };
     let wrote = Delivery { output: Some(output()), ..delivery(Outcome::Done) };
-    let mut samples = vec![("", done.into()), ("ticket", ticket.into()), ("output", wrote.into())];
+    let mut samples = vec![
+        ("", done.into()),
+        ("ticket", ticket.into()),
+        ("segment", segment.into()),
+        ("output", wrote.into()),
+    ];
     samples.extend(outcomes().into_iter().map(|(case, outcome)| (case, delivery(outcome).into())));
     samples
 }

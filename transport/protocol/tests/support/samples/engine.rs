@@ -11,8 +11,8 @@ use phalanx_protocol::peer::{EngineProfile, Inventory, Registration};
 use phalanx_protocol::task::Assignment;
 
 use super::{
-    Samples, attempt, by_stream, define, digest, inline, method, output, remote_error, task,
-    written,
+    Samples, attempt, by_segment, by_stream, define, digest, inline, method, output, remote_error,
+    task, written,
 };
 
 fn registration() -> Registration {
@@ -63,6 +63,7 @@ impl Samples for EngineToHub {
             ("", started.into()),
             ("", report(AttemptOutcome::Done, inline(Format::Pickle5, b"pickle")).into()),
             ("ticket", report(AttemptOutcome::Done, by_stream(Format::Raw, 12, 65_537)).into()),
+            ("segment", report(AttemptOutcome::Done, by_segment(Format::Raw, 64, 1 << 20)).into()),
             ("failed", report(failed, Payload::empty()).into()),
             ("aborted", report(AttemptOutcome::Aborted, Payload::empty()).into()),
             (
@@ -93,6 +94,10 @@ impl Samples for HubToEngine {
             ..assignment.clone()
         };
         let function = Assignment { function: Some(digest()), ..ticket.clone() };
+        let segment = Assignment {
+            payload: by_segment(Format::MessagePack, 0, 1 << 30),
+            ..assignment.clone()
+        };
         let abort = AbortAttempts { attempts: vec![attempt(42, 2), attempt(43, 1)] };
         let end = EndEngine { reason: "the cluster stops".into() };
         vec![
@@ -100,6 +105,7 @@ impl Samples for HubToEngine {
             ("", assignment.into()),
             ("ticket", ticket.into()),
             ("function", function.into()),
+            ("segment", segment.into()),
             ("", Confirmed { up_to: 1_001 }.into()),
             ("", abort.into()),
             ("", end.into()),

@@ -12,15 +12,16 @@ use phalanx_protocol::codec::Message;
 use phalanx_protocol::error::ErrorCode;
 use phalanx_protocol::function::{Define, Digest};
 use phalanx_protocol::handshake::{
-    Hello, HubGreeting, PeerGreeting, Refusal, VersionRange, Welcome,
+    Hello, HubGreeting, MemoryAnswer, MemoryOffer, PeerGreeting, Proof, Refusal, VersionRange,
+    Welcome,
 };
 use phalanx_protocol::host::{
     Attach, EngineExited, HostToHub, HubToHost, RetireEngine, StopCluster,
 };
-use phalanx_protocol::ids::{AttemptId, ClientId, EngineId, TaskId, Ticket};
+use phalanx_protocol::ids::{AttemptId, ClientId, EngineId, SegmentId, TaskId, Ticket};
 use phalanx_protocol::outcome::RemoteError;
 use phalanx_protocol::output::{Output, OutputChunk, OutputKind, TaskOutput};
-use phalanx_protocol::payload::{Body, Format, Payload};
+use phalanx_protocol::payload::{Body, Format, Payload, SegmentRef};
 use phalanx_protocol::task::MethodName;
 
 /// A direction with samples of its messages.
@@ -68,6 +69,15 @@ pub(crate) fn by_stream(format: Format, ticket: u64, len: u64) -> Payload {
     Payload { format, body: Body::Ticket { ticket: Ticket(ticket), len } }
 }
 
+pub(crate) fn by_segment(format: Format, offset: u64, len: u64) -> Payload {
+    let id = SegmentId(0x0123_4567_89ab_cdef);
+    Payload { format, body: Body::Segment(SegmentRef { descriptor: 21, id, turn: 3, offset, len }) }
+}
+
+fn memory_offer(process: u32) -> MemoryOffer {
+    MemoryOffer { process, descriptor: 9, id: SegmentId(0xfedc_ba98_7654_3210) }
+}
+
 pub(crate) fn remote_error() -> RemoteError {
     RemoteError {
         kind: "ValueError".into(),
@@ -107,20 +117,25 @@ impl Samples for PeerGreeting {
             versions: VersionRange { min: 1, max: 1 },
             release: "0.1.0".into(),
             name: "laptop/2".into(),
+            memory: None,
         };
-        vec![("", hello.into())]
+        let sharing = Hello { memory: Some(memory_offer(4713)), ..hello.clone() };
+        let proof = Proof { secret: Some(0x0f1e_2d3c_4b5a_6978) };
+        vec![("", hello.into()), ("memory", sharing.into()), ("", proof.into())]
     }
 }
 
 impl Samples for HubGreeting {
     fn samples() -> Vec<(&'static str, Self)> {
-        let welcome = Welcome { version: 1, release: "0.1.0".into() };
+        let welcome = Welcome { version: 1, release: "0.1.0".into(), memory: None };
+        let answer = MemoryAnswer { secret: 0x1122_3344_5566_7788, offer: memory_offer(4711) };
+        let sharing = Welcome { memory: Some(answer), ..welcome.clone() };
         let refusal = Refusal {
             code: Some(ErrorCode::Version),
             versions: VersionRange { min: 2, max: 3 },
             detail: "you speak 1-1, this hub speaks 2-3".into(),
         };
-        vec![("", welcome.into()), ("", refusal.into())]
+        vec![("", welcome.into()), ("memory", sharing.into()), ("", refusal.into())]
     }
 }
 

@@ -16,7 +16,7 @@ use phalanx_protocol::ids::*;
 use phalanx_protocol::limits::TASK_PAYLOAD_LEN_MAX;
 use phalanx_protocol::outcome::*;
 use phalanx_protocol::output::*;
-use phalanx_protocol::payload::{Body, Format, Payload};
+use phalanx_protocol::payload::{Body, Format, Payload, SegmentRef};
 use phalanx_protocol::peer::{EngineInfo, EngineState, Registration};
 use phalanx_protocol::task::*;
 use proptest::collection::vec;
@@ -90,6 +90,7 @@ fn payload() -> impl Strategy<Value = Payload> {
         vec(any::<u8>(), 0..100).prop_map(|bytes| Body::Inline(Bytes::from(bytes))),
         (number(), 0..=TASK_PAYLOAD_LEN_MAX)
             .prop_map(|(ticket, len)| Body::Ticket { ticket: Ticket(ticket), len }),
+        (number32(), number(), number(), number(), 0..=TASK_PAYLOAD_LEN_MAX).prop_map(segment),
     ];
     let format = select(&[Format::Raw, Format::MessagePack, Format::Pickle5][..]);
     (format, body).prop_map(|(format, body)| Payload { format, body })
@@ -121,6 +122,10 @@ fn output() -> impl Strategy<Value = Output> {
         offset,
         chunks,
     })
+}
+
+fn segment((descriptor, id, turn, offset, len): (u32, u64, u64, u64, u64)) -> Body {
+    Body::Segment(SegmentRef { descriptor, id: SegmentId(id), turn, offset, len })
 }
 
 fn quorum() -> impl Strategy<Value = Quorum> {
@@ -268,21 +273,31 @@ fn versions() -> impl Strategy<Value = VersionRange> {
     (any::<u16>(), any::<u16>()).prop_map(|(min, max)| VersionRange { min, max })
 }
 
+fn memory_offer() -> impl Strategy<Value = MemoryOffer> {
+    (number32(), number32(), number()).prop_map(|(process, descriptor, id)| MemoryOffer {
+        process,
+        descriptor,
+        id: SegmentId(id),
+    })
+}
+
 impl Strategies for PeerGreeting {
     fn strategies() -> Vec<BoxedStrategy<Self>> {
-        let hello = (versions(), text(), text()).prop_map(|(versions, release, name)| Hello {
-            versions,
-            release,
-            name,
-        });
-        vec![message(hello)]
+        let memory = option::of(memory_offer());
+        let hello =
+            (versions(), text(), text(), memory).prop_map(|(versions, release, name, memory)| {
+                Hello { versions, release, name, memory }
+            });
+        vec![message(hello), message(option::of(number()).prop_map(|secret| Proof { secret }))]
     }
 }
 
 impl Strategies for HubGreeting {
     fn strategies() -> Vec<BoxedStrategy<Self>> {
-        let welcome =
-            (any::<u16>(), text()).prop_map(|(version, release)| Welcome { version, release });
+        let answer =
+            (number(), memory_offer()).prop_map(|(secret, offer)| MemoryAnswer { secret, offer });
+        let welcome = (any::<u16>(), text(), option::of(answer))
+            .prop_map(|(version, release, memory)| Welcome { version, release, memory });
         let refusal = (code(), versions(), text()).prop_map(|(code, versions, detail)| Refusal {
             code,
             versions,

@@ -91,7 +91,12 @@ def test_a_container_gives_back_its_parts_as_buffers() -> None:
 
 def test_an_engine_tells_what_it_is(client: NativeClient, cluster: NativeCluster) -> None:
     first, second = client.engines()
-    assert (first["id"], first["kind"], first["slots"], first["labels"]) == (0, "python", 1, ["tiny"])
+    assert (first["id"], first["kind"], first["slots"], first["labels"]) == (
+        0,
+        "python",
+        1,
+        ["tiny"],
+    )
     assert APPLY in second["methods"]
     assert client.engine_ids() == client.engine_ids("python") == [0, 1]
     assert client.engine_ids("native") == []

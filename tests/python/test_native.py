@@ -91,14 +91,20 @@ def test_a_container_gives_back_its_parts_as_buffers() -> None:
 
 def test_an_engine_tells_what_it_is(client: NativeClient, cluster: NativeCluster) -> None:
     first, second = client.engines()
-    assert (first["id"], first["kind"], first["slots"], first["labels"]) == (0, "python", 1, ["tiny"])
+    assert (first["id"], first["kind"], first["slots"], first["labels"]) == (
+        0,
+        "python",
+        1,
+        ["tiny"],
+    )
     assert APPLY in second["methods"]
     assert client.engine_ids() == client.engine_ids("python") == [0, 1]
     assert client.engine_ids("native") == []
     assert not client.wait_for_engines(3, timeout=0.05)
     assert client.ping() > 0
     assert {engine["info"]["id"] for engine in client.status()["engines"]} == {0, 1}
-    assert len(cluster.engine_log_files()) == 2
+    assert [type(path) for path in cluster.engine_log_files()] == [str, str]
+    assert type(cluster.dir) is type(cluster.connection_file) is str
     home = str(Path(cluster.dir).parent.parent)
     assert _phalanx.find_cluster(home=home) == cluster.connection_file
     assert [found["cluster_id"] for found in _phalanx.list_clusters(home)] == [cluster.cluster_id]
@@ -388,6 +394,23 @@ def test_ctrl_c_ends_a_wait_and_the_client_goes_on(cluster: NativeCluster) -> No
         assert time.monotonic() - sent < 2
         assert process.stdout.read() == "on\n"
     assert process.returncode == 0
+
+
+def test_a_program_that_ends_at_once_has_sent_all_it_submitted(
+    cluster: NativeCluster, tmp_path: Path
+) -> None:
+    script = """
+        import sys
+        from phalanx import _phalanx
+        client = _phalanx.connect(sys.argv[1], "script", 10.0)
+        code = b"open(bytes(parts[1]).decode(), 'a').write('x')"
+        for _ in range(500):
+            client.submit("python.apply", [code, sys.argv[2].encode()])
+    """
+    written = tmp_path / "written"
+    program = [sys.executable, "-c", textwrap.dedent(script), cluster.connection_file, str(written)]
+    assert subprocess.run(program, timeout=LIMIT).returncode == 0
+    until(lambda: written.exists() and written.stat().st_size == 500)
 
 
 def test_a_closed_client_and_a_missing_file_say_so(cluster: NativeCluster, tmp_path: Path) -> None:

@@ -106,26 +106,24 @@ rc.close()
     assert rest == "interrupted\n42\n"
 
 
-def test_ctrl_c_in_a_blocking_call_gives_the_async_result(cluster):
+def test_ctrl_c_in_a_blocking_call_gives_the_async_result(cluster, tmp_path, until):
     code = """
 import sys, phalanx as px
-def sleep():
+def sleep(path):
     import time
+    open(path, "w").close()
     time.sleep(20)
 rc = px.Client(sys.argv[1])
-print("waiting")
-ar = rc[2].apply_sync(sleep)
+ar = rc[2].apply_sync(sleep, sys.argv[2])
 print(repr(ar))
 ar.abort()
 rc.close()
 """
-    process = start_python(code, cluster.connection_file)
-    assert process.stdout.readline() == "waiting\n"
-    import time
-
-    time.sleep(0.5)  # there is nothing to be seen from outside of a call that waits
-    process.send_signal(signal.SIGINT)
+    started = tmp_path / "started"
+    process = start_python(code, cluster.connection_file, str(started))
     try:
+        until(started.exists)  # the task runs, so the call waits for it
+        process.send_signal(signal.SIGINT)
         rest, _ = process.communicate(timeout=40)
     finally:
         process.kill()

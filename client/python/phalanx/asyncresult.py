@@ -43,6 +43,13 @@ class AsyncResult(TaskFuture):
 
     owner = True
 
+    # What most results have in common costs them nothing.
+    _single: bool = True
+    _targets: list[int] | None = None
+    _label: str | None = None
+    _convert: Callable[[Any, int | None], Any] | None = None
+    _kept: tuple[list[Any], dict[int, Exception]] | None = None
+
     def __init__(
         self,
         client: Client,
@@ -58,11 +65,14 @@ class AsyncResult(TaskFuture):
         self._client = client
         self._batch = batch
         self._fname = fname
-        self._single = single
-        self._targets = targets
-        self._label = label
-        self._convert = convert
-        self._kept: tuple[list[Any], dict[int, Exception]] | None = None
+        if not single:
+            self._single = False
+        if targets is not None:
+            self._targets = targets
+        if label is not None:
+            self._label = label
+        if convert is not None:
+            self._convert = convert
 
     # ------------------------------------------------------------------ waiting
 
@@ -87,13 +97,12 @@ class AsyncResult(TaskFuture):
         1
         """
         if return_when == FIRST_EXCEPTION:
-            is_there = self._wait_for_first(timeout, self.has_failed)
-        else:
-            is_there = self._batch.wait(seconds(timeout))
-        if not is_there:
+            if not self._wait_for_first(timeout, self.has_failed):
+                raise TimeoutError("Result not ready.")
+            if not self._batch.ready():
+                self._raise_first()
+        elif not self._batch.wait(None if timeout is None or timeout < 0 else timeout):
             raise TimeoutError("Result not ready.")
-        if not self._batch.ready():
-            self._raise_first()
         values, failures = self._fetch_all(copy)
         if failures and not return_exceptions:
             self._raise_all(failures)

@@ -78,7 +78,7 @@ class Client:
         self.profile = profile
         self.writable_results = writable_results
         self._history = History()
-        self._open: dict[tuple[int, int], Batch] = {}
+        self._open: dict[int, Batch] = {}  # by the id of the object
         self._look_at = OPEN_LOOK_MIN
         self._views: WeakValueDictionary[Any, View] = WeakValueDictionary()
         name = name or f"python-{os.getpid()}"
@@ -322,26 +322,24 @@ class Client:
             if first[1] <= task[1] < first[1] + len(batch):
                 yield Picked([(batch, task[1] - first[1])], self.abort_tasks)
 
-    def note(self, batch: Batch, history: History) -> None:
-        """Remembers a submit; views call it for each."""
+    def note(self, batch: Batch, count: int, history: History) -> None:
+        """Remembers a submit of so many tasks; views call it for each."""
         first = batch.id(0)
-        count = len(batch)
         self._history.add(first, count)
         history.add(first, count)
-        self._open[first] = batch
+        self._open[id(batch)] = batch
         if len(self._open) >= self._look_at:
             self._look()
 
     def forget_open(self, batch: Batch) -> None:
         """Somebody has seen that all of it has ended."""
-        if len(batch):
-            self._open.pop(batch.id(0), None)
+        self._open.pop(id(batch), None)
 
     def _look(self) -> None:
         """Drops what has ended. Rarely enough that it costs little for each submit."""
-        for first, batch in list(self._open.items()):
+        for key, batch in list(self._open.items()):
             if batch.ready():
-                self._open.pop(first, None)
+                self._open.pop(key, None)
         self._look_at = max(OPEN_LOOK_MIN, 2 * len(self._open))
 
     def spin(self) -> None:

@@ -72,7 +72,7 @@ class DirectView(View):
             batch = client.native.submit(method, parts, function=function, engine=ids[0])
         else:
             batch = client.native.submit(method, parts, function=function, engines=ids)
-        client.note(batch, self._history)
+        client.note(batch, len(ids), self._history)
         return AsyncResult(
             client,
             batch,
@@ -94,7 +94,7 @@ class DirectView(View):
         ids, single = self._resolve(None)
         where: dict[str, Any] = {"engine": ids[0]} if single else {"engines": ids}
         batch = self.client.native.call(method, value, **where)
-        self.note(batch)
+        self.note(batch, len(ids))
         return AsyncResult(self.client, batch, method, single=single, targets=ids, label=self.label)
 
     # ------------------------------------------------------------------ code
@@ -248,7 +248,7 @@ class DirectView(View):
             parts = [part[0] if len(part) == 1 else part for part in parts]
         packed = [pack_value({key: part}) for part in parts]
         batch = self.client.native.submit_many("python.push", packed, engines=ids)
-        self.note(batch)
+        self.note(batch, len(ids))
         result = AsyncResult(
             self.client, batch, "scatter", single=False, targets=ids, label=self.label
         )
@@ -269,7 +269,7 @@ class DirectView(View):
         ids, _ = self._resolve(targets)
         native = self.client.native
         batch = native.submit("python.pull", pack_value(key), engines=ids)
-        self.note(batch)
+        self.note(batch, len(ids))
         result = AsyncMapResult(
             self.client, batch, "gather", dist=dist, targets=ids, label=self.label
         )
@@ -317,7 +317,7 @@ class DirectView(View):
             batch: Any = self.client.native.submit_many(
                 "python.apply", packed, function=function_ref(pf.func), engines=ids
             )
-            self.note(batch)
+            self.note(batch, len(packed))
         else:
             batch = Picked([], self.client.abort_tasks)
         return AsyncMapResult(
@@ -352,7 +352,7 @@ class DirectView(View):
     def activate(self, suffix: str = "") -> None:
         """Makes `%px` and `%%px`, with this suffix, run on this view. Warns outside of IPython.
 
-        >>> view.activate()
+        >>> view.activate()                                              # doctest: +SKIP
         >>> %px a = 5                                                    # doctest: +SKIP
         """
         activate(self, suffix)

@@ -103,12 +103,12 @@ class LoadBalancedView(View):
         batch = client.native.submit(
             "python.apply", pack_call(args, kwargs), function=function_ref(f), **self._where()
         )
-        client.note(batch, self._history)
+        client.note(batch, 1, self._history)
         return AsyncResult(client, batch, getattr(f, "__name__", "apply"), label=self.label)
 
     def _call(self, method: str, value: Any) -> AsyncResult:
         batch = self.client.native.call(method, value, **self._where())
-        self.note(batch)
+        self.note(batch, 1)
         return AsyncResult(self.client, batch, method, label=self.label)
 
     def map(  # type: ignore[override]
@@ -163,7 +163,7 @@ class LoadBalancedView(View):
             batch: Any = self.client.native.submit_many(
                 "python.apply", packed, function=function_ref(pf.func), **self._where()
             )
-            self.note(batch)
+            self.note(batch, len(packed))
         else:
             batch = Picked([], self.client.abort_tasks)
         return AsyncMapResult(

@@ -230,9 +230,9 @@ class View:
         except KeyboardInterrupt:
             return result
 
-    def note(self, batch: Batch) -> None:
+    def note(self, batch: Batch, count: int) -> None:
         """Remembers what was submitted."""
-        self.client.note(batch, self._history)
+        self.client.note(batch, count, self._history)
 
     def __repr__(self) -> str:
         targets = str(self.targets)

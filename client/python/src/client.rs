@@ -4,12 +4,12 @@
 //! a lock for a moment and gives up the GIL only if it has to wait for room.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use phalanx_client::blocking::Client;
+use phalanx_client::blocking::{Client, wait_at_most};
 use phalanx_client::core::{NewTask, SubmitError};
 use phalanx_client::protocol::ids::EngineId;
 use phalanx_client::protocol::limits::{CLIENT_QUEUE_BYTES_MAX, CLIENT_QUEUE_TASKS_MAX};
@@ -39,7 +39,41 @@ const ROOM_PAUSE: Duration = Duration::from_millis(5);
 #[pyclass(frozen, module = "phalanx._phalanx")]
 #[derive(Debug)]
 pub(crate) struct NativeClient {
-    client: OfProcess<Client>,
+    client: OfProcess<Arc<Client>>,
+}
+
+/// The clients of this process, to be closed when the interpreter ends. Taken only with the GIL
+/// held, and never while giving it up: so it is free in a forked child.
+static CLIENTS: Mutex<Vec<(u32, Weak<Client>)>> = Mutex::new(Vec::new());
+
+/// How long the interpreter's end waits, in all, until hubs have recorded what was submitted.
+const END_MAX: Duration = Duration::from_secs(2);
+
+fn register(client: Client) -> NativeClient {
+    let client = Arc::new(client);
+    let mut clients = CLIENTS.lock().unwrap_or_else(PoisonError::into_inner);
+    let pid = std::process::id();
+    // Of another process even a weak one must not be dropped last.
+    clients.retain(|(owner, client)| *owner != pid || client.strong_count() > 0);
+    clients.push((pid, Arc::downgrade(&client)));
+    NativeClient { client: OfProcess::new(client) }
+}
+
+/// Has what was submitted sent before the interpreter ends: its open tasks go on.
+pub(crate) fn end(py: Python<'_>) {
+    let clients = std::mem::take(&mut *CLIENTS.lock().unwrap_or_else(PoisonError::into_inner));
+    let pid = std::process::id();
+    let own = clients.iter().filter(|(owner, _)| *owner == pid);
+    let open: Vec<Arc<Client>> = own.filter_map(|(_, client)| client.upgrade()).collect();
+    std::mem::forget(clients);
+    py.detach(|| {
+        let until = Instant::now() + END_MAX;
+        for client in &open {
+            let left = until.saturating_duration_since(Instant::now());
+            // Whatever is not recorded by then is lost with the process.
+            let _ = wait_at_most(client.as_async().close(), left);
+        }
+    });
 }
 
 /// Connects with a client's connection file.
@@ -65,7 +99,7 @@ pub(crate) fn connect(
             receiver.recv_timeout(SLICE)
         });
         match received {
-            Ok(Ok(client)) => return Ok(NativeClient { client: OfProcess::new(client) }),
+            Ok(Ok(client)) => return Ok(register(client)),
             Ok(Err(error)) if deadline.slice().is_none() && error.is_retryable() => {
                 let (path, why) = (path.display(), errors::chain(&error));
                 let text = format!("no session with the hub of {path} in {timeout} s: {why}");

@@ -38,8 +38,8 @@ pub(crate) struct NativeCluster {
 #[pymethods]
 impl NativeCluster {
     #[getter]
-    fn connection_file(&self) -> PathBuf {
-        self.dir.connection_file("client")
+    fn connection_file(&self) -> OsString {
+        self.dir.connection_file("client").into()
     }
 
     #[getter]
@@ -48,15 +48,15 @@ impl NativeCluster {
     }
 
     #[getter]
-    fn dir(&self) -> PathBuf {
-        self.dir.path().to_owned()
+    fn dir(&self) -> OsString {
+        self.dir.path().into()
     }
 
-    fn engine_log_files(&self) -> PyResult<Vec<PathBuf>> {
+    fn engine_log_files(&self) -> PyResult<Vec<OsString>> {
         let state = self.dir.read_state::<ClusterState>();
         let state = state.map_err(|error| ClusterError::new_err(errors::chain(&error)))?;
         let engines = state.iter().flat_map(ClusterState::engines);
-        Ok(engines.map(|engine| self.dir.log_file(&engine.process.to_string())).collect())
+        Ok(engines.map(|engine| self.dir.log_file(&engine.process.to_string()).into()).collect())
     }
 
     fn is_running(&self) -> bool {
@@ -231,7 +231,7 @@ pub(crate) fn find_cluster(
     cluster_id: Option<&str>,
     profile: Option<&str>,
     home: Option<PathBuf>,
-) -> PyResult<PathBuf> {
+) -> PyResult<OsString> {
     let home = resolve_home(home, profile)?;
     let wanted = cluster_id.map(cluster_name).transpose()?;
     let mut running = running(&home)?.into_iter().map(|(dir, _)| dir);
@@ -245,7 +245,7 @@ pub(crate) fn find_cluster(
         let place = home.path().display();
         ClusterError::new_err(format!("{what} runs in {place}; start one: phalanx start"))
     })?;
-    Ok(dir.connection_file("client"))
+    Ok(dir.connection_file("client").into())
 }
 
 /// Running clusters, the newest first.
@@ -260,8 +260,8 @@ pub(crate) fn list_clusters<'py>(
     for (dir, state) in running(&resolve_home(home, profile)?)? {
         let cluster = PyDict::new(py);
         cluster.set_item("cluster_id", dir.name().to_string())?;
-        cluster.set_item("dir", dir.path())?;
-        cluster.set_item("connection_file", dir.connection_file("client"))?;
+        cluster.set_item("dir", dir.path().as_os_str())?;
+        cluster.set_item("connection_file", dir.connection_file("client").as_os_str())?;
         cluster.set_item("started", state.as_ref().map(|state| &state.started_at))?;
         cluster.set_item("pid", state.as_ref().map(|state| state.host_pid))?;
         list.append(cluster)?;

@@ -14,6 +14,9 @@
 
 use std::ops::Range;
 
+use bytes::Bytes;
+use phalanx_client::segments;
+
 /// Parts of this length or more are aligned: arrays want it, and the padding does not count there.
 pub(crate) const ALIGNED_FROM: usize = 1024;
 
@@ -81,37 +84,31 @@ const fn start_after(end: usize, part_len: usize) -> Option<usize> {
     if part_len >= ALIGNED_FROM { end.checked_next_multiple_of(ALIGNMENT) } else { Some(end) }
 }
 
-/// How long the container of parts of these lengths is; `None` if no memory could hold it.
-pub(crate) fn packed_len(parts: impl ExactSizeIterator<Item = usize>) -> Option<usize> {
-    let mut end = parts.len().checked_mul(LEN_LEN)?.checked_add(HEAD_LEN)?;
-    for len in parts {
-        end = start_after(end, len)?.checked_add(len)?;
-    }
-    Some(end)
-}
-
-/// Writes a container: `function` is a digest and a pickle. Each part is copied once.
-pub(crate) fn pack(function: Option<(&[u8; DIGEST_LEN], &[u8])>, parts: &[&[u8]]) -> Vec<u8> {
+/// Writes a container: `function` is a digest and a pickle. Each part is copied once: into shared
+/// memory, if the container is long and somebody can map it there.
+pub(crate) fn pack(function: Option<(&[u8; DIGEST_LEN], &[u8])>, parts: &[&[u8]]) -> Bytes {
     let function = function.map(|(digest, blob)| [&digest[..], blob]);
     let leading = function.as_ref().map_or(&[][..], |both| &both[..]);
     let all = || leading.iter().chain(parts);
     let count = leading.len() + parts.len();
-    // Slices lie in memory, so their lengths have a sum; only padding could go beyond it.
-    let lens: Vec<usize> = all().map(|part| part.len()).collect();
-    let len = packed_len(lens.iter().copied()).unwrap_or(0);
-    let mut out = Vec::with_capacity(len);
+    let mut head = Vec::with_capacity(HEAD_LEN + count * LEN_LEN);
     // 2^32 slices take 64 GiB by themselves.
-    out.extend_from_slice(&u32::try_from(count).unwrap_or(u32::MAX).to_le_bytes());
-    out.extend_from_slice(&if function.is_some() { HAS_FUNCTION } else { 0 }.to_le_bytes());
-    for len in lens {
-        out.extend_from_slice(&(len as u64).to_le_bytes());
-    }
+    head.extend_from_slice(&u32::try_from(count).unwrap_or(u32::MAX).to_le_bytes());
+    head.extend_from_slice(&if function.is_some() { HAS_FUNCTION } else { 0 }.to_le_bytes());
     for part in all() {
-        let start = start_after(out.len(), part.len()).unwrap_or(out.len());
-        out.resize(start, 0);
-        out.extend_from_slice(part);
+        head.extend_from_slice(&(part.len() as u64).to_le_bytes());
     }
-    out
+    let mut pieces = Vec::with_capacity(1 + 2 * count);
+    let mut end = head.len();
+    pieces.push(&head[..]);
+    for part in all() {
+        // Slices lie in memory, so their lengths have a sum; only padding could go beyond it.
+        let start = start_after(end, part.len()).unwrap_or(end);
+        pieces.push(&[0; ALIGNMENT][..start - end]);
+        pieces.push(part);
+        end = start + part.len();
+    }
+    segments::place_pieces(&pieces).unwrap_or_else(|| pieces.concat().into())
 }
 
 /// Reads where the parts of a container are.

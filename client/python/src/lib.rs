@@ -37,9 +37,10 @@ mod wait;
 use phalanx_client::protocol::payload::Format;
 use pyo3::prelude::*;
 
-/// Ends the module's own thread; the interpreter calls it before it ends.
+/// Closes clients and ends the module's own thread; the interpreter calls it before it ends.
 #[pyfunction]
 fn end(py: Python<'_>) {
+    client::end(py);
     completion::end(py);
 }
 

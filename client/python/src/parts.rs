@@ -168,12 +168,11 @@ pub(crate) fn pack_parts(
     let function = function.map(|function| (&function.digest, function.blob.as_bytes()));
     let blob_len = function.map_or(0, |(_, blob)| blob.len());
     let len: usize = slices.iter().map(|slice| slice.len()).sum::<usize>() + blob_len;
-    let packed = if len < COPIED_DETACHED_FROM {
+    Ok(if len < COPIED_DETACHED_FROM {
         container::pack(function, &slices)
     } else {
         parts.py().detach(|| container::pack(function, &slices))
-    };
-    Ok(packed.into())
+    })
 }
 
 fn sources<'py>(parts: &Bound<'py, PyAny>) -> PyResult<Vec<Source<'py>>> {

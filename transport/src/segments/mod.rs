@@ -12,7 +12,7 @@
 //! no limit; and its length can be sealed, so that no reader ever gets a `SIGBUS`.
 //!
 //! * **Whether two ends share a host and a user** is found out by trying, in the handshake: each
-//!   names a segment with a secret in it ([`Beacon`]). No name of a machine is ever compared.
+//!   names a segment with a secret in it. No name of a machine is ever compared.
 //! * **Nothing above a session knows of segments.** Bytes that lie in one are `Bytes` like others.
 //!   The sending half finds them in the table of this process by their address and sends a
 //!   reference in their place; the receiving half maps what the reference names. Whoever keeps

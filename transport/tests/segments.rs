@@ -136,6 +136,7 @@ fn assignment(bytes: Bytes) -> Assignment {
         method: "m".try_into().unwrap(),
         payload: Payload::inline(Format::Raw, bytes),
         gates: Vec::new(),
+        function: None,
     }
 }
 

@@ -145,15 +145,21 @@ def test_output_is_streamed_while_the_task_runs(rc, capsys, until):
         import os
         import time
 
+        def wait_for(path):
+            while not os.path.exists(path):
+                time.sleep(0.01)
+
+        # What is written before anybody follows it comes with the result, not live.
+        wait_for(path + "-followed")
         print("first")
-        while not os.path.exists(path):
-            time.sleep(0.01)
+        wait_for(path)
         print("last", end="")
 
     path = rc[2].apply_sync(lambda: __import__("tempfile").mkdtemp()) + "/go"
     ar = rc[2].apply_async(talk, path)
     shown = []
     with ar.stream_output():
+        open(path + "-followed", "w").close()
         until(
             lambda: shown.append(capsys.readouterr().out) or "".join(shown) == "[stdout:2] first\n"
         )

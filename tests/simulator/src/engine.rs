@@ -180,7 +180,7 @@ impl World<'_> {
             match engine_statement(effect, |_| 0) {
                 EngineStatement::Say(message) => self.engine_says(engine, message),
                 EngineStatement::Start { attempt, payload, function, .. } => {
-                    self.start(engine, attempt, &payload, function);
+                    self.start(engine, attempt, &payload, function.as_ref());
                 }
                 EngineStatement::Interrupt(attempt) => self.interrupt(engine, attempt),
                 EngineStatement::Reconnect => {
@@ -207,10 +207,10 @@ impl World<'_> {
         engine: usize,
         attempt: AttemptId,
         payload: &Payload,
-        function: Option<Function>,
+        function: Option<&Function>,
     ) {
         let (behaviour, runs, writes, named) = behaviour(payload);
-        assert_eq!(function, named, "I12: {attempt} starts with its function");
+        assert_eq!(function, named.as_ref(), "I12: {attempt} starts with its function");
         let process = &mut self.engines[engine];
         let running =
             Running { behaviour, began: self.now, interrupted: false, writes, written: 0 };

@@ -246,10 +246,10 @@ def connect(path: str, name: str, timeout: float) -> NativeClient:
     `FileNotFoundError`, `PermissionError`, `ConnectError`, `TimeoutError`.
     """
 
-def pack(parts: Sequence[Buffer], function: FunctionRef | None = None) -> bytes:
+def pack(parts: Sequence[Buffer]) -> bytes:
     """The container in which parts travel."""
 
-def unpack(container: Buffer) -> tuple[FunctionRef | None, Parts]:
+def unpack(container: Buffer) -> Parts:
     """The parts of a container; `ValueError` if it is not one. Copies the container once."""
 
 def encode_value(value: object) -> bytes:

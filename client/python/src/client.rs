@@ -276,7 +276,7 @@ impl NativeClient {
         &self,
         method: &str,
         parts: &Bound<'py, PyAny>,
-        function: Option<FunctionRef<'py>>,
+        function: Option<FunctionRef>,
         engine: Option<u32>,
         engines: Option<Vec<u32>>,
         subset: Option<Vec<u32>>,
@@ -285,8 +285,8 @@ impl NativeClient {
         timeout: Option<f64>,
     ) -> PyResult<Batch> {
         let wishes = Wishes { engine, engines, subset, after, follow, timeout };
-        let template = Template::one(method, wishes)?;
-        let arguments = pack_parts(parts, function.as_ref())?;
+        let template = Template::one(method, wishes)?.with(function);
+        let arguments = pack_parts(parts)?;
         self.hand_in(parts.py(), [template.task(Format::Pickle5, arguments)])
     }
 
@@ -297,7 +297,7 @@ impl NativeClient {
         &self,
         method: &str,
         list_of_parts: &Bound<'py, PyAny>,
-        function: Option<FunctionRef<'py>>,
+        function: Option<FunctionRef>,
         engine: Option<u32>,
         engines: Option<Vec<u32>>,
         subset: Option<Vec<u32>>,
@@ -306,8 +306,8 @@ impl NativeClient {
         timeout: Option<f64>,
     ) -> PyResult<Batch> {
         let wishes = Wishes { engine, engines, subset, after, follow, timeout };
-        let template = Template::many(method, wishes)?;
-        let pack = |parts: PyResult<Bound<'py, PyAny>>| pack_parts(&parts?, function.as_ref());
+        let template = Template::many(method, wishes)?.with(function);
+        let pack = |parts: PyResult<Bound<'py, PyAny>>| pack_parts(&parts?);
         let arguments = list_of_parts.try_iter()?.map(pack).collect::<PyResult<_>>()?;
         self.hand_in(list_of_parts.py(), template.tasks(arguments)?)
     }

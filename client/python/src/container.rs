@@ -7,7 +7,7 @@
 //!
 //! All numbers little-endian. A part of [`ALIGNED_FROM`] bytes or more starts at a multiple of
 //! [`ALIGNMENT`] from the container's start, with zeros before it; shorter ones follow directly.
-//! With [`HAS_FUNCTION`] the first two parts are a function's digest and its pickle.
+//! No flag is known yet.
 //!
 //! Used by client and engine alike. It knows nothing of Python; what it reads comes from a peer, so
 //! whatever breaks a rule is an error, and nothing is allocated that the bytes do not pay for.
@@ -23,12 +23,6 @@ pub(crate) const ALIGNED_FROM: usize = 1024;
 /// To what parts are aligned: a cache line, and more than any element of an array needs.
 pub(crate) const ALIGNMENT: usize = 64;
 
-/// Length of a function's digest.
-pub(crate) const DIGEST_LEN: usize = 16;
-
-/// Flag: the first two parts are a function's digest and its pickle.
-const HAS_FUNCTION: u32 = 1;
-
 const HEAD_LEN: usize = 8;
 const LEN_LEN: usize = 8;
 
@@ -41,8 +35,6 @@ pub(crate) enum ContainerError {
     Trailing(usize),
     #[error("container flags {0:#x} are unknown; the sender is newer")]
     Flags(u32),
-    #[error("a container says it has a function and has none")]
-    NoFunction,
     #[error("the padding before part {0} is not zero")]
     Padding(usize),
 }
@@ -52,30 +44,17 @@ pub(crate) enum ContainerError {
 pub(crate) struct Index {
     /// Start and end of each part.
     parts: Box<[(usize, usize)]>,
-    has_function: bool,
 }
 
 impl Index {
-    /// Where the digest and the pickle of the function are, if there is one.
-    pub(crate) fn function(&self) -> Option<(Range<usize>, Range<usize>)> {
-        match (self.has_function, &self.parts[..]) {
-            (true, [digest, blob, ..]) => Some((digest.0..digest.1, blob.0..blob.1)),
-            _ => None,
-        }
-    }
-
-    /// How many parts there are beside the function.
+    /// How many parts there are.
     pub(crate) fn len(&self) -> usize {
-        self.own_parts().len()
+        self.parts.len()
     }
 
     /// Where a part is.
     pub(crate) fn part(&self, index: usize) -> Option<Range<usize>> {
-        self.own_parts().get(index).map(|(start, end)| *start..*end)
-    }
-
-    fn own_parts(&self) -> &[(usize, usize)] {
-        &self.parts[if self.has_function { 2 } else { 0 }..]
+        self.parts.get(index).map(|(start, end)| *start..*end)
     }
 }
 
@@ -84,24 +63,21 @@ const fn start_after(end: usize, part_len: usize) -> Option<usize> {
     if part_len >= ALIGNED_FROM { end.checked_next_multiple_of(ALIGNMENT) } else { Some(end) }
 }
 
-/// Writes a container: `function` is a digest and a pickle. Each part is copied once: into shared
-/// memory, if the container is long and somebody can map it there.
-pub(crate) fn pack(function: Option<(&[u8; DIGEST_LEN], &[u8])>, parts: &[&[u8]]) -> Bytes {
-    let function = function.map(|(digest, blob)| [&digest[..], blob]);
-    let leading = function.as_ref().map_or(&[][..], |both| &both[..]);
-    let all = || leading.iter().chain(parts);
-    let count = leading.len() + parts.len();
+/// Writes a container. Each part is copied once: into shared memory, if the container is long and
+/// somebody can map it there.
+pub(crate) fn pack(parts: &[&[u8]]) -> Bytes {
+    let count = parts.len();
     let mut head = Vec::with_capacity(HEAD_LEN + count * LEN_LEN);
     // 2^32 slices take 64 GiB by themselves.
     head.extend_from_slice(&u32::try_from(count).unwrap_or(u32::MAX).to_le_bytes());
-    head.extend_from_slice(&if function.is_some() { HAS_FUNCTION } else { 0 }.to_le_bytes());
-    for part in all() {
+    head.extend_from_slice(&0u32.to_le_bytes());
+    for part in parts {
         head.extend_from_slice(&(part.len() as u64).to_le_bytes());
     }
     let mut pieces = Vec::with_capacity(1 + 2 * count);
     let mut end = head.len();
     pieces.push(&head[..]);
-    for part in all() {
+    for part in parts {
         // Slices lie in memory, so their lengths have a sum; only padding could go beyond it.
         let start = start_after(end, part.len()).unwrap_or(end);
         pieces.push(&[0; ALIGNMENT][..start - end]);
@@ -119,7 +95,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Index, ContainerError> {
     let short = |needed| ContainerError::Short { len: bytes.len(), needed };
     let (count, rest) = take_u32(bytes).ok_or(short(HEAD_LEN as u64))?;
     let (flags, rest) = take_u32(rest).ok_or(short(HEAD_LEN as u64))?;
-    if flags & !HAS_FUNCTION != 0 {
+    if flags != 0 {
         return Err(ContainerError::Flags(flags));
     }
     let lens_len = u64::from(count) * LEN_LEN as u64;
@@ -148,15 +124,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Index, ContainerError> {
     if end != bytes.len() {
         return Err(ContainerError::Trailing(bytes.len() - end));
     }
-    let has_function = flags & HAS_FUNCTION != 0;
-    let fits = |parts: &[(usize, usize)]| match parts {
-        [(start, stop), _, ..] => stop - start == DIGEST_LEN,
-        _ => false,
-    };
-    if has_function && !fits(&parts) {
-        return Err(ContainerError::NoFunction);
-    }
-    Ok(Index { parts: parts.into(), has_function })
+    Ok(Index { parts: parts.into() })
 }
 
 fn take_u32(bytes: &[u8]) -> Option<(u32, &[u8])> {

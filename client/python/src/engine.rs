@@ -16,6 +16,7 @@ use phalanx::executor::{self, Finished, OutputSink};
 use phalanx::host::{ENGINE_INDEX_ENV, LOG_ENV, LOG_FORMAT_ENV, RUN_ENV};
 use phalanx::logging;
 use phalanx::{Engine, EngineEnd, EngineProcess, EngineProcessError, EngineStop};
+use phalanx_client::protocol::function::Function;
 use phalanx_client::protocol::limits::TASK_PAYLOAD_LEN_MAX;
 use phalanx_client::protocol::outcome::{AttemptOutcome, RemoteError, RunTimes};
 use phalanx_client::protocol::output::OutputKind;
@@ -28,7 +29,7 @@ use pyo3::types::{PyBytes, PyString, PyTuple};
 use crate::container::{self, Index};
 use crate::desk::{Clerk, Desk, Found, Job};
 use crate::errors::{self, ConnectError};
-use crate::parts::{FunctionParts, Parts, function, pack_parts};
+use crate::parts::{FunctionParts, Parts, function_parts, pack_parts};
 use crate::signals::{self, MainThread};
 
 /// How long an idle main thread sleeps before it looks at signals that other code waits for.
@@ -60,6 +61,7 @@ pub(crate) struct NativeEngine {
 pub(crate) struct Task {
     attempt: phalanx_client::protocol::ids::AttemptId,
     method: MethodName,
+    function: Option<Function>,
     container: Bytes,
     index: Arc<Index>,
 }
@@ -83,7 +85,7 @@ impl Task {
 
     #[getter]
     fn function<'py>(&self, py: Python<'py>) -> Option<FunctionParts<'py>> {
-        function(py, &self.container, &self.index)
+        self.function.as_ref().map(|function| function_parts(py, function))
     }
 
     #[getter]
@@ -242,14 +244,15 @@ fn call(py: Python<'_>, handler: &Bound<'_, PyAny>, start: &executor::Start) -> 
     let index = container::read(&container);
     let index = index.map_err(|error| PyValueError::new_err(error.to_string()))?;
     let (attempt, method) = (start.attempt, start.method.clone());
-    let task = Bound::new(py, Task { attempt, method, container, index: Arc::new(index) })?;
+    let (function, index) = (start.function.clone(), Arc::new(index));
+    let task = Bound::new(py, Task { attempt, method, function, container, index })?;
     let said = handler.call1((task,))?;
     let said = said.cast::<PyTuple>()?;
     let word = said.get_item(0)?;
     let rest = said.len() - 1;
     match (word.cast::<PyString>()?.to_cow()?.as_ref(), rest) {
         ("done", 1) => {
-            let packed = pack_parts(&said.get_item(1)?, None)?;
+            let packed = pack_parts(&said.get_item(1)?)?;
             if packed.len() as u64 > TASK_PAYLOAD_LEN_MAX {
                 let (len, max) = (packed.len(), TASK_PAYLOAD_LEN_MAX);
                 let text = format!("a result of {len} bytes is over the limit of {max}");

@@ -8,13 +8,14 @@ use std::ffi::c_int;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use phalanx_client::protocol::function::{Digest, Function};
 use pyo3::buffer::PyUntypedBuffer;
 use pyo3::exceptions::{PyBufferError, PyIndexError, PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PySequence, PyTuple};
 
-use crate::container::{self, DIGEST_LEN, Index};
+use crate::container::{self, Index};
 
 /// From this length on the GIL is given up while parts are copied: below, that costs more.
 const COPIED_DETACHED_FROM: usize = 1 << 20;
@@ -140,38 +141,31 @@ impl<'py> Source<'py> {
     }
 }
 
-/// A function's digest and pickle, as Python gives them.
-#[derive(Clone)]
-pub(crate) struct FunctionRef<'py> {
-    digest: [u8; DIGEST_LEN],
-    blob: Bound<'py, PyBytes>,
-}
+/// A function as Python gives it: its digest and its pickle.
+#[derive(Debug)]
+pub(crate) struct FunctionRef(pub(crate) Function);
 
-impl<'a, 'py> FromPyObject<'a, 'py> for FunctionRef<'py> {
+impl<'a, 'py> FromPyObject<'a, 'py> for FunctionRef {
     type Error = PyErr;
 
     fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
         let (digest, blob): (Bound<'py, PyBytes>, Bound<'py, PyBytes>) = object.extract()?;
         let digest = digest.as_bytes().try_into();
-        let wrong = |_| PyValueError::new_err(format!("a digest has {DIGEST_LEN} bytes"));
-        Ok(Self { digest: digest.map_err(wrong)?, blob })
+        let digest = digest.map_err(|_| PyValueError::new_err("a digest has 16 bytes"))?;
+        let bytes = Bytes::copy_from_slice(blob.as_bytes());
+        Ok(Self(Function { digest: Digest(digest), bytes }))
     }
 }
 
 /// Copies a sequence of bytes-likes into a container.
-pub(crate) fn pack_parts(
-    parts: &Bound<'_, PyAny>,
-    function: Option<&FunctionRef<'_>>,
-) -> PyResult<Bytes> {
+pub(crate) fn pack_parts(parts: &Bound<'_, PyAny>) -> PyResult<Bytes> {
     let sources = sources(parts)?;
     let slices: Vec<&[u8]> = sources.iter().map(Source::as_slice).collect();
-    let function = function.map(|function| (&function.digest, function.blob.as_bytes()));
-    let blob_len = function.map_or(0, |(_, blob)| blob.len());
-    let len: usize = slices.iter().map(|slice| slice.len()).sum::<usize>() + blob_len;
+    let len: usize = slices.iter().map(|slice| slice.len()).sum();
     Ok(if len < COPIED_DETACHED_FROM {
-        container::pack(function, &slices)
+        container::pack(&slices)
     } else {
-        parts.py().detach(|| container::pack(function, &slices))
+        parts.py().detach(|| container::pack(&slices))
     })
 }
 
@@ -197,36 +191,20 @@ pub(crate) fn read(container: Bytes) -> PyResult<Parts> {
 
 /// The container in which parts travel.
 #[pyfunction]
-#[pyo3(signature = (parts, function = None))]
-pub(crate) fn pack<'py>(
-    parts: &Bound<'py, PyAny>,
-    function: Option<FunctionRef<'py>>,
-) -> PyResult<Bound<'py, PyBytes>> {
-    Ok(PyBytes::new(parts.py(), &pack_parts(parts, function.as_ref())?))
+pub(crate) fn pack<'py>(parts: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+    Ok(PyBytes::new(parts.py(), &pack_parts(parts)?))
 }
 
 /// A function's digest and pickle, as they came.
 pub(crate) type FunctionParts<'py> = (Bound<'py, PyBytes>, Part);
 
-/// The function of a container, if it has one.
-pub(crate) fn function<'py>(
-    py: Python<'py>,
-    container: &Bytes,
-    index: &Index,
-) -> Option<FunctionParts<'py>> {
-    let (digest, blob) = index.function()?;
-    Some((PyBytes::new(py, &container[digest]), Part(container.slice(blob))))
+/// A function that came with a task, as Python gets it.
+pub(crate) fn function_parts<'py>(py: Python<'py>, function: &Function) -> FunctionParts<'py> {
+    (PyBytes::new(py, &function.digest.0), Part(function.bytes.clone()))
 }
 
 /// The parts of a container.
 #[pyfunction]
-pub(crate) fn unpack<'py>(
-    container: &Bound<'py, PyAny>,
-) -> PyResult<(Option<FunctionParts<'py>>, Parts)> {
-    let py = container.py();
-    let container = Bytes::copy_from_slice(Source::of(container)?.as_slice());
-    let index = container::read(&container);
-    let index = index.map_err(|error| PyValueError::new_err(error.to_string()))?;
-    let function = function(py, &container, &index);
-    Ok((function, Parts::new(container, Arc::new(index))))
+pub(crate) fn unpack(container: &Bound<'_, PyAny>) -> PyResult<Parts> {
+    read(Bytes::copy_from_slice(Source::of(container)?.as_slice()))
 }

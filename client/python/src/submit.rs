@@ -7,12 +7,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use phalanx_client::core::NewTask;
+use phalanx_client::protocol::function::Function;
 use phalanx_client::protocol::ids::EngineId;
 use phalanx_client::protocol::payload::Format;
 use phalanx_client::protocol::task::{MethodName, Target, TaskOptions};
 use phalanx_client::{Accept, Dependency, Quorum, TaskId};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+
+use crate::parts::FunctionRef;
 
 /// `(ids, all, success, failure)`.
 #[derive(Debug, FromPyObject)]
@@ -64,6 +67,7 @@ pub(crate) struct Template {
     method: MethodName,
     targets: Targets,
     options: Option<Box<TaskOptions>>,
+    function: Option<Function>,
 }
 
 fn engine_ids(ids: Vec<u32>) -> Vec<EngineId> {
@@ -104,7 +108,12 @@ impl Template {
         let follow = follow.map(DependencyRef::read).transpose()?;
         let is_plain = after.is_none() && follow.is_none() && timeout_ms.is_none();
         let options = (!is_plain).then(|| Box::new(TaskOptions { after, follow, timeout_ms }));
-        Ok(Self { method, targets, options })
+        Ok(Self { method, targets, options, function: None })
+    }
+
+    /// The same tasks, with a function: it is sent once for each session.
+    pub(crate) fn with(self, function: Option<FunctionRef>) -> Self {
+        Self { function: function.map(|FunctionRef(function)| function), ..self }
     }
 
     /// One task of these arguments.
@@ -136,7 +145,7 @@ impl Template {
 
     fn new_task(&self, target: Target, format: Format, arguments: Bytes) -> NewTask {
         let (method, options) = (self.method.clone(), self.options.clone());
-        NewTask { target, method, format, arguments, options, function: None }
+        NewTask { target, method, format, arguments, options, function: self.function.clone() }
     }
 }
 

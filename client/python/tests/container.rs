@@ -8,12 +8,10 @@ use proptest::prelude::*;
 #[allow(dead_code, reason = "the module uses what the tests do not")]
 mod container;
 
-use container::{ALIGNED_FROM, ALIGNMENT, ContainerError, DIGEST_LEN, read};
+use container::{ALIGNED_FROM, ALIGNMENT, ContainerError, read};
 
-const DIGEST: [u8; DIGEST_LEN] = [7; DIGEST_LEN];
-
-fn pack(function: Option<(&[u8; DIGEST_LEN], &[u8])>, parts: &[&[u8]]) -> Vec<u8> {
-    container::pack(function, parts).to_vec()
+fn pack(parts: &[&[u8]]) -> Vec<u8> {
+    container::pack(parts).to_vec()
 }
 
 fn short(len: usize, needed: u64) -> ContainerError {
@@ -22,31 +20,29 @@ fn short(len: usize, needed: u64) -> ContainerError {
 
 #[test]
 fn an_empty_container_has_a_head() {
-    let bytes = pack(None, &[]);
+    let bytes = pack(&[]);
     assert_eq!(bytes, [0; 8]);
     let index = read(&bytes).unwrap();
-    assert_eq!((index.len(), index.function(), index.part(0)), (0, None, None));
+    assert_eq!((index.len(), index.part(0)), (0, None));
 }
 
 #[test]
 fn the_bytes_are_those_of_the_description() {
-    let bytes = pack(Some((&DIGEST, b"fn")), &[b"pickle"]);
-    let mut expected = vec![3, 0, 0, 0, 1, 0, 0, 0];
-    for len in [16u64, 2, 6] {
+    let bytes = pack(&[b"pickle", b"buffer of it"]);
+    let mut expected = vec![2, 0, 0, 0, 0, 0, 0, 0];
+    for len in [6u64, 12] {
         expected.extend(len.to_le_bytes());
     }
-    expected.extend([7; 16]);
-    expected.extend(b"fnpickle");
+    expected.extend(b"picklebuffer of it");
     assert_eq!(bytes, expected);
     let index = read(&bytes).unwrap();
-    assert_eq!(index.function(), Some((32..48, 48..50)));
-    assert_eq!((index.len(), index.part(0), index.part(1)), (1, Some(50..56), None));
+    assert_eq!((index.len(), index.part(0), index.part(1)), (2, Some(24..30), Some(30..42)));
 }
 
 #[test]
 fn long_parts_are_aligned_and_short_ones_are_not() {
     let (long, short) = (vec![1u8; ALIGNED_FROM], vec![2u8; ALIGNED_FROM - 1]);
-    let bytes = pack(None, &[b"x", &long, &short, &long]);
+    let bytes = pack(&[b"x", &long, &short, &long]);
     let index = read(&bytes).unwrap();
     let starts: Vec<_> = (0..4).map(|part| index.part(part).unwrap().start).collect();
     assert_eq!(starts[1] % ALIGNMENT, 0);
@@ -73,14 +69,11 @@ fn lengths_that_lie_are_refused_without_allocating_for_them() {
 }
 
 #[test]
-fn flags_functions_and_padding_are_checked() {
-    let mut unknown = pack(None, &[b"x"]);
+fn flags_and_padding_are_checked() {
+    let mut unknown = pack(&[b"x"]);
     unknown[4] = 2;
     assert_eq!(read(&unknown), Err(ContainerError::Flags(2)));
-    let mut none = pack(None, &[b"x", b"y"]);
-    none[4] = 1;
-    assert_eq!(read(&none), Err(ContainerError::NoFunction));
-    let mut dirty = pack(None, &[b"x", &[1; ALIGNED_FROM]]);
+    let mut dirty = pack(&[b"x", &[1; ALIGNED_FROM]]);
     dirty[26] = 1;
     assert_eq!(read(&dirty), Err(ContainerError::Padding(1)));
 }
@@ -89,18 +82,14 @@ proptest! {
     #[test]
     fn what_is_packed_is_read(
         parts in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..3000), 0..6),
-        blob in proptest::option::of(proptest::collection::vec(any::<u8>(), 0..2000)),
     ) {
         let slices: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
-        let function = blob.as_deref().map(|blob| (&DIGEST, blob));
-        let bytes = pack(function, &slices);
+        let bytes = pack(&slices);
         let index = read(&bytes).unwrap();
         prop_assert_eq!(index.len(), parts.len());
         for (number, part) in parts.iter().enumerate() {
             prop_assert_eq!(&bytes[index.part(number).unwrap()], &part[..]);
         }
-        let read_function = index.function().map(|(_, blob)| bytes[blob].to_vec());
-        prop_assert_eq!(read_function, blob.clone());
     }
 
     #[test]
@@ -118,7 +107,7 @@ proptest! {
         at in any::<proptest::sample::Index>(),
         byte in any::<u8>(),
     ) {
-        let mut bytes = pack(Some((&DIGEST, b"blob")), &[&part, &part]);
+        let mut bytes = pack(&[&part, &part]);
         let cut = at.index(bytes.len());
         prop_assert!(read(&bytes[..cut]).is_err());
         bytes[cut] = byte;

@@ -13,8 +13,8 @@ PYTHON_EXAMPLES := hello_apply map dag_diamond pi
 PYTHON ?= python3
 VENV := target/venv
 EXTRAS := test,demo
-BUILT := $(or $(CARGO_TARGET_DIR),target)/$(if $(RELEASE),release,debug)
-PROFILE_FLAG := $(if $(RELEASE),--release)
+BUILT = $(or $(CARGO_TARGET_DIR),target)/$(if $(RELEASE),release,debug)
+PROFILE_FLAG = $(if $(RELEASE),--release)
 
 $(VENV)/bin/maturin:
 	$(PYTHON) -m venv $(VENV)

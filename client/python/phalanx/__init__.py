@@ -56,6 +56,7 @@ from phalanx.error import (
     UnmetDependencyError,
 )
 from phalanx.executereply import ExecuteReply
+from phalanx.executor import ViewExecutor
 from phalanx.functions import interactive
 from phalanx.load_balanced_view import LoadBalancedView
 from phalanx.mapresult import AsyncMapResult
@@ -107,6 +108,7 @@ __all__ = [
     "UnmetDependency",
     "UnmetDependencyError",
     "View",
+    "ViewExecutor",
     "__version__",
     "depend",
     "dependent",

@@ -264,6 +264,10 @@ class AsyncResult(TaskFuture):
         """The names of its tasks, as the native module has them."""
         return self._batch.ids()
 
+    def engines_of_call(self) -> list[int]:
+        """The engines that a direct call was sent to; none if it was balanced."""
+        return self._targets or []
+
     @property
     def msg_ids(self) -> list[str]:
         """The names of its tasks, e.g. `c7/42`."""

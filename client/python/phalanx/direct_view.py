@@ -332,6 +332,24 @@ class DirectView(View):
             return_exceptions=pf.return_exceptions,
         )
 
+    def _row_sender(
+        self, f: Callable[..., Any]
+    ) -> tuple[Callable[[Any, int | None], AsyncResult], list[int]]:
+        fname = getattr(f, "__name__", "apply")
+        label = self.label
+
+        def send(parts: Any, engine: int | None) -> AsyncResult:
+            return self._submit(
+                "python.apply",
+                parts,
+                fname,
+                function=function_ref(f),
+                targets=engine,
+                label=label,
+            )
+
+        return send, self._resolve(None)[0]
+
     # ------------------------------------------------------------------ here
 
     def sync_imports(self, local: bool = True, quiet: bool = False) -> SyncImports:

@@ -16,6 +16,7 @@ import builtins
 import sys
 import traceback as tracebacks
 from collections.abc import Iterable, Mapping
+from concurrent.futures import CancelledError
 from typing import Any, NoReturn, TypeAlias
 
 from phalanx._phalanx import ClosedError, ClusterError, ConnectError, PhalanxError, RefusedError
@@ -95,7 +96,7 @@ class NoEnginesRegistered(KernelError):
     """
 
 
-class TaskAborted(KernelError):
+class TaskAborted(KernelError, CancelledError):
     """The task was aborted, before or while it ran.
 
     >>> AbortedTask is TaskAborted

@@ -82,6 +82,10 @@ class TaskFuture(Future[Any]):
         """Not to be called: the engine sets the exception."""
         raise InvalidStateError("the exception of a task is set by its engine")
 
+    def when_ready(self, callback: Callable[[], object]) -> None:
+        """Has `callback()` called once all has ended, in the thread for that; cheaper than a Future's."""
+        self._batch.add_callback(None, callback)
+
     def has_failed(self, index: int) -> bool:
         """Whether that task has ended otherwise than by returning."""
         return self._batch.ready(index) and self._batch.outcome(index)[0] != "done"

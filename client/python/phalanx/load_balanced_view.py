@@ -13,7 +13,7 @@ from phalanx.asyncresult import AsyncResult
 from phalanx.batches import Picked
 from phalanx.dependency import DependencyRef, dependency_ref
 from phalanx.mapresult import AsyncMapResult
-from phalanx.partition import chunks
+from phalanx.partition import chunks, even_chunk
 from phalanx.remotefunction import ParallelFunction
 from phalanx.serialize import function_ref, pack_call, pack_calls, pack_chunk
 from phalanx.view import View
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from phalanx.client import Client
 
 __all__ = ["LoadBalancedView"]
+
+MAP_TASKS_MAX = 8192
+"""Tasks of a map whose chunks nobody has chosen: enough to balance the load by, and few enough that a
+map over millions of items costs no more memory than its items."""
 
 
 class LoadBalancedView(View):
@@ -117,15 +121,16 @@ class LoadBalancedView(View):
         /,
         *sequences: Iterable[Any],
         block: bool | None = None,
-        chunksize: int = 1,
+        chunksize: int | None = None,
         ordered: bool = True,
         return_exceptions: bool = False,
         label: str | None = None,
     ) -> Any:
         """Calls `f` for each item: a task for each `chunksize` of them.
 
-        Takes any number of sequences; the shortest says how many calls there are. With
-        `ordered=False` iterating gives items as they come.
+        By default that is one, and of very many items as many as make `MAP_TASKS_MAX` tasks. Takes
+        any number of sequences; the shortest says how many calls there are. With `ordered=False`
+        iterating gives items as they come.
 
         >>> balanced.map(abs, [-1, -2, -3], chunksize=2, block=True)
         [1, 2, 3]
@@ -147,7 +152,8 @@ class LoadBalancedView(View):
         self, pf: ParallelFunction, columns: list[Any], *, each: bool
     ) -> AsyncMapResult:
         """Submits a task for each chunk of the columns; of one item, a plain call."""
-        size = pf.chunksize or (1 if each else self._even_chunk(len(columns[0])))
+        tasks = MAP_TASKS_MAX if each else len(self)
+        size = pf.chunksize or even_chunk(len(columns[0]), tasks)
         flat = each and size == 1
         lengths: list[int] | None = None
         if flat:
@@ -177,6 +183,17 @@ class LoadBalancedView(View):
             return_exceptions=pf.return_exceptions,
         )
 
-    def _even_chunk(self, items: int) -> int:
-        """How many items a part has if each engine gets one."""
-        return max(1, -(-items // max(1, len(self))))
+    def _row_sender(
+        self, f: Callable[..., Any]
+    ) -> tuple[Callable[[Any, int | None], AsyncResult], None]:
+        where, label = self._where(), self.label
+        fname = getattr(f, "__name__", "apply")
+
+        def send(parts: Any, _: int | None) -> AsyncResult:
+            batch = self.client.native.submit(
+                "python.apply", parts, function=function_ref(f), **where
+            )
+            self.note(batch, 1)
+            return AsyncResult(self.client, batch, fname, label=label)
+
+        return send, None

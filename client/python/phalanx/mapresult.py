@@ -98,10 +98,10 @@ class AsyncMapResult(AsyncResult):
                         error.entry_of(failure, self._info_of(index)),
                     )
                 yield from [failure] * (1 if self._lengths is None else self._lengths[index])
-            elif not self._joined or not _has_items(value):
+            elif not self._joined:
                 yield value
             else:
-                yield from value
+                yield from part_items(value)
 
     def _in_order(self) -> Iterator[int]:
         for index in range(len(self._batch)):
@@ -116,5 +116,13 @@ class AsyncMapResult(AsyncResult):
                 yield index
 
 
-def _has_items(part: Any) -> bool:
-    return isinstance(part, (list, tuple, range)) or hasattr(part, "shape")
+def part_items(part: Any) -> Any:
+    """What there is to iterate over in a part: its items, or itself if it has none.
+
+    >>> part_items([1, 2]), part_items(3)
+    ([1, 2], (3,))
+    """
+    if isinstance(part, (list, tuple, range)):
+        return part
+    shape = getattr(part, "shape", None)
+    return part if shape else (part,)

@@ -14,7 +14,17 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-__all__ = ["BLOCKS", "ROUND_ROBIN", "as_sequence", "check_dist", "join", "join_dealt", "split"]
+__all__ = [
+    "BLOCKS",
+    "ROUND_ROBIN",
+    "as_sequence",
+    "check_dist",
+    "chunks",
+    "even_chunk",
+    "join",
+    "join_dealt",
+    "split",
+]
 
 BLOCKS = "b"
 """Contiguous parts, in order."""
@@ -43,6 +53,10 @@ def as_sequence(items: Iterable[Any]) -> Any:
     (range(0, 3), ['a', 'b'])
     """
     if hasattr(items, "__len__") and hasattr(items, "__getitem__") and not isinstance(items, dict):
+        try:
+            items[0:0]
+        except (TypeError, KeyError):  # a deque, for one, has items but no slices
+            return list(items)
         return items
     return list(items)
 
@@ -77,6 +91,15 @@ def chunks(items: Any, size: int) -> list[Any]:
     [[1, 2], [3]]
     """
     return [items[start : start + size] for start in range(0, len(items), size)]
+
+
+def even_chunk(items: int, parts: int) -> int:
+    """How many items each part has if there are at most so many parts.
+
+    >>> even_chunk(10, 4), even_chunk(3, 100), even_chunk(0, 4)
+    (3, 1, 1)
+    """
+    return max(1, -(-items // max(1, parts)))
 
 
 def join(parts: Sequence[Any]) -> Any:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from phalanx.asyncresult import AsyncResult
+from phalanx.executor import ViewExecutor
 from phalanx.history import History
 from phalanx.remotefunction import ParallelFunction, RemoteFunction, parallel, remote
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from phalanx.batches import Batch
     from phalanx.client import Client
+    from phalanx.lazymap import LazyMapIterator
 
 __all__ = ["View"]
 
@@ -43,6 +45,7 @@ class View:
     track: bool
     label: str | None
     targets: Any
+    _executor: ViewExecutor | None = None
 
     def __init__(self, client: Client) -> None:
         self.client = client
@@ -157,6 +160,61 @@ class View:
         """
         _refuse_block(options)
         return self.map(f, *sequences, block=True, **options)
+
+    def imap(
+        self,
+        f: Callable[..., Any],
+        /,
+        *sequences: Iterable[Any],
+        ordered: bool = True,
+        max_outstanding: int | str | None = "auto",
+        chunksize: int = 1,
+        return_exceptions: bool = False,
+        timeout: float | None = None,
+    ) -> LazyMapIterator:
+        """As `map`, but takes items from the sequences as results are taken: these may be endless.
+
+        At most `max_outstanding` tasks are under way (default: as many as there are engines; 0: no
+        limit), each of `chunksize` items. With `ordered=False` results come as they arrive. An
+        exception of a sequence comes out at its place. `TimeoutError` if a result is not there
+        `timeout` seconds after the call.
+
+        >>> list(view.imap(abs, iter([-1, -2, -3])))
+        [1, 2, 3]
+        """
+        from phalanx import lazymap  # not everybody's
+
+        if not sequences:
+            raise TypeError("there must be at least one sequence")
+        lazymap.check_chunksize(chunksize)
+        send, engines = self._row_sender(f)
+        rows = lazymap.Rows(
+            send, engines, is_chunked=chunksize > 1, return_exceptions=return_exceptions
+        )
+        return lazymap.LazyMapIterator(
+            lazymap.rows_of(sequences, chunksize),
+            rows,
+            ordered=ordered,
+            max_outstanding=lazymap.outstanding_max(max_outstanding, len(self)),
+            timeout=timeout,
+        )
+
+    def _row_sender(
+        self, f: Callable[..., Any]
+    ) -> tuple[Callable[[Any, int | None], AsyncResult], list[int] | None]:
+        """What sends a row of a lazy map, as the flags are now; and the engines to choose from."""
+        raise NotImplementedError
+
+    @property
+    def executor(self) -> ViewExecutor:
+        """This view as a `concurrent.futures.Executor`; a new one after it was shut down.
+
+        >>> view.executor.submit(abs, -1).result()
+        [1, 1]
+        """
+        if self._executor is None or self._executor.is_shut_down:
+            self._executor = ViewExecutor(self)
+        return self._executor
 
     # ------------------------------------------------------------------ decorators
 

@@ -16,12 +16,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakValueDictionary
 
-from phalanx import _phalanx
 from phalanx.asyncresult import AsyncResult
 from phalanx.batches import Batch, Picked
+from phalanx.connecting import connect
 from phalanx.dependency import msg_id, parse_msg_id
 from phalanx.direct_view import DirectView
-from phalanx.error import ClusterError, NoEnginesRegistered
+from phalanx.error import NoEnginesRegistered
 from phalanx.futures import seconds
 from phalanx.history import History
 from phalanx.load_balanced_view import LoadBalancedView
@@ -29,8 +29,8 @@ from phalanx.load_balanced_view import LoadBalancedView
 if TYPE_CHECKING:
     from typing import Self
 
-    from phalanx._phalanx import NativeClient
     from phalanx.cluster import Cluster
+    from phalanx.executor import ViewExecutor
     from phalanx.view import View
 
 __all__ = ["Client"]
@@ -39,9 +39,6 @@ V = TypeVar("V", DirectView, LoadBalancedView)
 
 OPEN_LOOK_MIN = 64
 """Submits after which tasks that nobody waits for are first looked through for ended ones."""
-
-FILE_POLL_S = 0.05
-"""Between two looks for a connection file that is not there yet."""
 
 
 class Client:
@@ -83,7 +80,7 @@ class Client:
         self._views: WeakValueDictionary[Any, View] = WeakValueDictionary()
         name = name or f"python-{os.getpid()}"
         info = connection_info if connection_info is not None else url_file
-        self.native = _connect(info, cluster_id, profile, name, timeout)
+        self.native = connect(info, cluster_id, profile, name, timeout)
 
     # ------------------------------------------------------------------ engines and views
 
@@ -152,6 +149,14 @@ class Client:
             targets = [targets] if isinstance(targets, int) else targets
             targets = None if targets == "all" else targets
         return self._view(LoadBalancedView, targets, flags)
+
+    def executor(self, targets: Any = None) -> ViewExecutor:
+        """A `concurrent.futures.Executor` over all engines, or some, balanced.
+
+        >>> rc.executor([0, 1])
+        <ViewExecutor of <LoadBalancedView [0, 1]>>
+        """
+        return self.load_balanced_view(targets).executor
 
     def view(self, targets: Any = None, balanced: bool | None = None) -> View:
         """An older way to say `direct_view` or `load_balanced_view`.
@@ -434,6 +439,18 @@ class Client:
         return f"<Client c{self.native.id}: {state}>"
 
 
+def _in_thread(future: Future[None], wait: Any) -> None:
+    """Waits in a thread of its own, and tells the Future."""
+
+    def run() -> None:
+        try:
+            future.set_result(wait())
+        except BaseException as failure:  # handed to whoever waits for the Future
+            future.set_exception(failure)
+
+    threading.Thread(target=run, name="phalanx-wait", daemon=True).start()
+
+
 def _one_id(target: Any, ids: list[int]) -> int:
     """An id that is there; a negative number counts from the end."""
     if isinstance(target, bool) or not hasattr(target, "__index__"):
@@ -446,54 +463,3 @@ def _one_id(target: Any, ids: list[int]) -> int:
     if number not in ids:
         raise IndexError(f"there is no engine {number}: there are {ids}")
     return number
-
-
-def _connect(
-    info: Any, cluster_id: str | None, profile: str | None, name: str, timeout: float
-) -> NativeClient:
-    """Finds the connection file, waiting for it to appear, and connects."""
-    end = time.monotonic() + timeout
-    if isinstance(info, Mapping):
-        return _connect_with(info, name, timeout)
-    while True:
-        try:
-            if info is None:
-                path = _phalanx.find_cluster(cluster_id, profile)
-            else:
-                path = os.fspath(info)
-                if "://" in path:
-                    raise ValueError(f"a client needs a connection file, not an address: {path}")
-                if not os.path.exists(path):
-                    raise FileNotFoundError(f"there is no connection file {path}")
-            return _phalanx.connect(path, name, max(0.1, end - time.monotonic()))
-        except (ClusterError, FileNotFoundError) as missing:
-            if time.monotonic() >= end:
-                if isinstance(missing, FileNotFoundError):
-                    raise
-                raise FileNotFoundError(f"{missing} (waited {timeout} s)") from missing
-        time.sleep(FILE_POLL_S)
-
-
-def _connect_with(info: Mapping[str, Any], name: str, timeout: float) -> NativeClient:
-    """Connects with the contents of a connection file, kept on disk no longer than it takes."""
-    import json  # these are not everybody's
-    import tempfile
-    from pathlib import Path
-
-    with tempfile.TemporaryDirectory(prefix="phalanx-") as private:
-        path = Path(private) / "client.json"
-        path.touch(mode=0o600)
-        path.write_text(json.dumps(dict(info)), encoding="utf-8")
-        return _phalanx.connect(str(path), name, timeout)
-
-
-def _in_thread(future: Future[None], wait: Any) -> None:
-    """Waits in a thread of its own, and tells the Future."""
-
-    def run() -> None:
-        try:
-            future.set_result(wait())
-        except BaseException as failure:  # handed to whoever waits for the Future
-            future.set_exception(failure)
-
-    threading.Thread(target=run, name="phalanx-wait", daemon=True).start()

@@ -134,3 +134,100 @@ def test_temp_flags_end_with_the_block(rc):
 def test_iterating_gives_a_view_of_each_engine(rc):
     assert [view.targets for view in rc] == rc.ids
     assert len(rc) == 4
+
+
+@pytest.mark.parametrize(
+    ("flags", "error"),
+    [
+        ({"block": "yes"}, TypeError),
+        ({"track": None}, TypeError),
+        ({"label": 1}, TypeError),
+        ({"targets": "some"}, TypeError),
+        ({"targets": 1.5}, TypeError),
+        ({"targets": [0, 99]}, IndexError),
+        ({"colour": "red"}, KeyError),
+        ({"block": True, "label": 1}, TypeError),
+    ],
+)
+def test_wrong_flags_are_refused_and_change_nothing(rc, dview, lview, flags, error):
+    for view in (dview, lview, rc.broadcast_view()):
+        before = view.flags()
+        with pytest.raises(error):
+            view.set_flags(**flags)
+        with pytest.raises(error), view.temp_flags(**flags):
+            pass
+        assert view.flags() == before
+
+
+def test_flags_chain_and_end_with_their_block(dview):
+    assert dview.set_flags(block=True) is dview
+    assert dview.set_flags(label="x").apply(abs, -1) == [1] * 4
+    with dview.temp_flags(block=False, targets=slice(2)) as same:
+        assert same is dview
+        ar = dview.apply(abs, -1)
+        assert ar.get() == [1, 1]
+        assert {md.label for md in ar.metadata} == {"x"}
+    assert dview.block
+    assert len(dview) == 4
+    ar = dview.set_flags(label="y").apply_async(abs, -1)
+    ar.get()
+    assert ar.label == ["y"] * 4
+
+
+def test_targets_of_one_call_are_addressed_as_those_of_a_client(dview):
+    dview.push({"a": 1}, block=True)
+    assert dview.pull("a", targets=-1, block=True) == 1
+    assert dview.pull("a", targets=slice(0, 3, 2), block=True) == [1, 1]
+    assert dview.pull("a", targets="all", block=True) == [1] * 4
+    for call in (dview.pull, dview.execute):
+        with pytest.raises(IndexError, match="no engine 77"):
+            call("a", targets=77)
+    with pytest.raises(TypeError, match="names are str"):
+        dview.push({1: 2})
+
+
+def test_without_engines_nothing_hangs(rc):
+    with pytest.raises(px.NoEnginesRegistered):
+        rc.load_balanced_view([])
+    with pytest.raises(px.NoEnginesRegistered):
+        rc[99:]
+    with pytest.raises(px.NoEnginesRegistered):
+        rc.broadcast_view([])
+
+
+def test_broadcast_views(rc):
+    view = rc.broadcast_view()
+    assert isinstance(view, px.DirectView)
+    assert rc.broadcast_view() is view
+    assert rc.broadcast_view(is_coalescing=True) is not view
+    assert repr(rc.broadcast_view([0, 1])) == "<BroadcastView [0, 1]>"
+    for coalescing in (False, True):
+        view = rc.broadcast_view([2, 0, 1], is_coalescing=coalescing, block=True)
+        assert view.is_coalescing is coalescing
+        view.scatter("x", range(6))
+        view.execute("y = [i * 2 for i in x]")
+        assert view.gather("y") == [0, 2, 4, 6, 8, 10]
+        assert view.map(abs, range(-7, 0)) == [7, 6, 5, 4, 3, 2, 1]
+        ar = view.apply_async(px.interactive(lambda: list(x)))  # noqa: F821 - a name of the engine
+        values = ar.get()
+        by_engine = dict(zip(ar.engine_id, values, strict=True))
+        assert by_engine == {2: [0, 1], 0: [2, 3], 1: [4, 5]} == ar.get_dict()
+    with pytest.raises(TypeError, match="is_coalescing"):
+        rc.broadcast_view(is_coalescing="yes")
+
+
+@pytest.mark.req(36)
+def test_the_low_level_calls_say_everything_at_once(rc):
+    first = rc.send_apply_request(pow, [2, 3], targets=1, label="low")
+    assert (first.get(), first.engine_id, first.label) == (8, 1, "low")
+    options = {"after": first, "follow": first, "timeout": 30}
+    second = rc.send_apply_request(dict, None, {"a": 1}, balanced=True, **options)
+    assert (second.get(), second.engine_id) == ({"a": 1}, 1)
+    assert rc.send_apply_request(pow, (2, 2), targets="all", block=True) == [4] * 4
+    rc.send_execute_request("a = 5", block=True)
+    assert rc[:].apply_sync(px.interactive(lambda: a)) == [5] * 4  # noqa: F821 - a name of the engine
+    with pytest.raises(TypeError, match="function"):
+        rc.send_apply_request("abs", [1])
+    names, ids = rc._build_targets(slice(2))
+    assert ids == [0, 1]
+    assert [name.decode() for name in names] == [rc._engines[0], rc._engines[1]]

@@ -23,6 +23,7 @@ from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION
 from phalanx import _phalanx, error
 from phalanx._phalanx import __version__
 from phalanx.asyncresult import AsyncResult
+from phalanx.broadcast_view import BroadcastView
 from phalanx.client import Client
 from phalanx.cluster import Cluster
 from phalanx.dependency import Dependency, depend, dependent, require
@@ -73,6 +74,7 @@ __all__ = [
     "AlreadyDisplayedError",
     "AsyncMapResult",
     "AsyncResult",
+    "BroadcastView",
     "Client",
     "ClosedError",
     "Cluster",

@@ -45,8 +45,7 @@ class DirectView(View):
 
     def _resolve(self, targets: Any) -> tuple[list[int], bool]:
         """The ids of the engines, and whether the result is a bare value."""
-        if targets is None:
-            targets = self.targets
+        targets = self.targets if targets is None else self.client.resolve(targets)
         if type(targets) is int:
             return [targets], True
         ids = list(self.client.ids) if isinstance(targets, str) else list(targets)
@@ -171,6 +170,9 @@ class DirectView(View):
         """
         if not isinstance(ns, Mapping):
             raise TypeError(f"push takes a dict of names and objects, not {type(ns).__name__}")
+        for name in ns:
+            if not isinstance(name, str):
+                raise TypeError(f"names are str, not {type(name).__name__}")
         result = self._submit("python.push", pack_value(dict(ns)), "push", targets=targets)
         return self.settle(result, block)
 

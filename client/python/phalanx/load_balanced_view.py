@@ -52,6 +52,17 @@ class LoadBalancedView(View):
         self._follow_ref: DependencyRef | None = None
         self._timeout: float | None = None
 
+    def check_flag(self, name: str, value: Any) -> Any:
+        """The value to keep for a flag."""
+        if name == "targets":
+            targets = self.client.resolve(value)
+            return None if targets == "all" else targets
+        if name == "timeout":
+            return check_timeout(value)
+        if name in ("after", "follow"):
+            dependency_ref(value)
+        return super().check_flag(name, value)
+
     @property
     def after(self) -> Any:
         """The tasks that must have ended before one of this view starts."""
@@ -79,11 +90,6 @@ class LoadBalancedView(View):
 
     @timeout.setter
     def timeout(self, seconds: float | None) -> None:
-        if seconds is not None:
-            if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
-                raise TypeError(f"timeout is in seconds, a number, not {type(seconds).__name__}")
-            if seconds < 0:
-                raise ValueError(f"timeout is at least 0 seconds, not {seconds}")
         self._timeout = seconds
 
     def _where(self) -> dict[str, Any]:
@@ -197,3 +203,20 @@ class LoadBalancedView(View):
             return AsyncResult(self.client, batch, fname, label=label)
 
         return send, None
+
+
+def check_timeout(seconds: Any) -> float | None:
+    """Seconds to wait for dependencies; 0 or None for ever.
+
+    >>> check_timeout(-1)
+    Traceback (most recent call last):
+    ...
+    ValueError: timeout is at least 0 seconds, not -1
+    """
+    if seconds is None:
+        return None
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+        raise TypeError(f"timeout is in seconds, a number, not {type(seconds).__name__}")
+    if seconds < 0:
+        raise ValueError(f"timeout is at least 0 seconds, not {seconds}")
+    return seconds

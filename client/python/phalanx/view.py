@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from phalanx.asyncresult import AsyncResult
 from phalanx.executor import ViewExecutor
+from phalanx.flags import check_label, check_switch
 from phalanx.history import History
 from phalanx.remotefunction import ParallelFunction, RemoteFunction, parallel, remote
 
@@ -67,9 +68,29 @@ class View:
                 raise KeyError(
                     f"{name!r} is no flag of a {type(self).__name__}: it has {self.flag_names}"
                 )
-        for name, value in flags.items():
+        checked = {name: self.check_flag(name, value) for name, value in flags.items()}
+        for name, value in checked.items():
             setattr(self, name, value)
         return self
+
+    def check_flag(self, name: str, value: Any) -> Any:
+        """The value to keep for a flag; raises `TypeError`, `ValueError` or `IndexError` for a wrong one.
+
+        >>> view.check_flag("targets", slice(2))
+        [0, 1]
+        """
+        if name in ("block", "track"):
+            return check_switch(name, value)
+        if name == "label":
+            return check_label(name, value)
+        if name == "targets":
+            return self.client.resolve(value)
+        return value
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in self.flag_names:
+            value = self.check_flag(name, value)
+        super().__setattr__(name, value)
 
     @contextmanager
     def temp_flags(self, **flags: Any) -> Iterator[Self]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for_futures
 from types import TracebackType
@@ -18,6 +18,8 @@ from weakref import WeakValueDictionary
 
 from phalanx.asyncresult import AsyncResult
 from phalanx.batches import Batch, Picked
+from phalanx.broadcast_view import BroadcastView
+from phalanx.client.lowlevel import LowLevel
 from phalanx.connecting import connect
 from phalanx.dependency import msg_id, parse_msg_id
 from phalanx.direct_view import DirectView
@@ -35,13 +37,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Client"]
 
-V = TypeVar("V", DirectView, LoadBalancedView)
+V = TypeVar("V", DirectView, LoadBalancedView, BroadcastView)
 
 OPEN_LOOK_MIN = 64
 """Submits after which tasks that nobody waits for are first looked through for ended ones."""
 
 
-class Client:
+class Client(LowLevel):
     """A connection to a cluster.
 
     `connection_info` is the path of a client's connection file, or a dict with its contents. Without
@@ -131,12 +133,7 @@ class Client:
         >>> rc.direct_view([0, 1])
         <DirectView [0, 1]>
         """
-        targets = self._targets(targets)
-        if isinstance(targets, list) and not targets:
-            raise NoEnginesRegistered(
-                "there are no engines for a view: wait_for_engines waits for some"
-            )
-        return self._view(DirectView, targets, flags)
+        return self._view(DirectView, self._some(targets), flags)
 
     def load_balanced_view(self, targets: Any = None, **flags: Any) -> LoadBalancedView:
         """A view over all engines, or some, on which each call is one task.
@@ -145,10 +142,25 @@ class Client:
         <LoadBalancedView [0, 1]>
         """
         if targets is not None:
-            targets = self._targets(targets)
+            targets = self.resolve(targets)
             targets = [targets] if isinstance(targets, int) else targets
             targets = None if targets == "all" else targets
+            if targets == []:
+                raise NoEnginesRegistered(
+                    "a view of no engines can run nothing: name some, or none"
+                )
         return self._view(LoadBalancedView, targets, flags)
+
+    def broadcast_view(
+        self, targets: Any = "all", is_coalescing: bool = False, **flags: Any
+    ) -> BroadcastView:
+        """A direct view for the same call to very many engines.
+
+        >>> rc.broadcast_view().apply_sync(abs, -1)
+        [1, 1, 1, 1]
+        """
+        targets = self._some(targets)
+        return self._view(BroadcastView, targets, {"is_coalescing": is_coalescing, **flags})
 
     def executor(self, targets: Any = None) -> ViewExecutor:
         """A `concurrent.futures.Executor` over all engines, or some, balanced.
@@ -168,18 +180,31 @@ class Client:
             return self.load_balanced_view(targets)
         return self.direct_view("all" if targets is None else targets)
 
-    def _targets(self, targets: Any) -> Any:
-        """Targets with slices and negative numbers resolved: an id, a list of ids, or `"all"`."""
-        if targets is None or targets == "all":
+    def resolve(self, targets: Any) -> Any:
+        """Targets with slices and negative numbers resolved: an id, a list of ids, or `"all"`.
+
+        >>> rc.resolve(slice(2)), rc.resolve(-1)
+        ([0, 1], 3)
+        """
+        if targets is None or (isinstance(targets, str) and targets == "all"):
             return "all"
         ids = self.ids
         if isinstance(targets, slice):
             return ids[targets]
-        if isinstance(targets, int):
+        if hasattr(targets, "__index__") and not getattr(targets, "shape", ()):
             return _one_id(targets, ids)
-        if isinstance(targets, str):
+        if isinstance(targets, str) or not isinstance(targets, Iterable):
             raise TypeError(f"targets are 'all', an id or ids, not {targets!r}")
         return [_one_id(target, ids) for target in targets]
+
+    def _some(self, targets: Any) -> Any:
+        """The same; `NoEnginesRegistered` if these are none."""
+        targets = self.resolve(targets)
+        if isinstance(targets, list) and not targets:
+            raise NoEnginesRegistered(
+                "there are no engines for a view: wait_for_engines waits for some"
+            )
+        return targets
 
     def _view(self, kind: type[V], targets: Any, flags: dict[str, Any]) -> V:
         fresh = kind(self, targets)
@@ -403,7 +428,7 @@ class Client:
             self.native.shutdown(None)
             self.close()
             return
-        resolved = self._targets(targets)
+        resolved = self.resolve(targets)
         ids = (
             self.ids if resolved == "all" else [resolved] if isinstance(resolved, int) else resolved
         )

@@ -315,7 +315,8 @@ class NativeEngine:
         """
 
     def write(self, stream: int, text: str | bytes) -> None:
-        """Output of the running task: stream 1 or 2, 3 for rich display, 4 for published data.
+        """Output of the running task: stream 1 or 2, 3 for rich display, 4 for published data,
+        5 for the exception that ends the task.
 
         Returns at once. Between tasks, 1 and 2 go to the engine's log, all else nowhere.
         """

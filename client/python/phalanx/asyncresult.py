@@ -18,6 +18,7 @@ from phalanx import error
 from phalanx._phalanx import FORMAT_MESSAGEPACK
 from phalanx.batches import Batch, Picked
 from phalanx.dependency import msg_id
+from phalanx.failures import composite_error
 from phalanx.futures import TaskFuture, seconds
 from phalanx.metadata import KEYS, Metadata, metadata_of
 from phalanx.outcomes import from_outcome
@@ -400,7 +401,8 @@ class AsyncResult(TaskFuture):
         """The value of one task that has ended, and what went wrong; the latter in place of both."""
         outcome = self._batch.outcome(index)
         if outcome[0] != "done":
-            failure = from_outcome(outcome, msg_id(self._batch.id(index)), self._fname)
+            output = self._batch.output(index) if outcome[0] == "failed" else ()
+            failure = from_outcome(outcome, msg_id(self._batch.id(index)), self._fname, output)
             return failure, failure
         if outcome[1] == FORMAT_MESSAGEPACK:
             return outcome[2], None
@@ -443,13 +445,9 @@ class AsyncResult(TaskFuture):
             if self._single:
                 self._exception = failures[0]
             else:
-                entries = [
-                    entry
-                    for index, failure in failures.items()
-                    for entry in error.entry_of(failure, self._info_of(index))
-                ]
+                each = [(one, self._info_of(index)) for index, one in failures.items()]
                 text = f"one or more exceptions raised in: {self._fname}"
-                self._exception = error.CompositeError(text, entries)
+                self._exception = composite_error(text, each)
         raise self._exception
 
     def _raise_first(self) -> None:

@@ -1,8 +1,9 @@
 """Every error that a user of `phalanx` can catch, and how it prints.
 
-What user code raised on an engine arrives as text: a `RemoteError` for one task, a `CompositeError`
-for several. What happened to a task otherwise (aborted, lost, never able to run) has a class of its
-own here. Outcomes of the native module become exceptions in `outcomes`. It does not talk to anybody.
+What user code raised on an engine arrives as a `RemoteError` for one task, a `CompositeError` for several.
+Each can also be caught as what it was: `except ValueError` (how, is in `failures`). What happened to a
+task otherwise (aborted, lost, never able to run) has a class of its own here. Outcomes of the native
+module become exceptions in `outcomes`. It does not talk to anybody.
 
 >>> from phalanx import error
 >>> e = error.RemoteError("ZeroDivisionError", "division by zero", "", {"engine_id": 0, "method": "apply"})
@@ -13,11 +14,9 @@ own here. Outcomes of the native module become exceptions in `outcomes`. It does
 from __future__ import annotations
 
 import builtins
-import sys
-import traceback as tracebacks
 from collections.abc import Iterable, Mapping
 from concurrent.futures import CancelledError
-from typing import Any, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from phalanx._phalanx import ClosedError, ClusterError, ConnectError, PhalanxError, RefusedError
 
@@ -49,6 +48,7 @@ __all__ = [
     "UnmetDependency",
     "UnmetDependencyError",
     "collect_exceptions",
+    "unwrap_exception",
     "wrap_exception",
 ]
 
@@ -183,10 +183,13 @@ class ResultError(KernelError):
 
 
 class RemoteError(KernelError):
-    """An exception that user code raised on one engine, as text.
+    """An exception that user code raised on one engine.
 
     `ename` is its class, `evalue` what it says, `traceback` the rendered remote traceback and
-    `engine_info` a dict with `engine_id` and `method`.
+    `engine_info` a dict with `engine_id` and `method`. If the exception itself could be sent, the error
+    is of its class too, with its `args` and attributes, and it is the `__cause__`. Not so for
+    `TimeoutError` and `StopIteration`, which would be taken for those of the client: they are only the
+    cause.
 
     >>> e = RemoteError("ValueError", "no", "", {"engine_id": 2, "method": "apply"})
     >>> e.ename, e.evalue, e.engine_info["engine_id"]
@@ -197,6 +200,7 @@ class RemoteError(KernelError):
     evalue: str
     traceback: str
     engine_info: dict[str, Any]
+    packed: bytes | None = None
 
     def __init__(
         self,
@@ -205,7 +209,8 @@ class RemoteError(KernelError):
         traceback: str = "",
         engine_info: Mapping[str, Any] | None = None,
     ) -> None:
-        super().__init__(ename, evalue, traceback, engine_info)
+        # Not super(): what comes next may be a class of the user's.
+        Exception.__init__(self, ename, evalue, traceback, engine_info)
         self.ename = ename
         self.evalue = evalue
         self.traceback = traceback
@@ -233,6 +238,14 @@ class RemoteError(KernelError):
     def __repr__(self) -> str:
         engine = self.engine_info.get("engine_id", "?")
         return f"<{type(self).__name__}[{engine}]:{self.ename}({self.evalue})>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        from phalanx.failures import remote_error  # which needs this module
+
+        facts = (self.ename, self.evalue, self.traceback, self.engine_info)
+        if type(self) is RemoteError and self.packed is None:
+            return (RemoteError, facts)
+        return (remote_error, (*facts, self.packed))
 
     def render_traceback(self) -> list[str]:
         """The remote traceback as lines, after a line that says where it is from.
@@ -269,7 +282,8 @@ class CompositeError(RemoteError):
     """Exceptions that one call raised on several engines.
 
     `elist` has a tuple `(ename, evalue, traceback, engine_info)` for each. At most `tb_limit` of the
-    tracebacks are printed; set it on the class or on one error.
+    tracebacks are printed; set it on the class or on one error. `originals` has the errors themselves
+    where they are known. If all are of one class, it can be caught as that class.
 
     >>> info = {"engine_id": 0, "method": "apply"}
     >>> e = CompositeError("one or more exceptions raised in: f", [("ValueError", "no", "", info)])
@@ -283,6 +297,7 @@ class CompositeError(RemoteError):
     tb_limit: int = 4
     msg: str
     elist: list[ErrorEntry]
+    originals: list[BaseException]
 
     def __init__(self, message: str, elist: Iterable[ErrorEntry]) -> None:
         entries = [(str(en), str(ev), str(tb), dict(info)) for en, ev, tb, info in elist]
@@ -292,6 +307,7 @@ class CompositeError(RemoteError):
         self.ename = "CompositeError"
         self.evalue = message
         self.engine_info = {}
+        self.originals = []
         self.__notes__ = ["\n".join(self.render_traceback())]
 
     @property
@@ -321,6 +337,14 @@ class CompositeError(RemoteError):
 
     def __repr__(self) -> str:
         return f"CompositeError({len(self.elist)})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        from phalanx.failures import composite_error
+
+        if self.originals:
+            each = [(one, entry[3]) for one, entry in zip(self.originals, self.elist, strict=True)]
+            return (composite_error, (self.msg, each))
+        return (CompositeError, (self.msg, self.elist))
 
     def render_traceback(self, excid: int | None = None) -> list[str]:
         """The remote tracebacks as lines, or the one of number `excid`.
@@ -357,8 +381,12 @@ class CompositeError(RemoteError):
         ...     print(e)
         [1:apply] E: no
         """
+        from phalanx.failures import remote_error
+
         ename, evalue, text, info = self._entry(excid)
-        raise remote_error(ename, evalue, text, info) from None
+        one = self.originals[excid] if self.originals else None
+        packed = one.packed if isinstance(one, RemoteError) else None
+        raise remote_error(ename, evalue, text, info, packed)
 
     def _entry(self, excid: int) -> ErrorEntry:
         try:
@@ -426,56 +454,14 @@ def header(engine_info: Mapping[str, Any]) -> str:
     return f"[{'?' if engine is None else engine}:{engine_info.get('method', '')}]"
 
 
-def remote_error(ename: str, evalue: str, text: str, info: Mapping[str, Any]) -> RemoteError:
-    """A `RemoteError`, of the class that can also be caught as what it was if there is one.
+if TYPE_CHECKING:
+    from phalanx.failures import collect_exceptions, unwrap_exception, wrap_exception
+else:
 
-    >>> isinstance(remote_error("UnmetDependency", "", "", {}), UnmetDependency)
-    True
-    """
-    kind = RemoteUnmetDependency if ename == "UnmetDependency" else RemoteError
-    return kind(ename, evalue, text, info)
+    def __getattr__(name: str) -> Any:
+        """What makes errors of facts has a module of its own, and its public names here."""
+        if name in ("collect_exceptions", "unwrap_exception", "wrap_exception"):
+            from phalanx import failures
 
-
-def entry_of(exception: BaseException, engine_info: Mapping[str, Any]) -> list[ErrorEntry]:
-    """What a `CompositeError` keeps of an exception; nested ones are flattened.
-
-    >>> entry_of(TaskAborted("task c1/2 was aborted"), {"engine_id": 1, "method": "apply"})[0][:2]
-    ('TaskAborted', 'task c1/2 was aborted')
-    """
-    if isinstance(exception, CompositeError):
-        return list(exception.elist)
-    if isinstance(exception, RemoteError):
-        info = exception.engine_info or dict(engine_info)
-        return [(exception.ename, exception.evalue, exception.traceback, info)]
-    return [(type(exception).__name__, str(exception), "", dict(engine_info))]
-
-
-def collect_exceptions(results: Iterable[Any], method: str = "unspecified") -> list[Any]:
-    """The results as a list; raises a `CompositeError` if there are exceptions among them.
-
-    >>> collect_exceptions([1, 2])
-    [1, 2]
-    """
-    values = list(results)
-    entries: list[ErrorEntry] = []
-    for value in values:
-        if isinstance(value, PhalanxError):
-            entries += entry_of(value, {})
-    if entries:
-        raise CompositeError(f"one or more exceptions raised in: {method}", entries)
-    return values
-
-
-def wrap_exception(engine_info: Mapping[str, Any] | None = None) -> RemoteError:
-    """The exception being handled as a `RemoteError`.
-
-    >>> try:
-    ...     1 / 0
-    ... except ZeroDivisionError:
-    ...     print(wrap_exception({"engine_id": 0, "method": "apply"}))
-    [0:apply] ZeroDivisionError: division by zero
-    """
-    kind, value, _ = sys.exc_info()
-    if kind is None:
-        raise RuntimeError("no exception is being handled")
-    return remote_error(kind.__name__, str(value), tracebacks.format_exc(), engine_info or {})
+            return getattr(failures, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

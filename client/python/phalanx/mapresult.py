@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from phalanx import error
 from phalanx.asyncresult import AsyncResult
 from phalanx.batches import Batch
+from phalanx.failures import composite_error
 from phalanx.futures import seconds
 from phalanx.partition import BLOCKS, ROUND_ROBIN, join, join_dealt
 
@@ -93,10 +93,8 @@ class AsyncMapResult(AsyncResult):
             value, failure = self._fetch(index)
             if failure is not None:
                 if not self._return_exceptions:
-                    raise error.CompositeError(
-                        f"one or more exceptions raised in: {self._fname}",
-                        error.entry_of(failure, self._info_of(index)),
-                    )
+                    text = f"one or more exceptions raised in: {self._fname}"
+                    raise composite_error(text, [(failure, self._info_of(index))])
                 yield from [failure] * (1 if self._lengths is None else self._lengths[index])
             elif not self._joined:
                 yield value

@@ -5,7 +5,7 @@ Who may use it: results. It knows nothing of views and batches.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from phalanx.error import (
@@ -20,16 +20,23 @@ from phalanx.error import (
     PoisonTask,
     TaskAborted,
     TaskRejectError,
-    remote_error,
 )
+from phalanx.failures import remote_error
+from phalanx.originals import STREAM
 
 __all__ = ["from_outcome"]
 
 
-def from_outcome(outcome: Sequence[Any], msg_id: str, method: str = "") -> Exception:
+def from_outcome(
+    outcome: Sequence[Any],
+    msg_id: str,
+    method: str = "",
+    output: Iterable[tuple[int, bytes]] = (),
+) -> Exception:
     """The exception that the outcome of a task is to its caller.
 
-    `outcome` is what `Batch.outcome` of the native module gives, of a task that is not done.
+    `outcome` is what `Batch.outcome` of the native module gives, of a task that is not done, `output` what
+    `Batch.output` does: the exception itself may be in it.
 
     >>> from_outcome(("aborted",), "c1/2")
     TaskAborted('task c1/2 was aborted')
@@ -41,7 +48,8 @@ def from_outcome(outcome: Sequence[Any], msg_id: str, method: str = "") -> Excep
                 "engine_uuid": None,
                 "method": short_method(where or method),
             }
-            return remote_error(kind, message, text, info)
+            packed = b"".join(data for stream, data in output if stream == STREAM)
+            return remote_error(kind, message, text, info, packed or None)
         case ("aborted",):
             return TaskAborted(f"task {msg_id} was aborted")
         case ("engine_lost", engine, cause):

@@ -79,23 +79,35 @@ def pack_value(value: Any) -> Parts:
         return [pickle.dumps(value, 5)]
     value = set_apart(value, SEARCH_DEPTH_MAX)
     buffers: list[pickle.PickleBuffer] = []
+    data = dumps(value, buffers)
+    if not buffers:
+        return [data]
+    return [data, *(buffer.raw() for buffer in buffers)]
+
+
+def dumps(value: Any, buffers: list[pickle.PickleBuffer] | None = None) -> bytes:
+    """The pickle of a value, which plain `pickle.loads` reads; its buffers in `buffers` if there is one.
+
+    >>> pickle.loads(dumps(lambda x: x + 1))(1)
+    2
+    """
+    take = None if buffers is None else buffers.append
     data = None
     if not functions.by_value_modules():
         try:
-            data = pickle.dumps(value, 5, buffer_callback=buffers.append)
+            data = pickle.dumps(value, 5, buffer_callback=take)
         except Exception:  # whatever plain pickle cannot do, cloudpickle may
             data = None
     # Plain pickle names what is in `__main__`, but `__main__` is another one elsewhere.
     if data is None or b"__main__" in data:
         from phalanx.pickling import Pickler  # cloudpickle is loaded by those who need it
 
-        buffers.clear()
+        if buffers is not None:
+            buffers.clear()
         with io.BytesIO() as file:
-            Pickler(file, buffers.append).dump(value)
+            Pickler(file, take).dump(value)
             data = file.getvalue()
-    if not buffers:
-        return [data]
-    return [data, *(buffer.raw() for buffer in buffers)]
+    return data
 
 
 def set_apart(value: Any, depth: int) -> Any:

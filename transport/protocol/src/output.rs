@@ -12,7 +12,8 @@ use crate::ids::AttemptId;
 use crate::macros::map_encoded;
 
 /// Where a task wrote to. A number, so that a reader passes on what it does not know: 3 (rich
-/// display) and 4 (published data) are reserved.
+/// display), 4 (published data) and 5 (the exception that ended it, as the engine's language has it)
+/// are for engines and clients to agree on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct OutputKind(pub u8);

@@ -13,6 +13,7 @@ from phalanx.error import NoEnginesRegistered
 
 if TYPE_CHECKING:
     from phalanx.asyncresult import AsyncResult
+    from phalanx.direct_view import DirectView
 
 __all__ = ["LowLevel"]
 
@@ -64,11 +65,13 @@ class LowLevel:
         >>> rc.send_execute_request("a = 1", targets=0, block=True)
         <AsyncResult(execute): finished>
         """
-        return self.direct_view(targets).execute(code, silent, block=block, label=label)
+        view: DirectView = self.direct_view(targets)
+        return view.execute(code, silent, block=block, label=label)
 
     @property
     def _ids(self: Any) -> list[int]:
-        return self.ids
+        ids: list[int] = self.ids
+        return ids
 
     @property
     def _engines(self: Any) -> dict[int, str]:

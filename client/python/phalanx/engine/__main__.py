@@ -43,7 +43,9 @@ def main(arguments: list[str] | None = None) -> int:
     stdout = TaskStream(lambda text: engine.write(1, text), sys.stdout)
     stderr = TaskStream(lambda text: engine.write(2, text), sys.stderr)
     log = sys.stderr
-    operations = Operations(namespace, interrupts, (stdout, stderr), lambda: engine.engine_id)
+    operations = Operations(
+        namespace, interrupts, (stdout, stderr), lambda: engine.engine_id, engine.write
+    )
     sys.stdout, sys.stderr = stdout, stderr
     try:
         reason = engine.run(operations)

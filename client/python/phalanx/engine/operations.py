@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from phalanx import functions
+from phalanx import functions, originals
 from phalanx.engine.execution import Execution
 from phalanx.engine.interrupts import AbortRequested, Interrupts
 from phalanx.engine.namespace import Namespace
 from phalanx.engine.rendering import render, text_of
 from phalanx.engine.streams import TaskStream
-from phalanx.error import RemoteError
+from phalanx.failures import remote_error
 from phalanx.serialize import FunctionCache, pack_value, unpack_value
 
 __all__ = ["METHODS", "Operations"]
@@ -50,11 +50,13 @@ class Operations:
         interrupts: Interrupts,
         streams: tuple[TaskStream, ...] = (),
         engine_id: Callable[[], int | None] = lambda: None,
+        write: Callable[[int, bytes], object] = lambda kind, data: None,
     ) -> None:
         self._namespace = namespace
         self._interrupts = interrupts
         self._streams = streams
         self._engine_id = engine_id
+        self._write = write
         self._functions = FunctionCache()
         self._execution = Execution(namespace)
         self._operations: dict[str, Callable[[Task], Any]] = {
@@ -83,12 +85,19 @@ class Operations:
             return ("aborted",)
         except BaseException as raised:  # user code may raise anything, SystemExit too
             self._flush()
+            self._send_original(raised)
             return ("failed", type(raised).__name__, text_of(raised), render(raised))
 
     def _flush(self) -> None:
         self._interrupts.disarm()
         for stream in self._streams:
             stream.flush()
+
+    def _send_original(self, raised: BaseException) -> None:
+        """Has the exception itself go along with its text."""
+        packed = originals.pack(raised)
+        if packed is not None:
+            self._write(originals.STREAM, packed)
 
     # ------------------------------------------------------------------ the methods
 
@@ -128,7 +137,10 @@ class Operations:
             return f(*items)
         except Exception as raised:
             info = {"engine_id": self._engine_id(), "engine_uuid": None, "method": "apply"}
-            return RemoteError(type(raised).__name__, text_of(raised), render(raised), info)
+            packed = originals.pack(raised)
+            return remote_error(
+                type(raised).__name__, text_of(raised), render(raised), info, packed
+            )
 
     def _execute(self, task: Task) -> Any:
         code, silent = unpack_value(task.parts)

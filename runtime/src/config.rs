@@ -13,6 +13,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::cluster_dir::{ClusterName, ClusterNameError, Home};
+use crate::hwm::HighWaterMark;
 use crate::limits;
 
 /// Name of the settings file inside the home directory.
@@ -163,6 +164,10 @@ pub struct ConfigFile {
     pub scheduler_process: Option<bool>,
     /// Seconds from being told to stop until being killed.
     pub stop_grace_s: Option<u64>,
+    /// Python that engines run in.
+    pub python: Option<PathBuf>,
+    /// How many balanced tasks an engine may have at once.
+    pub hwm: Option<HighWaterMark>,
     /// How read commands show what they read.
     pub output: Option<Output>,
     /// What is logged, as a filter of the tracing kind (`info`, `phalanx_core=debug`).
@@ -219,6 +224,16 @@ impl Settings {
         let seconds = given_s.or(self.file.stop_grace_s).unwrap_or(default);
         let max = limits::STOP_GRACE_MAX.as_secs();
         within("stop_grace_s", seconds, 0, max).map(Duration::from_secs)
+    }
+
+    /// Python that engines run in, if one was named; by default the one beside the command.
+    pub fn python(&self, given: Option<PathBuf>) -> Option<PathBuf> {
+        given.or_else(|| self.file.python.clone())
+    }
+
+    /// How many balanced tasks an engine may have at once: by default by measured run time.
+    pub fn hwm(&self, given: Option<HighWaterMark>) -> HighWaterMark {
+        given.or(self.file.hwm).unwrap_or_default()
     }
 
     /// How read commands show what they read.
@@ -289,6 +304,15 @@ mod tests {
         assert_eq!(file.output(None), Output::Json);
         assert_eq!(settings("").output(None), Output::Table);
         assert_eq!(file.listen(None).to_string(), "10.0.0.5:0");
+        let python = settings("python = \"/opt/python3\"");
+        assert_eq!(python.python(None), Some("/opt/python3".into()));
+        assert_eq!(python.python(Some("other".into())), Some("other".into()));
+        assert_eq!(settings("").python(None), None);
+        assert_eq!(settings("hwm = 3").hwm(None).to_string(), "3");
+        assert_eq!(settings("hwm = \"adaptive\"").hwm(None).to_string(), "adaptive");
+        assert_eq!(settings("hwm = 3").hwm("4".parse().ok()).to_string(), "4");
+        assert_eq!(settings("").hwm(None).to_string(), "adaptive");
+        assert!(toml::from_str::<ConfigFile>("hwm = -1").is_err());
     }
 
     #[test]

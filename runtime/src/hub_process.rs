@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use phalanx_actors::scheduling_process::Placement;
 use phalanx_actors::{Hub, HubCommand, HubEnd, HubError, HubOptions, Scheduling};
 use phalanx_client::ConnectionFile;
 use phalanx_client::protocol::ids::Epoch;
@@ -24,12 +25,15 @@ pub struct HubProcessOptions {
     pub listen: Option<SocketAddr>,
     /// Where the dag and scheduler rooms run.
     pub scheduling: Scheduling,
+    /// How the scheduler places, if it runs here.
+    pub placement: Placement,
 }
 
 impl HubProcessOptions {
     /// A hub with this connection file, its rooms in its own process.
     pub fn new(connection: PathBuf) -> Self {
-        Self { connection, listen: None, scheduling: Scheduling::Local }
+        let (scheduling, placement) = (Scheduling::Local, Placement::default());
+        Self { connection, listen: None, scheduling, placement }
     }
 }
 
@@ -62,6 +66,7 @@ pub fn run(options: &HubProcessOptions) -> Result<HubEnd, HubProcessError> {
     let mut hub = HubOptions::new(file.credential, epoch);
     hub.listen = options.listen.map_or(file.hub_addresses, |address| vec![address]);
     hub.scheduling = options.scheduling;
+    hub.placement = options.placement;
     let (sender, commands) = mpsc::channel(1);
     Ok(Hub::run(hub, commands, |addresses| on_listening(addresses, sender))?)
 }

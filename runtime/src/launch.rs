@@ -185,6 +185,7 @@ fn host_args(options: &HostOptions) -> Vec<OsString> {
     let values = [
         ("--cluster", options.cluster.to_string()),
         ("--engines", options.engines.to_string()),
+        ("--hwm", options.hwm.to_string()),
         ("--listen", options.listen.to_string()),
         ("--stop-grace-s", stop_grace_s.to_string()),
     ];
@@ -204,9 +205,10 @@ fn host_args(options: &HostOptions) -> Vec<OsString> {
     args
 }
 
+/// What engines are has been settled here: the host shall not look for a Python again.
 fn program_args(options: &HostOptions) -> Vec<OsString> {
     let Some(program) = &options.program else {
-        return Vec::new();
+        return vec!["--native".into()];
     };
     let mut args = vec!["--program".into(), program.path.clone().into(), "--".into()];
     args.extend(program.args.iter().cloned());

@@ -27,12 +27,12 @@
 //! | [`host`] | the host process: starts, supervises and ends hub and engines |
 //! | [`cluster_dir`], [`cluster_state`] | where clusters keep their files, and what the host writes |
 //! | [`stop`] | stopping from outside: told, awaited, verified |
-//! | [`config`] | settings: flag, environment, file, default |
+//! | [`config`], [`hwm`] | settings: flag, environment, file, default |
 //! | [`cli`] | the command line |
 //! | [`limits`] | every limit of these processes, with its reason |
 //! | [`logging`], [`ready`] | log lines, and the word to the host that a process is ready |
 //!
-//! Inside: `launch` (start a host and wait for it), `signals`, `os` (the only unsafe code).
+//! Inside: `launch` (start a host and wait for it), `python` (which Python runs engines), `signals`, `os` (the only unsafe code).
 //!
 //! Invariants: no secret in arguments, environment, state or logs; nothing is read from the current
 //! directory; a process id is never trusted without the lock or the run's mark; every wait ends.
@@ -46,11 +46,13 @@ pub mod config;
 pub mod engine_process;
 pub mod host;
 pub mod hub_process;
+pub mod hwm;
 mod launch;
 pub mod limits;
 pub mod local;
 pub mod logging;
 mod os;
+mod python;
 pub mod ready;
 pub mod scheduler_process;
 mod signals;

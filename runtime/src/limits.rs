@@ -59,6 +59,10 @@ pub const LOG_TAIL_LINES: usize = 12;
 /// Bytes read from the end of a log to find these lines.
 pub const LOG_TAIL_LEN_MAX: u64 = 16 * 1024;
 
+/// How long a Python may take to say whether engines can run in it: tens of milliseconds, seconds
+/// from a cold network disk. Beyond it, it is killed and counts as unfit.
+pub const PYTHON_CHECK_MAX: Duration = Duration::from_secs(10);
+
 /// Longest line a child may write to say that it is ready: a name and an address.
 pub const READY_LINE_LEN_MAX: usize = 1024;
 

@@ -115,7 +115,8 @@ pub struct LocalClusterBuilder {
     scheduler_process: bool,
     listen: ListenAddress,
     stop_grace: Duration,
-    program: Option<Program>,
+    program: Option<PathBuf>,
+    program_args: Vec<OsString>,
     phalanx: Option<PathBuf>,
 }
 
@@ -129,6 +130,7 @@ impl Default for LocalClusterBuilder {
             listen: ListenAddress::default(),
             stop_grace: limits::STOP_GRACE,
             program: None,
+            program_args: Vec::new(),
             phalanx: None,
         }
     }
@@ -145,16 +147,15 @@ impl LocalClusterBuilder {
     /// The program that the engines are; by default `phalanx engine`.
     #[must_use]
     pub fn program(mut self, path: impl Into<PathBuf>) -> Self {
-        self.program = Some(Program::new(path, Vec::new()));
+        self.program = Some(path.into());
         self
     }
 
-    /// Arguments for the program given before.
+    /// Further arguments of each engine: of the program, whether it was given before or comes
+    /// after, or of `phalanx engine`.
     #[must_use]
     pub fn program_args<A: Into<OsString>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
-        if let Some(program) = &mut self.program {
-            program.args.extend(args.into_iter().map(Into::into));
-        }
+        self.program_args.extend(args.into_iter().map(Into::into));
         self
     }
 
@@ -237,13 +238,22 @@ impl LocalClusterBuilder {
         options.scheduler_process = self.scheduler_process;
         options.listen = self.listen;
         options.stop_grace = self.stop_grace;
-        options.program = self.program;
         options.owner = Owner::StandardInput;
         let phalanx = self.phalanx.or_else(find_phalanx).ok_or(StartError::NoProgram)?;
+        options.program = program(self.program, self.program_args, &phalanx);
         let Launched { host, hub_address, took } = launch::launch(&phalanx, &options, told)?;
         let dir = options.home.cluster(&options.cluster);
         let home = options.home;
         Ok(LocalCluster { home, dir, host, hub_address, took, is_stopped: false })
+    }
+}
+
+/// What engines are; `None` is `phalanx engine` as it is.
+fn program(path: Option<PathBuf>, args: Vec<OsString>, phalanx: &Path) -> Option<Program> {
+    match path {
+        Some(path) => Some(Program::new(path, args)),
+        None if args.is_empty() => None,
+        None => Some(Program::native(phalanx.to_owned(), args)),
     }
 }
 

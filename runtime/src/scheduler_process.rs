@@ -21,7 +21,7 @@ use crate::{ready, signals};
 ///
 /// # Panics
 /// If this thread is inside an asynchronous runtime.
-pub fn run(connection: &Path) -> Result<(), SchedulingError> {
+pub fn run(connection: &Path, placement: Placement) -> Result<(), SchedulingError> {
     let file = FileConnect::new(connection, "scheduler", Settings::default())?;
     let connect = TellReady { file, is_told: false };
     let (sender, commands) = mpsc::channel(1);
@@ -30,7 +30,7 @@ pub fn run(connection: &Path) -> Result<(), SchedulingError> {
             // They have ended already: nothing is left to stop.
             let _ = sender.send(SchedulingCommand::Stop).await;
         });
-        serve(connect, Placement::default(), commands).await
+        serve(connect, placement, commands).await
     })
 }
 

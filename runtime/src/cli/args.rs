@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use super::exit;
 use crate::config::{ListenAddress, LogFormat, Output};
+use crate::hwm::HighWaterMark;
 
 /// Phalanx: typed tasks on engines, from one machine to many
 #[derive(Debug, Parser)]
@@ -75,16 +76,27 @@ pub(super) struct ClusterArgs {
         value_parser = clap::builder::BoolishValueParser::new()
     )]
     pub(super) scheduler_process: bool,
+    /// Balanced tasks that an engine may have at once: adaptive (by measured run time), or so many
+    /// per slot; 1 sends none ahead, 0 as many as it takes [default: adaptive]
+    #[arg(long, env = "PHALANX_HWM", value_name = "N")]
+    pub(super) hwm: Option<HighWaterMark>,
     /// Seconds from being told to stop until being killed [default: 3]
     #[arg(long, env = "PHALANX_STOP_GRACE_S", value_name = "SECONDS")]
     pub(super) stop_grace_s: Option<u64>,
-    /// Program that the engines are, instead of phalanx engine; it finds its connection file's
-    /// path in PHALANX_CONNECTION
+    /// Python that the engines run in [default: the python beside this program, if it has the
+    /// package phalanx; without one, engines are native]
+    #[arg(long, env = "PHALANX_PYTHON", value_name = "PATH")]
+    pub(super) python: Option<PathBuf>,
+    /// Native engines (phalanx engine), whether there is a Python or not
+    #[arg(long, conflicts_with = "program")]
+    pub(super) native: bool,
+    /// Program that the engines are, instead of Python or phalanx engine; it finds its connection
+    /// file's path in PHALANX_CONNECTION
     #[arg(long, value_name = "PATH")]
     pub(super) program: Option<PathBuf>,
-    /// Arguments of the program
-    #[arg(last = true, requires = "program", value_name = "ARG")]
-    pub(super) program_args: Vec<OsString>,
+    /// Arguments of each engine: of the program, of python -m phalanx.engine, or of phalanx engine
+    #[arg(last = true, value_name = "ARG")]
+    pub(super) engine_args: Vec<OsString>,
 }
 
 #[derive(Debug, Args)]
@@ -129,6 +141,9 @@ pub(super) struct HubArgs {
     /// Leave scheduler and DAG to a process of their own
     #[arg(long)]
     pub(super) scheduler_process: bool,
+    /// Balanced tasks that an engine may have at once [default: adaptive]
+    #[arg(long, value_name = "N")]
+    pub(super) hwm: Option<HighWaterMark>,
 }
 
 #[derive(Debug, Args)]
@@ -154,6 +169,9 @@ pub(super) struct EngineArgs {
 pub(super) struct SchedulerArgs {
     #[command(flatten)]
     pub(super) connection: ConnectionArgs,
+    /// Balanced tasks that an engine may have at once [default: adaptive]
+    #[arg(long, value_name = "N")]
+    pub(super) hwm: Option<HighWaterMark>,
 }
 
 #[derive(Debug, Args)]
@@ -232,6 +250,8 @@ mod tests {
         for line in [
             "phalanx start -n 4 --cluster lab --listen 10.0.0.5:7000 --foreground",
             "phalanx start -n 2 --program ./engine -- --slots 2",
+            "phalanx start -n 2 --python /opt/python3 -- --label gpu",
+            "phalanx start -n 2 --native --hwm 4 -- --slots 2",
             "phalanx stop --all",
             "phalanx list --output json",
             "phalanx status --output quiet",
@@ -240,11 +260,17 @@ mod tests {
             "phalanx hub --connection hub.json --listen 127.0.0.1:7000",
             "phalanx engine --connection engine.json --slots 2 --label gpu",
             "phalanx engine --connection engine.json --null bench.noop",
-            "phalanx scheduler --connection scheduler.json",
+            "phalanx scheduler --connection scheduler.json --hwm adaptive",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
         }
-        for line in ["phalanx", "phalanx start -n x", "phalanx stop --all --cluster a"] {
+        for line in [
+            "phalanx",
+            "phalanx start -n x",
+            "phalanx start --hwm many",
+            "phalanx start --native --program ./engine",
+            "phalanx stop --all --cluster a",
+        ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
         }
     }

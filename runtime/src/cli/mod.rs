@@ -26,6 +26,7 @@ use crate::host::HostError;
 use crate::hub_process::HubProcessError;
 use crate::launch::StartError;
 use crate::logging::LogFilterError;
+use crate::python::PythonError;
 use crate::stop::StopError;
 use crate::words;
 
@@ -106,6 +107,8 @@ enum CliError {
     Host(#[from] HostError),
     #[error(transparent)]
     Start(#[from] StartError),
+    #[error(transparent)]
+    Python(#[from] PythonError),
     #[error(transparent)]
     Stop(#[from] StopError),
     #[error(transparent)]

@@ -8,11 +8,13 @@ use std::time::Duration;
 use phalanx_actors::Scheduling;
 use phalanx_actors::engine::{Engine, EngineBuilder};
 use phalanx_actors::executor::null::Null;
+use phalanx_actors::scheduling_process::Placement;
 use phalanx_client::protocol::task::MethodName;
 
 use super::args::{ConnectionArgs, EngineArgs, HubArgs, KeeperArgs, SchedulerArgs};
 use super::{CliError, Context};
 use crate::hub_process::HubProcessOptions;
+use crate::hwm::HighWaterMark;
 use crate::{ready, words};
 
 /// Runs a hub until it is told to stop.
@@ -23,6 +25,7 @@ pub(super) fn hub(context: &Context, args: HubArgs) -> Result<ExitCode, CliError
     if args.scheduler_process {
         options.scheduling = Scheduling::Remote;
     }
+    options.placement = placement(args.hwm);
     let end = crate::hub_process::run(&options)?;
     tracing::info!(reason = end.reason, "hub ends");
     Ok(ExitCode::SUCCESS)
@@ -43,9 +46,13 @@ pub(super) fn engine(context: &Context, args: EngineArgs) -> Result<ExitCode, Cl
 /// Runs scheduler and DAG until they are told to stop.
 pub(super) fn scheduler(context: &Context, args: &SchedulerArgs) -> Result<ExitCode, CliError> {
     let _span = log(context, "scheduler", &args.connection)?;
-    crate::scheduler_process::run(&args.connection.connection)?;
+    crate::scheduler_process::run(&args.connection.connection, placement(args.hwm))?;
     tracing::info!("scheduler ends");
     Ok(ExitCode::SUCCESS)
+}
+
+fn placement(hwm: Option<HighWaterMark>) -> Placement {
+    Placement::default().with_hwm(hwm.unwrap_or_default().0)
 }
 
 fn log(

@@ -29,6 +29,7 @@ use crate::cluster_state::ClusterState;
 use crate::config::{ListenAddress, LogFormat};
 use crate::host::process::Phase;
 use crate::host::report::{Reporter, StartReport};
+use crate::hwm::HighWaterMark;
 use crate::{limits, os};
 
 pub use crate::host::commands::{LOG_ENV, LOG_FORMAT_ENV};
@@ -37,7 +38,7 @@ pub use crate::host::spawn::{
     CONNECTION_ENV, ENGINE_INDEX_ENV, ENGINE_NAME_ENV, READY_FD_ENV, RUN_ENV,
 };
 
-/// What engines are, when they are not `phalanx engine`.
+/// What engines are, when they are not `phalanx engine` without arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Program {
@@ -51,6 +52,11 @@ impl Program {
     /// An executable and its arguments.
     pub fn new(path: impl Into<PathBuf>, args: Vec<std::ffi::OsString>) -> Self {
         Self { path: path.into(), args }
+    }
+
+    /// `phalanx engine`, with arguments.
+    pub(crate) fn native(phalanx: PathBuf, args: Vec<std::ffi::OsString>) -> Self {
+        Self::new(phalanx, std::iter::once("engine".into()).chain(args).collect())
     }
 }
 
@@ -84,6 +90,8 @@ pub struct HostOptions {
     pub engines: u32,
     /// Whether scheduler and DAG run in a process of their own.
     pub scheduler_process: bool,
+    /// How many balanced tasks an engine may have at once.
+    pub hwm: HighWaterMark,
     /// Where the hub listens.
     pub listen: ListenAddress,
     /// From being told to stop until being killed.
@@ -108,6 +116,7 @@ impl HostOptions {
             cluster,
             engines: 0,
             scheduler_process: false,
+            hwm: HighWaterMark::default(),
             listen: ListenAddress::default(),
             stop_grace: limits::STOP_GRACE,
             program: None,

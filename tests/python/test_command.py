@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -80,3 +82,75 @@ def test_native_engines_are_started_if_they_are_asked_for(phalanx):
         [engine] = rc.engines
         assert engine["kind"] == "native"
         assert engine["labels"] == ["fast"]
+
+
+@pytest.fixture
+def start_module() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Runs `python -m` beside the test, until its end."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(*arguments: str) -> subprocess.Popen[bytes]:
+        started.append(subprocess.Popen([sys.executable, "-m", *arguments]))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.terminate()
+    for process in started:
+        assert process.wait(30) is not None
+
+
+def module(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", *arguments], capture_output=True, text=True, timeout=50, check=False
+    )
+
+
+def states(phalanx: Run) -> dict[str, str]:
+    """The clusters, each with its state."""
+    rows = json.loads(phalanx("list", "--output", "json").stdout)
+    return {row["cluster"]: row["state"] for row in rows}
+
+
+def test_the_modules_of_a_cluster_answer_as_the_command_does(phalanx, start_module):
+    assert module("phalanx.cluster", "start", "-n", "1").returncode == 0
+    listed = module("phalanx.cluster", "list", "--output", "json")
+    [cluster] = json.loads(listed.stdout)
+    assert (cluster["cluster"], cluster["state"], cluster["engines"]) == ("default", "running", 1)
+    with px.Client() as rc:
+        assert rc[0].apply_sync(lambda: sys.executable) == sys.executable
+        engine = start_module("phalanx.engine", "--label", "by-hand")
+        rc.wait_for_engines(2, timeout=30)
+        [joined] = [engine for engine in rc.engines if engine["labels"] == ["by-hand"]]
+        assert joined["pid"] == engine.pid
+    assert module("phalanx.cluster", "stop").returncode == 0
+    assert engine.wait(30) == 0
+    assert module("phalanx.cluster", "clean").returncode == 0
+    assert module("phalanx.cluster", "no-such-command").returncode == 2
+
+
+def test_a_controller_is_a_hub_that_engines_join(phalanx, start_module, until):
+    start_module("phalanx.controller", "--cluster", "lab")
+    until(lambda: states(phalanx) == {"lab": "running"})
+    start_module("phalanx.engine", "--cluster", "lab")
+    with px.Client(cluster_id="lab") as rc:
+        rc.wait_for_engines(1, timeout=30)
+        assert rc[0].apply_sync(lambda: 42) == 42
+
+
+def test_an_engine_without_a_cluster_says_what_to_do(phalanx):
+    ended = module("phalanx.engine")
+    assert ended.returncode == 1
+    [line] = ended.stderr.splitlines()
+    assert "no cluster runs" in line and "phalanx start" in line
+
+
+def test_clean_removes_what_a_killed_host_has_left_and_nothing_else(phalanx, until):
+    phalanx("start", "-n", "0", "--cluster", "dead")
+    phalanx("start", "-n", "0", "--cluster", "alive")
+    rows = json.loads(phalanx("list", "--output", "json").stdout)
+    [host] = [row["host_pid"] for row in rows if row["cluster"] == "dead"]
+    os.kill(host, signal.SIGKILL)
+    until(lambda: states(phalanx) == {"alive": "running", "dead": "dead"})
+    assert "cluster dead" in phalanx("clean").stderr
+    assert states(phalanx) == {"alive": "running"}

@@ -38,6 +38,8 @@ pub(super) enum Command {
     Start(StartArgs),
     /// Stop a cluster and verify that nothing of it is left
     Stop(StopArgs),
+    /// Remove what is left of clusters that do not run any more
+    Clean,
     /// List the clusters
     List(ListArgs),
     /// Show a cluster's hub, engines, tasks and clients
@@ -253,6 +255,7 @@ mod tests {
             "phalanx start -n 2 --python /opt/python3 -- --label gpu",
             "phalanx start -n 2 --native --hwm 4 -- --slots 2",
             "phalanx stop --all",
+            "phalanx clean",
             "phalanx list --output json",
             "phalanx status --output quiet",
             "phalanx logs --follow hub",

@@ -54,6 +54,7 @@ fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Scheduler(args) => processes::scheduler(&context, &args),
         Command::Keeper(args) => processes::keeper(&args),
         Command::Stop(args) => stop::stop(&context, &args),
+        Command::Clean => stop::clean(&context),
         Command::List(args) => list::list(&context, &args),
         Command::Status(args) => status::status(&context, args),
         Command::Logs(args) => logs::logs(&context, args),

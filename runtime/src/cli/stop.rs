@@ -1,10 +1,10 @@
-//! `phalanx stop`.
+//! `phalanx stop` and `phalanx clean`.
 
 use std::process::ExitCode;
 
 use super::args::StopArgs;
 use super::{CliError, Context};
-use crate::cluster_dir::ClusterDir;
+use crate::cluster_dir::{ClusterDir, Liveness};
 use crate::stop::Stopped;
 use crate::words;
 
@@ -14,14 +14,28 @@ pub(super) fn stop(context: &Context, args: &StopArgs) -> Result<ExitCode, CliEr
         stop_one(context, &context.chosen(args.which.cluster.clone())?)?;
         return Ok(ExitCode::SUCCESS);
     }
+    Ok(stop_each(context, &context.home.clusters()?))
+}
+
+/// Removes what clusters have left whose host is dead: processes, files, credentials. Those that
+/// run are left alone.
+pub(super) fn clean(context: &Context) -> Result<ExitCode, CliError> {
+    let mut clusters = context.home.clusters()?;
+    // One whose state cannot be told is not known to be dead; stopping it says what is wrong.
+    clusters.retain(|cluster| !matches!(cluster.liveness(), Ok(Liveness::Running { .. })));
+    Ok(stop_each(context, &clusters))
+}
+
+/// Goes on after a failure, and says so at the end.
+fn stop_each(context: &Context, clusters: &[ClusterDir]) -> ExitCode {
     let mut failure = None;
-    for cluster in context.home.clusters()? {
-        if let Err(error) = stop_one(context, &cluster) {
+    for cluster in clusters {
+        if let Err(error) = stop_one(context, cluster) {
             eprintln!("phalanx: {}", words::chain(&error));
             failure = Some(error.exit_code());
         }
     }
-    Ok(failure.unwrap_or(ExitCode::SUCCESS))
+    failure.unwrap_or(ExitCode::SUCCESS)
 }
 
 fn stop_one(context: &Context, cluster: &ClusterDir) -> Result<(), CliError> {

@@ -1,7 +1,8 @@
 """The engine process: `python -m phalanx.engine`.
 
-A cluster's host starts it and tells by the environment where the hub is; by hand, `--connection` names
-an engine's connection file. It returns when the engine has ended, and says on standard error why.
+A cluster's host starts it and tells by the environment where the hub is; by hand, it joins the newest
+cluster of this machine, that of `--cluster`, or the one whose file `--connection` names. It returns
+when the engine has ended, and says on standard error why.
 """
 
 from __future__ import annotations
@@ -16,11 +17,18 @@ from phalanx.engine.interrupts import Interrupts
 from phalanx.engine.namespace import Namespace
 from phalanx.engine.operations import METHODS, Operations
 from phalanx.engine.streams import TaskStream
+from phalanx.error import PhalanxError
 
 __all__ = ["main"]
 
+CONNECTION_ENV = "PHALANX_CONNECTION"
+"""Where a host says that the engine's connection file is."""
+
 PATH_ENV = "PHALANX_PYTHON_PATH"
 """Where to look for modules, besides where this interpreter does; a JSON list."""
+
+FAILED = 1
+"""The exit status of an engine that could not start, or has lost its hub for good."""
 
 INTERRUPTED = 130
 """The exit status after Ctrl-C, as shells have it."""
@@ -30,12 +38,15 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs the engine; the exit status."""
     options = parser().parse_args(arguments)
     extend_import_path()
-    if options.connection is None:
-        engine = _phalanx.NativeEngine.from_environment(options.label)
-    else:
-        engine = _phalanx.NativeEngine.start(
-            options.connection, options.name, options.label, METHODS
-        )
+    try:
+        connection = options.connection or connection_of(options.cluster)
+        if connection is None:
+            engine = _phalanx.NativeEngine.from_environment(options.label)
+        else:
+            engine = _phalanx.NativeEngine.start(connection, options.name, options.label, METHODS)
+    except (OSError, PhalanxError) as failure:
+        print(f"phalanx engine: {failure}", file=sys.stderr)
+        return FAILED
     reference.enter_engine()
     namespace = Namespace.install()
     interrupts = Interrupts(engine.aborted)
@@ -61,9 +72,19 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m phalanx.engine", description="Runs an engine.")
     parser.add_argument("--connection", metavar="FILE", help="an engine's connection file")
+    parser.add_argument(
+        "--cluster", metavar="NAME", help="a cluster of this machine to join [default: the newest]"
+    )
     parser.add_argument("--name", help="the engine's name: one that comes back keeps its id")
     parser.add_argument("--label", action="append", default=[], help="may be given several times")
     return parser
+
+
+def connection_of(cluster: str | None) -> str | None:
+    """An engine's connection file of a cluster of this machine; None if the environment names one."""
+    if cluster is None and CONNECTION_ENV in os.environ:
+        return None
+    return os.path.join(os.path.dirname(_phalanx.find_cluster(cluster)), "engine.json")
 
 
 def extend_import_path() -> None:

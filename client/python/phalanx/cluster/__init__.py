@@ -1,0 +1,15 @@
+"""`phalanx.cluster`: clusters of this machine, and `python -m phalanx.cluster`.
+
+`phalanx.cluster.cluster` is where `Cluster` lives; `__main__` passes its arguments to the command
+`phalanx`.
+
+>>> from phalanx.cluster import Cluster
+>>> Cluster is px.Cluster
+True
+"""
+
+from __future__ import annotations
+
+from phalanx.cluster.cluster import Cluster
+
+__all__ = ["Cluster"]

@@ -7,6 +7,7 @@ import types
 
 import numpy as np
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
 
 import phalanx as px
 from phalanx import reference, serialize
@@ -85,7 +86,8 @@ def engine(monkeypatch):
     engine = Engine()
     monkeypatch.setitem(sys.modules, "__main__", engine.module)
     monkeypatch.setattr(reference, "_on_engine", True)
-    return engine
+    yield engine
+    InteractiveShell.clear_instance()
 
 
 def test_every_method_is_there(engine):
@@ -96,7 +98,7 @@ def test_the_operations(engine):
     assert engine("push", {"a": 1, "b": [2]}) is None
     assert engine("pull", "a") == 1
     assert engine("pull", ["a", "b[0]"]) == [1, 2]
-    assert engine("execute", ("a += 1\na", False))["execute_result"] == {"text/plain": "2"}
+    assert engine("execute", ("a += 1\na", False))["execute_result"]["data"] == {"text/plain": "2"}
     assert engine("apply", ((3,),), serialize.function_ref(px.interactive(lambda x: a + x))) == 5  # noqa: F821
     assert engine("apply", ((), {"x": 1}), serialize.function_ref(px.interactive(lambda x: x))) == 1
     assert engine("apply", ([[1, 2]], None, False), serialize.function_ref(abs)) == [1, 2]

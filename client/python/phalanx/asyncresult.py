@@ -7,11 +7,9 @@ Who may use it: views make it; users hold it. It submits nothing.
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, FIRST_EXCEPTION
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from phalanx import error
@@ -19,11 +17,12 @@ from phalanx._phalanx import FORMAT_MESSAGEPACK
 from phalanx.batches import Batch, Picked
 from phalanx.dependency import msg_id
 from phalanx.failures import composite_error
-from phalanx.futures import TaskFuture, seconds
-from phalanx.metadata import KEYS, Metadata, metadata_of
+from phalanx.frames import Told
+from phalanx.futures import seconds
+from phalanx.metadata import KEYS
 from phalanx.outcomes import from_outcome
 from phalanx.serialize import unpack_value
-from phalanx.streaming import OutputStreamer, show_outputs
+from phalanx.watching import Convert, Watched
 
 if TYPE_CHECKING:
     from phalanx.client import Client
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["AsyncResult"]
 
 
-class AsyncResult(TaskFuture):
+class AsyncResult(Watched):
     """What a call will return. `get()` waits for it; `ready()` asks; `await` works too.
 
     A call to one engine gives the bare result, a call to several a list in the order of the targets.
@@ -45,10 +44,7 @@ class AsyncResult(TaskFuture):
     owner = True
 
     # What most results have in common costs them nothing.
-    _single: bool = True
     _targets: list[int] | None = None
-    _label: str | None = None
-    _convert: Callable[[Any, int | None], Any] | None = None
     _kept: tuple[list[Any], dict[int, Exception]] | None = None
 
     def __init__(
@@ -60,7 +56,7 @@ class AsyncResult(TaskFuture):
         single: bool = True,
         targets: list[int] | None = None,
         label: str | None = None,
-        convert: Callable[[Any, int | None], Any] | None = None,
+        convert: Convert | None = None,
     ) -> None:
         # Future.__init__ runs when somebody needs the lock that it makes: see TaskFuture.
         self._client = client
@@ -292,49 +288,6 @@ class AsyncResult(TaskFuture):
         return [self._metadata_of(index) for index in range(len(self._batch))]
 
     @property
-    def progress(self) -> int:
-        """How many results are there.
-
-        >>> ar = rc[0, 1].apply_async(abs, -1)
-        >>> ar.wait(), ar.progress
-        (True, 2)
-        """
-        return self._batch.done_count()
-
-    @property
-    def elapsed(self) -> float:
-        """Seconds since it was submitted; once it has ended, as long as it took."""
-        if self.ready():
-            return self.wall_time
-        submitted: datetime = self._metadata_of(0)["submitted"]
-        return (datetime.now(UTC) - submitted).total_seconds()
-
-    @property
-    def wall_time(self) -> float:
-        """Seconds from the first submit to the last result; `TimeoutError` before the end."""
-        return self.timedelta(self._times("submitted"), self._times("received"))
-
-    @property
-    def serial_time(self) -> float:
-        """Seconds that all tasks ran, added up; `TimeoutError` before the end."""
-        self._must_be_ready()
-        return sum(self._batch.metadata(i).get("ran") or 0.0 for i in range(len(self._batch)))
-
-    def timedelta(
-        self,
-        start: datetime | Iterable[datetime],
-        end: datetime | Iterable[datetime],
-        start_key: Callable[[Iterable[datetime]], datetime] = min,
-        end_key: Callable[[Iterable[datetime]], datetime] = max,
-    ) -> float:
-        """Seconds between two points in time; of lists, between the earliest and the latest."""
-        if not isinstance(start, datetime):
-            start = start_key(start)
-        if not isinstance(end, datetime):
-            end = end_key(end)
-        return (end - start).total_seconds()
-
-    @property
     def sent(self) -> bool:
         """Whether what was sent may be edited again: always, it is copied when it is submitted."""
         return True
@@ -344,40 +297,6 @@ class AsyncResult(TaskFuture):
         return True
 
     wait_on_send = wait_for_send
-
-    def wait_for_output(self, timeout: float | None = -1) -> bool:
-        """Waits until all that was printed is there: it comes with the result."""
-        return self._batch.wait(seconds(timeout))
-
-    def stream_output(self) -> OutputStreamer:
-        """Prints, for the length of a `with` block, what the tasks write, as they write it.
-
-        Each line has its engine before it. Output of a task is streamed to one place at a time.
-
-        >>> ar = rc[0].apply_async(print, "hello")
-        >>> with ar.stream_output():
-        ...     finished = ar.wait()
-        [stdout:0] hello
-        """
-        return OutputStreamer(self._batch, self._engine_of)
-
-    def display_outputs(self, groupby: str = "type", result_only: bool = False) -> None:
-        """Prints what the tasks printed, each under its engine, and the values of executed code."""
-        self.wait()
-        order = range(len(self._batch))
-        values = [self._fetch(index)[0] if self._convert else None for index in order]
-        show_outputs([self._metadata_of(i) for i in order], values, groupby, result_only)
-
-    def wait_interactive(self, interval: float = 0.1, timeout: float | None = -1) -> bool:
-        """Waits, and shows on standard error how far it is."""
-        end = None if timeout is None or timeout < 0 else time.monotonic() + timeout
-        is_done = False
-        while not is_done and (end is None or time.monotonic() < end):
-            is_done = self._batch.wait(interval)
-            line = f"\r{self.progress}/{len(self)} tasks finished after {self.elapsed:.0f} s"
-            print(line, end="", file=sys.stderr, flush=True)
-        print(file=sys.stderr)
-        return is_done
 
     def __getattr__(self, name: str) -> Any:
         """Looks up a key of the metadata."""
@@ -415,9 +334,13 @@ class AsyncResult(TaskFuture):
             )
             failure.__cause__ = cause
             return failure, failure
-        return (
-            value if self._convert is None else self._convert(value, self._engine_of(index))
-        ), None
+        if type(value) is Told:
+            if self._told is None:
+                self._told = {}
+            self._told[index], value = value, value.value
+        if self._convert is not None:
+            value = self._convert(value, self._engine_of(index), lambda: self._metadata_of(index))
+        return value, None
 
     def _fetch_all(self, copy: bool) -> tuple[list[Any], dict[int, Exception]]:
         """The values of all tasks, and what went wrong by index; kept, unless they are copies."""
@@ -481,14 +404,3 @@ class AsyncResult(TaskFuture):
 
     def _info_of(self, index: int) -> dict[str, Any]:
         return {"engine_id": self._engine_of(index), "method": self._fname}
-
-    def _metadata_of(self, index: int) -> Metadata:
-        return metadata_of(self._batch.metadata(index), self._label)
-
-    def _times(self, key: str) -> list[datetime]:
-        self._must_be_ready()
-        return [self._metadata_of(index)[key] for index in range(len(self._batch))]
-
-    def _must_be_ready(self) -> None:
-        if not self.ready():
-            raise TimeoutError("Result not ready.")

@@ -21,6 +21,7 @@ from phalanx.partition import as_sequence, check_dist, split
 from phalanx.remotefunction import ParallelFunction
 from phalanx.serialize import function_ref, pack_call, pack_chunk, pack_value
 from phalanx.view import View
+from phalanx.watching import Convert
 
 if TYPE_CHECKING:
     from phalanx.client import Client
@@ -62,7 +63,7 @@ class DirectView(View):
         function: Any = None,
         targets: Any = None,
         label: str | None = None,
-        convert: Callable[[Any, int | None], Any] | None = None,
+        convert: Convert | None = None,
     ) -> AsyncResult:
         """Sends the same to each of the engines."""
         ids, single = self._resolve(targets)
@@ -109,7 +110,8 @@ class DirectView(View):
         """Runs a string of Python on each engine, in its namespace. Returns an AsyncResult always.
 
         If it blocks, what went wrong is raised. With `silent=False` the value of the last line comes
-        back in an `ExecuteReply`. IPython's syntax works where IPython is installed.
+        back in an `ExecuteReply`, in all the forms that it has, and what the code displays is kept.
+        IPython's syntax works where IPython is installed.
 
         >>> view.execute("c = a + b", block=True)
         <AsyncResult(execute): finished>
@@ -122,8 +124,10 @@ class DirectView(View):
             "execute",
             targets=targets,
             label=label,
-            convert=lambda answer, engine: ExecuteReply(answer, engine, code),
+            convert=lambda answer, engine, facts: ExecuteReply(answer, engine, code, facts),
         )
+        if not silent:
+            result.follow_output()
         self.settle(result, block)
         return result
 

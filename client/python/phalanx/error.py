@@ -19,6 +19,7 @@ from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from phalanx._phalanx import ClosedError, ClusterError, ConnectError, PhalanxError, RefusedError
+from phalanx.folding import fold, same_on
 
 __all__ = [
     "AbortedTask",
@@ -282,7 +283,8 @@ class CompositeError(RemoteError):
     """Exceptions that one call raised on several engines.
 
     `elist` has a tuple `(ename, evalue, traceback, engine_info)` for each. At most `tb_limit` of the
-    tracebacks are printed; set it on the class or on one error. `originals` has the errors themselves
+    tracebacks are printed; set it on the class or on one error; if there are
+    more, equal ones are told once, with the engines that they are from. `originals` has the errors themselves
     where they are known. If all are of one class, it can be caught as that class.
 
     >>> info = {"engine_id": 0, "method": "apply"}
@@ -350,18 +352,26 @@ class CompositeError(RemoteError):
         """The remote tracebacks as lines, or the one of number `excid`.
 
         >>> e = CompositeError("m", [("E", "no", "", {"engine_id": 1, "method": "apply"})] * 6)
-        >>> e.render_traceback()[-1]
-        '... 2 more exceptions ...'
+        >>> e.render_traceback()
+        ['[1:apply]:', 'E: no', '', 'the same on engine 1', '', '... 5 more exceptions ...']
         """
         if excid is not None:
             return self._render_one(excid)
+        if len(self.elist) > self.tb_limit:
+            return self._render_folded()
         lines: list[str] = []
-        for index in range(min(len(self.elist), self.tb_limit)):
+        for index in range(len(self.elist)):
             lines += [*self._render_one(index), ""]
-        hidden = len(self.elist) - self.tb_limit
-        if hidden > 0:
-            return [*lines, f"... {hidden} more exceptions ..."]
         return lines[:-1]
+
+    def _render_folded(self) -> list[str]:
+        groups = fold(self.elist)[: self.tb_limit]
+        lines: list[str] = []
+        for first, *others in groups:
+            lines += [*self._render_one(first), ""]
+            if others:
+                lines += [same_on(self.elist[each][3].get("engine_id") for each in others), ""]
+        return [*lines, f"... {len(self.elist) - len(groups)} more exceptions ..."]
 
     def print_traceback(self, excid: int | None = None) -> None:
         """Prints the remote tracebacks, or the one of number `excid`.

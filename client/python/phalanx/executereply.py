@@ -1,20 +1,45 @@
 """`ExecuteReply`: what `execute` gives back for each engine.
 
-Who may use it: views make it of what the engine answers. It runs nothing.
+Who may use it: views make it of what the engine answers; results add what the task wrote and displayed.
+It runs nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
+
+from phalanx.showing import out_text, show_display, show_result, show_text
 
 __all__ = ["ExecuteReply"]
 
+REPR_TEXT_MAX = 32
+"""Characters of the value that a reply shows of itself."""
+
+FORMS = {
+    "_repr_html_": "text/html",
+    "_repr_markdown_": "text/markdown",
+    "_repr_latex_": "text/latex",
+    "_repr_json_": "application/json",
+    "_repr_javascript_": "application/javascript",
+    "_repr_svg_": "image/svg+xml",
+    "_repr_png_": "image/png",
+    "_repr_jpeg_": "image/jpeg",
+    "_repr_pdf_": "application/pdf",
+}
+"""The methods by which front ends ask for a form of the value."""
+
 
 class ExecuteReply:
-    """The answer of one engine to executed code: the value of its last line, if it was asked for.
+    """The answer of one engine to executed code: the value of its last line, and what it wrote.
 
-    >>> reply = ExecuteReply({"execution_count": 3, "execute_result": {"text/plain": "42"}}, engine_id=0)
+    `execute_result` is None or a dict with `data` (the value by MIME type), `metadata` and
+    `execution_count`. `stdout`, `stderr`, `outputs` (what it displayed) and `data` (what it published)
+    are those of the task; `source` is the code. Front ends find the value's rich forms as `_repr_html_`
+    and so on.
+
+    >>> result = {"data": {"text/plain": "42"}, "metadata": {}, "execution_count": 3}
+    >>> reply = ExecuteReply({"execution_count": 3, "execute_result": result}, engine_id=0)
     >>> reply
     <ExecuteReply[3]: 42>
     >>> print(reply)
@@ -22,18 +47,48 @@ class ExecuteReply:
     """
 
     def __init__(
-        self, answer: Mapping[str, Any] | None, engine_id: int | None = None, source: str = ""
+        self,
+        answer: Mapping[str, Any] | None,
+        engine_id: int | None = None,
+        source: str = "",
+        metadata: Callable[[], Mapping[str, Any]] | None = None,
     ) -> None:
         answer = answer or {}
         self.engine_id = engine_id
         self.source = source
         self.execution_count: int = answer.get("execution_count", 0)
-        self.execute_result: dict[str, str] | None = answer.get("execute_result")
-        self.outputs: list[Any] = answer.get("outputs", [])
-        self.stdout: str = answer.get("stdout", "")
-        self.stderr: str = answer.get("stderr", "")
-        self.error: str | None = None
-        self.data: dict[str, Any] = answer.get("data", {})
+        self.execute_result: dict[str, Any] | None = answer.get("execute_result")
+        self.error: Any = None
+        self._metadata = metadata
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """What is known of the task; empty for a reply without one.
+
+        >>> ExecuteReply({}).metadata
+        {}
+        """
+        return {} if self._metadata is None else self._metadata()
+
+    @property
+    def stdout(self) -> str:
+        """What the code wrote to standard output."""
+        return str(self.metadata.get("stdout", ""))
+
+    @property
+    def stderr(self) -> str:
+        """What it wrote to standard error."""
+        return str(self.metadata.get("stderr", ""))
+
+    @property
+    def outputs(self) -> list[Any]:
+        """What it displayed: dicts with `data` by MIME type."""
+        return list(self.metadata.get("outputs", []))
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """What it published with `publish_data`."""
+        return dict(self.metadata.get("data", {}))
 
     @property
     def text(self) -> str:
@@ -42,36 +97,50 @@ class ExecuteReply:
         >>> ExecuteReply({}).text
         ''
         """
-        return (self.execute_result or {}).get("text/plain", "")
+        return str(self._form("text/plain") or "")
+
+    def _form(self, kind: str) -> Any:
+        return (self.execute_result or {}).get("data", {}).get(kind)
+
+    def __getattr__(self, name: str) -> Any:
+        """The forms of the value, as far as it has them."""
+        if name in FORMS and (form := self._form(FORMS[name])) is not None:
+            metadata = (self.execute_result or {}).get("metadata", {}).get(FORMS[name])
+            return lambda: (form, metadata) if metadata else form
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __repr__(self) -> str:
         text = self.text
-        if len(text) > 32:
-            text = text[:29] + "..."
+        if len(text) > REPR_TEXT_MAX:
+            text = text[: REPR_TEXT_MAX - 3] + "..."
         return f"<ExecuteReply[{self.execution_count}]: {text}>"
 
     def __str__(self) -> str:
-        return (
-            f"Out[{self.engine_id}:{self.execution_count}]: {self.text}"
-            if self.text
-            else repr(self)
-        )
+        if not self.text:
+            return repr(self)
+        return out_text(self.engine_id, self.execution_count, self.text)
 
-    def _repr_html_(self) -> str | None:
-        """The value as HTML, for notebooks."""
-        return (self.execute_result or {}).get("text/html")
+    def __reduce__(self) -> Any:
+        answer = {"execution_count": self.execution_count, "execute_result": self.execute_result}
+        return ExecuteReply, (answer, self.engine_id, self.source)
 
     def _repr_pretty_(self, p: Any, cycle: bool) -> None:
         """How IPython shows it."""
         p.text(str(self))
 
     def display(self) -> None:
-        """Prints what the code printed, and its value.
+        """Shows what the code wrote and displayed, and its value.
 
-        >>> ExecuteReply({"stdout": "hello"}).display()
-        hello
+        >>> ExecuteReply({"execute_result": {"data": {"text/plain": "1"}}}, engine_id=2).display()
+        Out[2:0]: 1
         """
-        if self.stdout:
-            print(self.stdout.rstrip("\n"))
-        if self.text:
-            print(self)
+        for stream in ("stdout", "stderr"):
+            text = self.stdout if stream == "stdout" else self.stderr
+            if text:
+                show_text(stream, self.engine_id, text)
+        for number, message in enumerate(self.outputs):
+            show_display(self.engine_id, message, head=number == 0)
+        if self.execute_result:
+            show_result(
+                self.engine_id, {"execution_count": self.execution_count, **self.execute_result}
+            )

@@ -13,9 +13,12 @@ import os
 import sys
 
 from phalanx import _phalanx, reference
+from phalanx.engine import outlet
+from phalanx.engine.execution import Execution
 from phalanx.engine.interrupts import Interrupts
 from phalanx.engine.namespace import Namespace
 from phalanx.engine.operations import METHODS, Operations
+from phalanx.engine.rendering import render
 from phalanx.engine.streams import TaskStream
 from phalanx.error import PhalanxError
 
@@ -30,6 +33,9 @@ PATH_ENV = "PHALANX_PYTHON_PATH"
 FAILED = 1
 """The exit status of an engine that could not start, or has lost its hub for good."""
 
+STARTUP_FAILED = 3
+"""The exit status of an engine whose startup code has failed."""
+
 INTERRUPTED = 130
 """The exit status after Ctrl-C, as shells have it."""
 
@@ -38,6 +44,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs the engine; the exit status."""
     options = parser().parse_args(arguments)
     extend_import_path()
+    reference.enter_engine()
+    namespace = Namespace.install()
+    if not start_up(Execution(namespace), options.startup_script, options.startup_command):
+        return STARTUP_FAILED
     try:
         connection = options.connection or connection_of(options.cluster)
         if connection is None:
@@ -47,15 +57,22 @@ def main(arguments: list[str] | None = None) -> int:
     except (OSError, PhalanxError) as failure:
         print(f"phalanx engine: {failure}", file=sys.stderr)
         return FAILED
-    reference.enter_engine()
-    namespace = Namespace.install()
     interrupts = Interrupts(engine.aborted)
     interrupts.install(_phalanx.ABORT_SIGNAL)
     stdout = TaskStream(lambda text: engine.write(1, text), sys.stdout)
     stderr = TaskStream(lambda text: engine.write(2, text), sys.stderr)
     log = sys.stderr
+
+    def write(kind: int, data: bytes) -> None:
+        # What was printed before is to be seen before.
+        stdout.flush()
+        stderr.flush()
+        engine.write(kind, data)
+
+    published = outlet.Outlet(write)
+    outlet.install(published)
     operations = Operations(
-        namespace, interrupts, (stdout, stderr), lambda: engine.engine_id, engine.write
+        namespace, interrupts, (stdout, stderr), lambda: engine.engine_id, engine.write, published
     )
     sys.stdout, sys.stderr = stdout, stderr
     try:
@@ -76,6 +93,12 @@ def parser() -> argparse.ArgumentParser:
         "--cluster", metavar="NAME", help="a cluster of this machine to join [default: the newest]"
     )
     parser.add_argument("--name", help="the engine's name: one that comes back keeps its id")
+    parser.add_argument(
+        "--startup-script", metavar="FILE", help="a script to run before the engine takes tasks"
+    )
+    parser.add_argument(
+        "--startup-command", metavar="CODE", help="code to run then, after the script"
+    )
     parser.add_argument("--label", action="append", default=[], help="may be given several times")
     return parser
 
@@ -85,6 +108,23 @@ def connection_of(cluster: str | None) -> str | None:
     if cluster is None and CONNECTION_ENV in os.environ:
         return None
     return os.path.join(os.path.dirname(_phalanx.find_cluster(cluster)), "engine.json")
+
+
+def start_up(execution: Execution, script: str | None, command: str | None) -> bool:
+    """Runs what was asked for before any task, in the namespace of tasks. Whether it went well.
+
+    `PYTHONSTARTUP` is for interactive sessions and is not read: name it as the script if it is wanted.
+    """
+    try:
+        if script is not None:
+            execution.run_file(script)
+        if command is not None:
+            execution(command, silent=True)
+    except Exception as failure:
+        print(render(failure), file=sys.stderr)
+        print("phalanx engine: the startup code has failed, see above", file=sys.stderr)
+        return False
+    return True
 
 
 def extend_import_path() -> None:

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import ast
 import inspect
+import io
 import linecache
+import tokenize
 from types import CodeType
 from typing import Any
 
+from phalanx.engine import outlet
 from phalanx.engine.namespace import Namespace, has_ipython
 from phalanx.engine.rendering import EXECUTED
 
@@ -19,6 +22,9 @@ __all__ = ["Execution"]
 
 SOURCES_MAX = 256
 """Executed strings whose source is kept for tracebacks; the oldest goes first."""
+
+OUTS_MAX = 1000
+"""Values kept in `Out`, as many as IPython keeps; the oldest goes first."""
 
 _FLAGS = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 
@@ -28,8 +34,8 @@ class Execution:
 
     >>> from types import ModuleType
     >>> run = Execution(Namespace(ModuleType("__main__")))
-    >>> run("a = 1", silent=True), run("a + 1", silent=False)["execute_result"]
-    ({'execution_count': 1}, {'text/plain': '2'})
+    >>> run("a = 1", silent=True), run("a += 1", silent=True)
+    ({'execution_count': 1}, {'execution_count': 2})
     """
 
     def __init__(self, namespace: Namespace) -> None:
@@ -38,17 +44,40 @@ class Execution:
         self._sources: list[str] = []
 
     def __call__(self, code: str, silent: bool) -> dict[str, Any]:
-        """Runs it; without `silent`, the value of its last line is in the answer."""
+        """Runs it; without `silent`, the value of its last line is in the answer, and is displayed.
+
+        Then IPython's shell takes part if IPython is installed: its history, its events, its formats.
+        """
         self._count += 1
+        if silent or not has_ipython():
+            return self._run(code, silent, None)
+        shell = self._namespace.shell()
+        shell.execution_count = self._count
+        note_input(shell, self._count, code)
+        shell.events.trigger("pre_execute")
+        try:
+            return self._run(code, silent, shell)
+        finally:
+            shell.events.trigger("post_execute")
+
+    def run_file(self, path: str) -> None:
+        """Runs a script as if its lines were executed."""
+        with open(path, encoding="utf-8") as file:
+            body = compile(file.read(), path, "exec", _FLAGS)
+        self._evaluate(body)
+
+    def _run(self, code: str, silent: bool, shell: Any) -> dict[str, Any]:
         name = f"{EXECUTED}{self._count}>"
         body, last = self._compile(code, name, with_value=not silent)
-        self._run(body)
+        self._evaluate(body)
         answer: dict[str, Any] = {"execution_count": self._count}
-        if last is not None:
-            value = self._run(last)
-            if value is not None:
-                self._namespace.names["_"] = value
-                answer["execute_result"] = self._show(value)
+        value = None if last is None else self._evaluate(last)
+        if value is not None and not is_quiet(code):
+            shown = self._show(value, shell)
+            if shown["data"]:
+                answer["execute_result"] = shown
+                if outlet.current is not None:
+                    outlet.current.display({"type": "execute_result", **shown})
         return answer
 
     def _compile(
@@ -68,7 +97,7 @@ class Execution:
             last = compile(ast.Expression(expression.value), name, "eval", _FLAGS)
         return compile(tree, name, "exec", _FLAGS), last
 
-    def _run(self, code: CodeType) -> Any:
+    def _evaluate(self, code: CodeType) -> Any:
         value = eval(code, self._namespace.names)
         if code.co_flags & inspect.CO_COROUTINE:
             from asyncio import run  # seldom needed
@@ -76,11 +105,15 @@ class Execution:
             return run(value)
         return value
 
-    def _show(self, value: Any) -> dict[str, str]:
-        if self._namespace.has_shell:
-            shown, _ = self._namespace.shell().display_formatter.format(value)
-            return {kind: text for kind, text in shown.items() if isinstance(text, str)}
-        return {"text/plain": repr(value)}
+    def _show(self, value: Any, shell: Any) -> dict[str, Any]:
+        """A value in all the forms that it has."""
+        if shell is None:
+            self._namespace.names["_"] = value
+            data, metadata = {"text/plain": repr(value)}, {}
+        else:
+            data, metadata = shell.display_formatter.format(value)
+            note_value(self._namespace.names, self._count, value)
+        return {"data": data, "metadata": metadata, "execution_count": self._count}
 
     def _remember(self, name: str, code: str) -> None:
         """Keeps the source for tracebacks."""
@@ -88,3 +121,47 @@ class Execution:
         self._sources.append(name)
         if len(self._sources) > SOURCES_MAX:
             linecache.cache.pop(self._sources.pop(0), None)
+
+
+def note_input(shell: Any, count: int, code: str) -> None:
+    """Keeps executed code where IPython keeps it: `In[count]`."""
+    executed = shell.history_manager.input_hist_parsed
+    executed += [""] * (count - len(executed))
+    executed.append(code)
+
+
+def note_value(names: dict[str, Any], count: int, value: Any) -> None:
+    """Keeps a value where IPython keeps it: `Out[count]`, `_count`, and `_`, `__`, `___`.
+
+    >>> names = {"Out": {}, "_": 1}
+    >>> note_value(names, 2, "new")
+    >>> names["Out"], names["_"], names["__"], names["_2"]
+    ({2: 'new'}, 'new', 1, 'new')
+    """
+    for newer, older in (("__", "___"), ("_", "__")):
+        names[older] = names.get(newer, "")
+    names["_"] = names[f"_{count}"] = value
+    outs = names.get("Out")
+    if isinstance(outs, dict):
+        outs[count] = value
+        if len(outs) > OUTS_MAX:
+            oldest = next(iter(outs))
+            del outs[oldest]
+            names.pop(f"_{oldest}", None)
+
+
+def is_quiet(code: str) -> bool:
+    """Whether code ends with a semicolon, and so its value is not shown.
+
+    >>> is_quiet("f();"), is_quiet("f()  # done;")
+    (True, False)
+    """
+    if ";" not in code.rpartition("\n")[2] and not code.rstrip().endswith(";"):
+        return False
+    try:
+        tokens = list(tokenize.generate_tokens(io.StringIO(code).readline))
+    except (tokenize.TokenError, SyntaxError):
+        return False
+    passed = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.ENDMARKER, tokenize.DEDENT}
+    last = next((token for token in reversed(tokens) if token.type not in passed), None)
+    return last is not None and last.string == ";"

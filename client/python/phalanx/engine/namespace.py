@@ -1,13 +1,14 @@
 """The namespace of an engine: the dict in which user code lives, as if it were `__main__`.
 
 If IPython is installed, `get_ipython()` makes an interactive shell over it when it is first called, not
-before: a bare engine stays small. Who may use it: `operations` and `execution`.
+before (`shell`): a bare engine stays small. Who may use it: `operations` and `execution`.
 """
 
 from __future__ import annotations
 
 import builtins
 import importlib.util
+import os
 import sys
 from types import ModuleType
 from typing import Any
@@ -52,12 +53,20 @@ class Namespace:
         """Makes a fresh namespace the `__main__` of this process."""
         module = ModuleType("__main__")
         sys.modules["__main__"] = module
-        return cls(module)
+        namespace = cls(module)
+        if has_ipython():
+            from phalanx.engine.shell import INLINE_BACKEND, on_ipython
+
+            on_ipython(namespace.shell)
+            os.environ.setdefault("MPLBACKEND", INLINE_BACKEND)
+        return namespace
 
     def shell(self) -> Any:
         """IPython's shell over this namespace; made when it is first asked for."""
         if self._shell is None:
-            self._shell = _make_shell(self.module)
+            from phalanx.engine.shell import make_shell  # imports IPython
+
+            self._shell = make_shell(self.module)
             self.names["get_ipython"] = self.shell
         return self._shell
 
@@ -65,6 +74,11 @@ class Namespace:
     def has_shell(self) -> bool:
         """Whether there is a shell already."""
         return self._shell is not None
+
+    def show_figures(self) -> None:
+        """Displays what was drawn, if matplotlib is set to do so after each task."""
+        if self._shell is not None and self._shell.events.callbacks["post_execute"]:
+            self._shell.events.trigger("post_execute")
 
     def clear(self) -> None:
         """Forgets every name of the user's."""
@@ -108,24 +122,3 @@ class Namespace:
 def has_ipython() -> bool:
     """Whether IPython is installed. Does not import it."""
     return "IPython" in sys.modules or importlib.util.find_spec("IPython") is not None
-
-
-def _make_shell(module: ModuleType) -> Any:
-    import atexit
-    import shutil
-    import tempfile
-
-    from IPython.core.interactiveshell import InteractiveShell
-    from traitlets.config import Config
-
-    own = tempfile.mkdtemp(prefix="phalanx-ipython-")
-    atexit.register(shutil.rmtree, own, ignore_errors=True)
-    config = Config()
-    config.HistoryManager.enabled = False
-    config.InteractiveShell.colors = "nocolor"
-    config.InteractiveShell.ipython_dir = own
-    shell: Any = InteractiveShell.instance(
-        config=config, user_module=module, user_ns=module.__dict__
-    )
-    sys.modules["__main__"] = module
-    return shell

@@ -13,6 +13,7 @@ from phalanx import functions, originals
 from phalanx.engine.execution import Execution
 from phalanx.engine.interrupts import AbortRequested, Interrupts
 from phalanx.engine.namespace import Namespace
+from phalanx.engine.outlet import Outlet
 from phalanx.engine.rendering import render, text_of
 from phalanx.engine.streams import TaskStream
 from phalanx.failures import remote_error
@@ -51,12 +52,14 @@ class Operations:
         streams: tuple[TaskStream, ...] = (),
         engine_id: Callable[[], int | None] = lambda: None,
         write: Callable[[int, bytes], object] = lambda kind, data: None,
+        outlet: Outlet | None = None,
     ) -> None:
         self._namespace = namespace
         self._interrupts = interrupts
         self._streams = streams
         self._engine_id = engine_id
         self._write = write
+        self._outlet = outlet
         self._functions = FunctionCache()
         self._execution = Execution(namespace)
         self._operations: dict[str, Callable[[Task], Any]] = {
@@ -71,9 +74,13 @@ class Operations:
         """Runs a task. What it raises is an answer, never an exception of this call."""
         interrupts = self._interrupts
         try:
+            if self._outlet is not None:
+                self._outlet.begin()
             interrupts.arm()
             try:
                 result = self._operations[task.method](task)
+                if self._outlet is not None:
+                    result = self._outlet.end(result)
                 parts = pack_value(result)
             finally:
                 interrupts.disarm()
@@ -90,6 +97,8 @@ class Operations:
 
     def _flush(self) -> None:
         self._interrupts.disarm()
+        if self._outlet is not None:
+            self._outlet.end(None)
         for stream in self._streams:
             stream.flush()
 
@@ -112,13 +121,16 @@ class Operations:
         from_arguments = functions.take_fallbacks()
         if from_arguments:
             borrowed = {**from_arguments, **(borrowed or {})}
-        if not borrowed:
-            return self._call(f, call)
-        lent = self._namespace.lend(borrowed)
         try:
-            return self._call(f, call)
+            if not borrowed:
+                return self._call(f, call)
+            lent = self._namespace.lend(borrowed)
+            try:
+                return self._call(f, call)
+            finally:
+                self._namespace.take_back(lent, borrowed)
         finally:
-            self._namespace.take_back(lent, borrowed)
+            self._namespace.show_figures()
 
     def _call(self, f: Any, call: tuple[Any, ...]) -> Any:
         if len(call) == 1:

@@ -13,6 +13,7 @@ from typing import Any
 
 from phalanx import error
 from phalanx.batches import Batch
+from phalanx.failures import entry_of
 from phalanx.folding import kind_of, same_on
 from phalanx.live import Event, TaskOutput
 from phalanx.metadata import Metadata
@@ -132,7 +133,7 @@ class OutputStreamer:
         if failure is None:
             return
         engine = self._engine_of(index)
-        entry = error.entry_of(failure, {"engine_id": engine, "method": "execute"})[0]
+        entry = entry_of(failure, {"engine_id": engine, "method": "execute"})[0]
         engines = self._same.setdefault(kind_of(entry), [])
         engines.append(engine)
         if len(engines) == 1:

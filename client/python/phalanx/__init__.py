@@ -24,6 +24,13 @@ from phalanx import _phalanx, error
 from phalanx._phalanx import __version__
 from phalanx.asyncresult import AsyncResult
 from phalanx.broadcast_view import BroadcastView
+from phalanx.buffers import (
+    deserialize_object,
+    pack_apply_message,
+    serialize_object,
+    unpack_apply_message,
+)
+from phalanx.canning import can, can_map, uncan, uncan_map
 from phalanx.client import Client
 from phalanx.cluster import Cluster
 from phalanx.dependency import Dependency, depend, dependent, require
@@ -61,6 +68,7 @@ from phalanx.executor import ViewExecutor
 from phalanx.functions import interactive
 from phalanx.load_balanced_view import LoadBalancedView
 from phalanx.mapresult import AsyncMapResult
+from phalanx.picklers import use_cloudpickle, use_dill, use_pickle
 from phalanx.reference import Reference
 from phalanx.remotefunction import ParallelFunction, RemoteFunction, parallel, remote
 from phalanx.serialize import PrePickled
@@ -112,13 +120,24 @@ __all__ = [
     "View",
     "ViewExecutor",
     "__version__",
+    "can",
+    "can_map",
     "depend",
     "dependent",
+    "deserialize_object",
     "error",
     "interactive",
+    "pack_apply_message",
     "parallel",
     "remote",
     "require",
+    "serialize_object",
+    "uncan",
+    "uncan_map",
+    "unpack_apply_message",
+    "use_cloudpickle",
+    "use_dill",
+    "use_pickle",
     "version_info",
 ]
 

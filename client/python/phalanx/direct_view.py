@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from phalanx import picklers
 from phalanx.asyncresult import AsyncResult
 from phalanx.batches import Picked
 from phalanx.error import NoEnginesRegistered
@@ -372,6 +373,27 @@ class DirectView(View):
                 "sync_imports imports locally too: local=False is not implemented"
             )
         return SyncImports(self, quiet)
+
+    def use_dill(self) -> Any:
+        """Has dill pickle all that is sent, here and by this view's engines.
+
+        >>> view.use_dill()
+        [None, None]
+        >>> view.use_pickle()
+        [None, None]
+        """
+        picklers.use_dill()
+        return self.apply(picklers.use_dill)
+
+    def use_cloudpickle(self) -> Any:
+        """Has cloudpickle pickle all that is sent, here and by this view's engines."""
+        picklers.use_cloudpickle()
+        return self.apply(picklers.use_cloudpickle)
+
+    def use_pickle(self) -> Any:
+        """Goes back to our own rules, here and on this view's engines."""
+        picklers.use_pickle()
+        return self.apply(picklers.use_pickle)
 
     def activate(self, suffix: str = "") -> None:
         """Makes `%px` and `%%px`, with this suffix, run on this view. Warns outside of IPython.

@@ -250,7 +250,7 @@ def take_fallbacks() -> dict[str, Any] | None:
 def make_interactive(code: CodeType, cells: int) -> FunctionType:
     """An interactive function, still without its state. Its globals are those of `__main__` here."""
     closure = tuple(CellType() for _ in range(cells)) if cells else None
-    return FunctionType(code, sys.modules["__main__"].__dict__, None, None, closure)
+    return FunctionType(code, reference.namespace(), None, None, closure)
 
 
 def fill_interactive(f: FunctionType, state: dict[str, Any]) -> None:
@@ -268,6 +268,9 @@ def fill_interactive(f: FunctionType, state: dict[str, Any]) -> None:
             empty.cell_contents = cell.cell_contents
         except ValueError:  # the cell was empty when it was sent
             continue
-    if reference.on_engine():
+    if reference.is_given():
+        for name, value in state["fallbacks"].items():
+            f.__globals__.setdefault(name, value)
+    elif reference.on_engine():
         for name, value in state["fallbacks"].items():
             _collected.setdefault(name, value)

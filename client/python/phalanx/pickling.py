@@ -15,7 +15,7 @@ from weakref import WeakValueDictionary
 
 import cloudpickle
 
-from phalanx import functions
+from phalanx import canning, functions
 
 __all__ = ["Pickler"]
 
@@ -33,7 +33,11 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         self.facts = facts or functions.Facts()
 
     def reducer_override(self, obj: Any) -> Any:
-        """Functions by our own rules, memoryviews as buffers, all else as cloudpickle has it."""
+        """Rules of the user's, functions by our own, memoryviews as buffers, all else as cloudpickle."""
+        if canning.can_map:
+            canned = canning.reduce_by_rule(obj)
+            if canned is not NotImplemented:
+                return canned
         if type(obj) is FunctionType:
             if functions.is_importable(obj):
                 return NotImplemented

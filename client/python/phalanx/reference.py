@@ -7,6 +7,8 @@ in the arguments. Who may use it: everybody. It does not ask the engine whether 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 __all__ = ["Reference"]
@@ -27,6 +29,35 @@ def on_engine() -> bool:
     False
     """
     return _on_engine
+
+
+_namespace: dict[str, Any] | None = None
+
+
+@contextmanager
+def namespace_is(names: dict[str, Any] | None) -> Iterator[None]:
+    """What is unpickled in the `with` block sees these names as those of its engine.
+
+    >>> with namespace_is({"a": 5}):
+    ...     resolve("a")
+    5
+    """
+    global _namespace
+    before, _namespace = _namespace, names
+    try:
+        yield
+    finally:
+        _namespace = before
+
+
+def namespace() -> dict[str, Any]:
+    """The names that functions of a session see here: those of `__main__`, unless others were given."""
+    return sys.modules["__main__"].__dict__ if _namespace is None else _namespace
+
+
+def is_given() -> bool:
+    """Whether names were given by `namespace_is`."""
+    return _namespace is not None
 
 
 class Reference:
@@ -77,6 +108,6 @@ def resolve(name: str) -> Any:
     >>> resolve("a")
     <Reference: 'a'>
     """
-    if not _on_engine:
+    if not _on_engine and _namespace is None:
         return Reference(name)
-    return eval(name, sys.modules["__main__"].__dict__)
+    return eval(name, namespace())

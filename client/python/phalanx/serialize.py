@@ -21,12 +21,27 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from types import BuiltinFunctionType, FunctionType
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from phalanx import functions
+from phalanx import canning, functions, picklers
+from phalanx.canning import can, can_map, uncan, uncan_map
 from phalanx.functions import interactive
+from phalanx.picklers import use_cloudpickle, use_dill, use_pickle
 
-__all__ = ["PrePickled", "function_ref", "interactive", "pack_value", "unpack_value"]
+__all__ = [
+    "PrePickled",
+    "can",
+    "can_map",
+    "function_ref",
+    "interactive",
+    "pack_value",
+    "uncan",
+    "uncan_map",
+    "unpack_value",
+    "use_cloudpickle",
+    "use_dill",
+    "use_pickle",
+]
 
 Buffer: TypeAlias = "bytes | bytearray | memoryview"
 Parts: TypeAlias = "list[Buffer]"
@@ -58,11 +73,11 @@ _PLAIN = frozenset({int, float, complex, str, bool, type(None)})
 
 
 class _LargeBytes:
-    """Has bytes travel beside the pickle. Rebuilt as what they were, which takes one copy."""
+    """Has bytes travel beside the pickle. Rebuilt as what they were; all but memoryviews by one copy."""
 
     __slots__ = ("value",)
 
-    def __init__(self, value: bytes | bytearray) -> None:
+    def __init__(self, value: bytes | bytearray | memoryview) -> None:
         self.value = value
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -92,8 +107,11 @@ def dumps(value: Any, buffers: list[pickle.PickleBuffer] | None = None) -> bytes
     2
     """
     take = None if buffers is None else buffers.append
+    other = picklers.chosen()
+    if other is not None:
+        return other(value, take)
     data = None
-    if not functions.by_value_modules():
+    if not (functions.by_value_modules() or canning.can_map):
         try:
             data = pickle.dumps(value, 5, buffer_callback=take)
         except Exception:  # whatever plain pickle cannot do, cloudpickle may
@@ -121,7 +139,7 @@ def set_apart(value: Any, depth: int) -> Any:
     if kind is bytes or kind is bytearray:
         return _LargeBytes(value) if len(value) >= OUT_OF_BAND_MIN else value
     if kind is memoryview:
-        return value if value.contiguous else memoryview(value.tobytes())
+        return _LargeBytes(value if value.contiguous else memoryview(value.tobytes()))
     if kind is tuple or kind is list:
         if len(value) >= SEARCH_ITEMS_MAX:
             return value
@@ -255,6 +273,10 @@ def function_ref(f: Any) -> FunctionRef:
     >>> load_function(function_ref(lambda x: x + 1)[1])(1)
     2
     """
+    other = picklers.chosen()
+    if other is not None:
+        blob = FRESH + other(f, None)
+        return blake2b(blob, digest_size=16).digest(), blob
     known = _packed.get(id(f))
     if known is not None and known.function() is f and (not known.facts.uses or known.facts.hold()):
         return known.ref
@@ -327,3 +349,19 @@ class FunctionCache:
     def clear(self) -> None:
         """Forgets all of them."""
         self._kept.clear()
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        """ipyparallel has these here too."""
+        if name in (
+            "deserialize_object",
+            "pack_apply_message",
+            "serialize_object",
+            "unpack_apply_message",
+        ):
+            from phalanx import buffers  # which needs this module
+
+            return getattr(buffers, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakValueDictionary
 
+from phalanx import versions
 from phalanx.asyncresult import AsyncResult
 from phalanx.batches import Batch, Picked
 from phalanx.broadcast_view import BroadcastView
@@ -83,6 +84,7 @@ class Client(LowLevel):
         name = name or f"python-{os.getpid()}"
         info = connection_info if connection_info is not None else url_file
         self.native = connect(info, cluster_id, profile, name, timeout)
+        self._complaint = versions.warn_of(self.engines)
 
     # ------------------------------------------------------------------ engines and views
 
@@ -239,6 +241,7 @@ class Client(LowLevel):
             return future
         if not self.native.wait_for_engines(n, "python", seconds(timeout)):
             raise TimeoutError(f"{len(self)} of {n} engines are there after {timeout} s")
+        self._complaint = versions.warn_of(self.engines, self._complaint)
         return None
 
     # ------------------------------------------------------------------ tasks

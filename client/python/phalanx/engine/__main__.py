@@ -12,7 +12,7 @@ import json
 import os
 import sys
 
-from phalanx import _phalanx, reference
+from phalanx import _phalanx, reference, versions
 from phalanx.engine import outlet
 from phalanx.engine.execution import Execution
 from phalanx.engine.interrupts import Interrupts
@@ -48,12 +48,13 @@ def main(arguments: list[str] | None = None) -> int:
     namespace = Namespace.install()
     if not start_up(Execution(namespace), options.startup_script, options.startup_command):
         return STARTUP_FAILED
+    labels = [*options.label, versions.label()]
     try:
         connection = options.connection or connection_of(options.cluster)
         if connection is None:
-            engine = _phalanx.NativeEngine.from_environment(options.label)
+            engine = _phalanx.NativeEngine.from_environment(labels)
         else:
-            engine = _phalanx.NativeEngine.start(connection, options.name, options.label, METHODS)
+            engine = _phalanx.NativeEngine.start(connection, options.name, labels, METHODS)
     except (OSError, PhalanxError) as failure:
         print(f"phalanx engine: {failure}", file=sys.stderr)
         return FAILED

@@ -6,7 +6,8 @@ is the answer.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from phalanx import functions, originals
@@ -112,12 +113,9 @@ class Operations:
 
     def _apply(self, task: Task) -> Any:
         digest, blob = task.function  # type: ignore[misc]
-        try:
+        with naming_what_lacks():
             f, borrowed = self._functions.load(digest, blob)
             call = unpack_value(task.parts)
-        except ModuleNotFoundError as missing:
-            missing.add_note(MISSING_MODULE)
-            raise
         from_arguments = functions.take_fallbacks()
         if from_arguments:
             borrowed = {**from_arguments, **(borrowed or {})}
@@ -159,7 +157,8 @@ class Operations:
         return self._execution(code, silent)
 
     def _push(self, task: Task) -> None:
-        values = unpack_value(task.parts)
+        with naming_what_lacks():
+            values = unpack_value(task.parts)
         # What pushed functions need stays with them.
         borrowed = functions.take_fallbacks()
         if borrowed:
@@ -176,3 +175,13 @@ class Operations:
     def _clear(self, task: Task) -> None:
         self._namespace.clear()
         self._functions.clear()
+
+
+@contextmanager
+def naming_what_lacks() -> Iterator[None]:
+    """Adds to the error for a module that is not here what to do about it."""
+    try:
+        yield
+    except ModuleNotFoundError as missing:
+        missing.add_note(MISSING_MODULE)
+        raise

@@ -129,6 +129,7 @@ __all__ = [
     "interactive",
     "pack_apply_message",
     "parallel",
+    "register_joblib_backend",
     "remote",
     "require",
     "serialize_object",
@@ -140,6 +141,17 @@ __all__ = [
     "use_pickle",
     "version_info",
 ]
+
+
+def register_joblib_backend(name: str | None = None, make_default: bool = False) -> None:
+    """Makes Phalanx a backend of joblib, by default under the name `"phalanx"`: `phalanx.joblib`.
+
+    >>> register_joblib_backend()
+    """
+    from phalanx.joblib import register  # joblib is not everybody's
+
+    register(name, make_default)
+
 
 version_info = tuple(int(part) if part.isdecimal() else part for part in __version__.split("."))
 

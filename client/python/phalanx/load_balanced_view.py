@@ -189,6 +189,15 @@ class LoadBalancedView(View):
             return_exceptions=pf.return_exceptions,
         )
 
+    def register_joblib_backend(self, name: str | None = None, make_default: bool = False) -> None:
+        """Makes this view a backend of joblib; by default under the name `"phalanx"`.
+
+        >>> balanced.register_joblib_backend("two_engines")
+        """
+        from phalanx.joblib import register  # joblib is not everybody's
+
+        register(name, make_default, view=self)
+
     def _row_sender(
         self, f: Callable[..., Any]
     ) -> tuple[Callable[[Any, int | None], AsyncResult], None]:

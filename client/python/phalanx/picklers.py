@@ -49,9 +49,9 @@ def use_cloudpickle() -> None:
     >>> use_pickle()
     """
     global _chosen
-    import cloudpickle
+    import cloudpickle  # noqa: F401 - here it is missed at once
 
-    _chosen = _dump_with(cloudpickle.Pickler)
+    _chosen = by_cloudpickle
 
 
 def use_dill() -> None:
@@ -67,6 +67,13 @@ def use_dill() -> None:
 
     # Of a function's globals only those that it uses go along, not all of its module.
     _chosen = _dump_with(partial(dill.Pickler, recurse=True))
+
+
+def by_cloudpickle(value: Any, take: Callable[[pickle.PickleBuffer], object] | None) -> bytes:
+    """The pickle of a value as cloudpickle makes it."""
+    import cloudpickle
+
+    return _dump_with(cloudpickle.Pickler)(value, take)
 
 
 def _dump_with(pickler: Any) -> Dump:

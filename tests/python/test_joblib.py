@@ -1,0 +1,152 @@
+"""Phalanx under joblib, scikit-learn and Dask."""
+
+from __future__ import annotations
+
+import time
+
+import dask
+import joblib
+import numpy as np
+import pytest
+from joblib import Parallel, delayed, parallel_config
+
+import phalanx as px
+from phalanx import bydefault
+from phalanx import dask as px_dask
+from phalanx.joblib import PhalanxBackend
+
+FACTOR = 3
+
+
+def scaled(x):
+    return FACTOR * x
+
+
+def pid(_=None):
+    import os
+
+    return os.getpid()
+
+
+def in_turn(x):
+    if x == 3:
+        raise KeyError("three")
+    return x
+
+
+@pytest.fixture
+def backend(rc, cluster, monkeypatch):
+    """Registered on the shared cluster."""
+    rc.load_balanced_view().register_joblib_backend()
+    with parallel_config(backend="phalanx"):
+        yield
+
+
+@pytest.mark.parametrize("return_as", ["list", "generator", "generator_unordered"])
+def test_results_in_every_form(backend, return_as):
+    results = Parallel(return_as=return_as)(delayed(scaled)(n) for n in range(300))
+    assert sorted(results) == [3 * n for n in range(300)]
+
+
+def test_it_runs_on_engines_and_batches_small_calls(rc, backend):
+    before = len(rc.history)
+    pids = Parallel()(delayed(pid)() for _ in range(2000))
+    assert set(pids) <= set(rc[:].apply_sync(pid))
+    assert len(rc.history) - before < 1000
+
+
+def test_the_number_of_jobs_limits_the_engines(rc, backend):
+    assert joblib.effective_n_jobs(-1) == 4
+    assert joblib.effective_n_jobs(-2) == 3
+    assert joblib.effective_n_jobs(99) == 4
+    assert len(set(Parallel(n_jobs=2)(delayed(pid)() for _ in range(50)))) <= 2
+    with pytest.raises(ValueError, match="n_jobs"):
+        Parallel(n_jobs=0)(delayed(pid)() for _ in range(2))
+
+
+def test_errors_are_what_they_were_and_end_the_rest(rc, backend):
+    with pytest.raises(KeyError) as caught:
+        Parallel()(delayed(in_turn)(n) for n in range(100))
+    assert isinstance(caught.value, px.RemoteError)
+    assert Parallel()(delayed(abs)(-n) for n in range(3)) == [0, 1, 2]
+
+
+def test_a_timeout(rc, backend, until):
+    with pytest.raises((TimeoutError, joblib.parallel.TimeoutError)):
+        Parallel(timeout=0.2)(delayed(time.sleep)(60) for _ in range(2))
+    until(lambda: not rc.outstanding)
+
+
+def test_nested_calls_do_not_hang(backend):
+    def outer(n):
+        return sum(Parallel(n_jobs=2)(delayed(abs)(-i) for i in range(n)))
+
+    assert Parallel()(delayed(outer)(n) for n in (2, 3)) == [1, 3]
+
+
+def test_arrays_travel_beside_the_pickle(backend):
+    data = np.arange(300_000.0)
+    sums = Parallel()(delayed(np.sum)(data * n) for n in range(4))
+    assert sums == [n * data.sum() for n in range(4)]
+
+
+def test_both_names_and_the_default(rc, monkeypatch):
+    monkeypatch.setattr(bydefault, "_client", rc)
+    monkeypatch.setattr(bydefault, "_pid", __import__("os").getpid())
+    px.register_joblib_backend()
+    for name in ("phalanx", "ipyparallel"):
+        assert Parallel(n_jobs=2, backend=name)(delayed(scaled)(n) for n in range(3)) == [0, 3, 6]
+    monkeypatch.setattr(joblib.parallel, "DEFAULT_BACKEND", "loky")
+    px.register_joblib_backend("mine", make_default=True)
+    assert joblib.parallel.DEFAULT_BACKEND == "mine"
+    assert isinstance(joblib.parallel.BACKENDS["mine"](), PhalanxBackend)
+
+
+def test_the_default_cluster_is_the_one_that_runs(rc, monkeypatch):
+    monkeypatch.setattr(bydefault, "_client", None)
+    view = bydefault.default_view()
+    assert set(view.map_sync(pid, range(20))) <= set(rc[:].apply_sync(pid))
+    assert bydefault.default_client() is view.client
+    view.client.close()
+
+
+def test_grid_search_of_scikit_learn(backend):
+    from sklearn.datasets import load_iris
+    from sklearn.model_selection import GridSearchCV
+    from sklearn.svm import SVC
+
+    x, y = load_iris(return_X_y=True)
+    search = GridSearchCV(SVC(), {"C": [0.1, 1, 10], "gamma": [0.1, 1]}, cv=3, n_jobs=-1)
+    search.fit(x, y)
+    with parallel_config(backend="sequential"):
+        serial = GridSearchCV(SVC(), {"C": [0.1, 1, 10], "gamma": [0.1, 1]}, cv=3).fit(x, y)
+    assert search.best_params_ == serial.best_params_
+    assert search.best_score_ == serial.best_score_
+
+
+# ------------------------------------------------------------------ Dask
+
+
+def test_dask_computes_on_engines(rc, lview):
+    parts = [dask.delayed(scaled)(n) for n in range(20)]
+    total = dask.delayed(sum)(parts)
+    assert total.compute(scheduler=px_dask.get, view=lview) == 3 * sum(range(20))
+    pids = dask.compute(
+        *[dask.delayed(pid)() for _ in range(20)], scheduler=px_dask.get, view=lview
+    )
+    assert set(pids) <= set(rc[:].apply_sync(pid))
+
+
+def test_dask_graphs_of_arrays(lview):
+    da = pytest.importorskip("dask.array")
+    x = da.arange(100_000, chunks=10_000)
+    with dask.config.set(scheduler=px_dask.get):
+        assert (x**2).sum().compute(view=lview) == sum(n * n for n in range(100_000))
+
+
+def test_dask_errors_and_executors(lview):
+    with pytest.raises(KeyError) as caught:
+        dask.delayed(in_turn)(3).compute(scheduler=px_dask.get, view=lview)
+    assert isinstance(caught.value, px.RemoteError)
+    assert "in_turn" in caught.value.traceback
+    assert dask.delayed(abs)(-5).compute(scheduler=lview.executor) == 5

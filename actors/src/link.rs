@@ -172,10 +172,14 @@ async fn pass_on<C: Conversation, S: Linked<C>>(
     post: &Post<S>,
     receiver: &mut SessionReceiver<C::Answer>,
 ) -> Result<CloseReason, Gone> {
+    let mut expected = 0;
     loop {
-        let mut batch = Vec::new();
+        let mut batch = Vec::with_capacity(expected);
         match receiver.recv_batch(&mut batch).await {
-            Ok(()) => post.deliver(S::batch(batch)).await?,
+            Ok(()) => {
+                expected = batch.len();
+                post.deliver(S::batch(batch)).await?;
+            }
             Err(reason) => return Ok(reason),
         }
     }

@@ -211,11 +211,14 @@ async fn pass_on<In: Message>(
     mut receiver: SessionReceiver<In>,
     batch: fn(Vec<Incoming<In>>) -> Batch,
 ) -> String {
+    // A busy session's batches are alike: mostly it need not grow.
+    let mut expected = 0;
     loop {
-        let mut incoming = Vec::new();
+        let mut incoming = Vec::with_capacity(expected);
         if let Err(reason) = receiver.recv_batch(&mut incoming).await {
             return reason.to_string();
         }
+        expected = incoming.len();
         let mail = HubMail::Batch { session, batch: batch(incoming) };
         if post.deliver(mail).await.is_err() {
             return "the hub has ended".to_owned();

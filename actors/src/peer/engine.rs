@@ -14,7 +14,8 @@ use phalanx_protocol::task::MethodName;
 /// What an engine's message tells the hub.
 pub fn engine_news(message: EngineToHub) -> EngineNews {
     match message {
-        EngineToHub::Register(Register { profile, inventory }) => {
+        EngineToHub::Register(register) => {
+            let Register { profile, inventory } = *register;
             EngineNews::Register(Box::new(profile), Box::new(inventory))
         }
         // When it started is told again, by the report; until then only that it did matters.
@@ -88,7 +89,7 @@ pub fn engine_statement(
     match effect {
         EngineEffect::Register(profile, inventory) => {
             let register = Register { profile: *profile, inventory: *inventory };
-            EngineStatement::Say(EngineToHub::Register(register))
+            EngineStatement::Say(EngineToHub::Register(Box::new(register)))
         }
         EngineEffect::Started(attempt) => {
             let started = Started { attempt, started_us: started_us(attempt) };

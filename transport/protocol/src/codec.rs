@@ -9,7 +9,7 @@
 //! trails. No input panics, and what one allocates is bounded by its length: at most 32 bytes for
 //! each byte of its header, and 8 MiB besides. Payload bytes are never copied.
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -169,19 +169,76 @@ pub enum DecodeError {
 
 /// Array-encoded headers.
 pub(crate) mod hot {
-    use super::{BufMut, BytesMut, EncodeError, Serialize};
+    use super::{BytesMut, EncodeError, Scratch, Serialize};
 
     pub(crate) fn encode<T: Serialize>(value: &T, out: &mut BytesMut) -> Result<(), EncodeError> {
-        Ok(rmp_serde::encode::write(&mut out.writer(), value)?)
+        let mut scratch = Scratch::over(out);
+        rmp_serde::encode::write(&mut scratch, value)?;
+        scratch.empty();
+        Ok(())
     }
 }
 
 /// Map-encoded headers.
 pub(crate) mod named {
-    use super::{BufMut, BytesMut, EncodeError, Serialize};
+    use super::{BytesMut, EncodeError, Scratch, Serialize};
 
     pub(crate) fn encode<T: Serialize>(value: &T, out: &mut BytesMut) -> Result<(), EncodeError> {
-        Ok(rmp_serde::encode::write_named(&mut out.writer(), value)?)
+        let mut scratch = Scratch::over(out);
+        rmp_serde::encode::write_named(&mut scratch, value)?;
+        scratch.empty();
+        Ok(())
+    }
+}
+
+/// Length of [`Scratch`]: the header of a task, its attempt or its outcome fits.
+const SCRATCH_LEN: usize = 128;
+
+/// Collects what the serializer writes byte by byte, and appends it at once: a header is written
+/// in some thirty pieces, and growing the output at each costs more than encoding it.
+struct Scratch<'a> {
+    bytes: [u8; SCRATCH_LEN],
+    len: usize,
+    out: &'a mut BytesMut,
+}
+
+impl<'a> Scratch<'a> {
+    const fn over(out: &'a mut BytesMut) -> Self {
+        Self { bytes: [0; SCRATCH_LEN], len: 0, out }
+    }
+
+    fn empty(&mut self) {
+        self.out.extend_from_slice(&self.bytes[..self.len]);
+        self.len = 0;
+    }
+
+    #[cold]
+    fn overflow(&mut self, piece: &[u8]) {
+        self.empty();
+        self.out.extend_from_slice(piece);
+    }
+}
+
+impl std::io::Write for Scratch<'_> {
+    #[inline]
+    fn write(&mut self, piece: &[u8]) -> std::io::Result<usize> {
+        self.write_all(piece).map(|()| piece.len())
+    }
+
+    #[inline]
+    fn write_all(&mut self, piece: &[u8]) -> std::io::Result<()> {
+        match self.bytes.get_mut(self.len..self.len + piece.len()) {
+            Some(room) => {
+                room.copy_from_slice(piece);
+                self.len += piece.len();
+            }
+            None => self.overflow(piece),
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 

@@ -32,7 +32,7 @@ messages! {
     /// What engines say to the hub.
     pub enum EngineToHub {
         /// Who the engine is and what it has.
-        1 => Register(Register), named, Tasks, [Engine];
+        1 => Register(Box<Register>), named, Tasks, [Engine];
         /// An attempt has been running for some time.
         2 => Started(Started), hot, Tasks, [Engine];
         /// An attempt ended.

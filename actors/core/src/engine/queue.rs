@@ -18,8 +18,8 @@ use super::room::RuleBroken;
 /// Queued attempts: at most one for each task. How many is bounded by the room.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    /// By order of assignment.
-    entries: BTreeMap<u64, Queued>,
+    /// By order of assignment. Boxed: a tree moves its neighbours with each entry.
+    entries: BTreeMap<u64, Box<Queued>>,
     next_order: u64,
     by_task: FxHashMap<TaskId, u64>,
     by_ticket: FxHashMap<Ticket, u64>,
@@ -95,7 +95,7 @@ impl Queue {
 
     /// Every waiting attempt, in the order assigned.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Queued> {
-        self.entries.values()
+        self.entries.values().map(Box::as_ref)
     }
 
     /// Appends an attempt at a task of which none waits.
@@ -112,7 +112,7 @@ impl Queue {
             let client = assignment.attempt.task.client;
             self.lanes.entry(client).or_default().waiting.insert(order);
         }
-        self.put(order, Queued { assignment, function, mark_before });
+        self.put(order, Box::new(Queued { assignment, function, mark_before }));
     }
 
     /// Puts a later attempt at the same task in the place of the one that waits; hands back that.
@@ -126,8 +126,8 @@ impl Queue {
         let mark_before = old.mark_before;
         let direct = old.assignment.direct;
         let assignment = Assignment { direct, ..assignment };
-        self.put(order, Queued { assignment, function, mark_before });
-        Some(old)
+        self.put(order, Box::new(Queued { assignment, function, mark_before }));
+        Some(*old)
     }
 
     /// The bytes that an attempt waits for are here. They are as many as was said.
@@ -157,7 +157,7 @@ impl Queue {
     /// Hands out the next attempt that may start, with its function, if there is one.
     pub(super) fn start_next(&mut self) -> Option<(Assignment, Option<Function>)> {
         let order = *self.startable.first()?;
-        let Queued { assignment, function, .. } = self.take(order)?;
+        let Queued { assignment, function, .. } = *self.take(order)?;
         let function = match function {
             Some(Needed::Here(function)) => Some(function),
             // One that is on its way is not startable.
@@ -203,7 +203,7 @@ impl Queue {
         if !self.started.contains(&attempt.task) {
             self.open_gates(attempt.task);
         }
-        Some(queued)
+        Some(*queued)
     }
 
     /// Takes out all whose payload or function will not come, and with them all that must not overtake one of
@@ -233,7 +233,7 @@ impl Queue {
     }
 
     /// Enters what does not depend on the place of others.
-    fn put(&mut self, order: u64, mut queued: Queued) {
+    fn put(&mut self, order: u64, mut queued: Box<Queued>) {
         let Assignment { attempt, payload, gates, .. } = &mut queued.assignment;
         // Only what is here and was assigned before can hold it up, so that gates never close
         // a circle.
@@ -255,7 +255,7 @@ impl Queue {
     }
 
     /// Undoes [`Queue::put`].
-    fn take(&mut self, order: u64) -> Option<Queued> {
+    fn take(&mut self, order: u64) -> Option<Box<Queued>> {
         let queued = self.entries.remove(&order)?;
         self.startable.remove(&order);
         self.gated.remove(&order);

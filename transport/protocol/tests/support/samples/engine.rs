@@ -59,7 +59,7 @@ impl Samples for EngineToHub {
         let done = AttemptOutcome::Done;
         let leave = EngineLeave { reason: "the notebook ended".into() };
         vec![
-            ("", register().into()),
+            ("", Box::new(register()).into()),
             ("", started.into()),
             ("", report(AttemptOutcome::Done, inline(Format::Pickle5, b"pickle")).into()),
             ("ticket", report(AttemptOutcome::Done, by_stream(Format::Raw, 12, 65_537)).into()),

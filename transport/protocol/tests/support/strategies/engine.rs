@@ -61,7 +61,7 @@ impl Strategies for EngineToHub {
         let started = (attempt_id(), number())
             .prop_map(|(attempt, started_us)| Started { attempt, started_us });
         vec![
-            message(register()),
+            message(register().prop_map(Box::new)),
             message(started),
             message(report()),
             message(text().prop_map(|reason| EngineLeave { reason })),

@@ -115,3 +115,20 @@ def test_shutdown_ends_engines_and_hub(home):
     cluster.stop_cluster_sync()
     with pytest.raises(NotImplementedError):
         rc.shutdown(restart=True)
+
+
+def test_an_abort_that_comes_before_the_code_runs_is_not_lost():
+    from phalanx.engine.interrupts import AbortRequested, Interrupts
+
+    unwanted = [True]
+    interrupts = Interrupts(lambda: unwanted[0])
+    interrupts.on_abort(0, None)
+    with pytest.raises(AbortRequested):
+        interrupts.arm()
+    interrupts.arm()
+    interrupts.disarm()
+    # One that was meant for the task before does nothing to the next.
+    interrupts.on_abort(0, None)
+    unwanted[0] = False
+    interrupts.arm()
+    interrupts.on_abort(0, None)

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import os as _os
 from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION
+from typing import Any as _Any
 
 from phalanx import _phalanx, error
 from phalanx._phalanx import __version__
@@ -141,6 +142,15 @@ __all__ = [
     "use_pickle",
     "version_info",
 ]
+
+
+def __getattr__(name: str) -> _Any:
+    """What is loaded only by those who use it: `px.aio`."""
+    if name == "aio":
+        import importlib
+
+        return importlib.import_module("phalanx.aio")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def register_joblib_backend(name: str | None = None, make_default: bool = False) -> None:

@@ -14,7 +14,7 @@ from phalanx.batches import Batch
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
-__all__ = ["TaskFuture"]
+__all__ = ["Arrival", "TaskFuture", "seconds", "tell"]
 
 _FUTURE_PARTS = frozenset({"_condition", "_state", "_result", "_waiters", "_done_callbacks"})
 """What `Future.__init__` makes; here only when first asked for."""
@@ -91,18 +91,7 @@ class TaskFuture(Future[Any]):
         return self._batch.ready(index) and self._batch.outcome(index)[0] != "done"
 
     def __await__(self) -> Generator[Any, None, Any]:
-        if not self._batch.ready():
-            from asyncio import get_running_loop  # not everybody's: it takes longer than all else
-
-            loop = get_running_loop()
-            arrived = loop.create_future()
-
-            def wake() -> None:
-                if not arrived.done():
-                    arrived.set_result(None)
-
-            self._batch.add_callback(None, lambda: _tell(loop, wake))
-            yield from arrived
+        yield from Arrival(self._batch, None).__await__()
         return self.get()
 
     def _complete(self) -> None:
@@ -141,7 +130,32 @@ def seconds(timeout: float | None) -> float | None:
     return None if timeout is None or timeout < 0 else timeout
 
 
-def _tell(loop: AbstractEventLoop, wake: Callable[[], None]) -> None:
-    """Wakes an event loop that may be closed by now."""
+class Arrival:
+    """Awaits the end of one task of a batch, or of all. It raises nothing of what went wrong."""
+
+    __slots__ = ("_batch", "_index")
+
+    def __init__(self, batch: Batch, index: int | None) -> None:
+        self._batch = batch
+        self._index = index
+
+    def __await__(self) -> Generator[Any, None, None]:
+        if self._batch.ready(self._index):
+            return
+        from asyncio import get_running_loop  # not everybody's: it takes longer than all else
+
+        loop = get_running_loop()
+        arrived = loop.create_future()
+
+        def wake() -> None:
+            if not arrived.done():
+                arrived.set_result(None)
+
+        self._batch.add_callback(self._index, lambda: tell(loop, wake))
+        yield from arrived
+
+
+def tell(loop: AbstractEventLoop, wake: Callable[[], object]) -> None:
+    """Calls something on an event loop, from any thread; nothing if the loop is closed by now."""
     if not loop.is_closed():
         loop.call_soon_threadsafe(wake)

@@ -5,13 +5,14 @@ Who may use it: views make it. It submits nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from phalanx.asyncresult import AsyncResult
 from phalanx.batches import Batch
 from phalanx.failures import composite_error
-from phalanx.futures import seconds
+from phalanx.futures import Arrival, seconds, tell
 from phalanx.partition import BLOCKS, ROUND_ROBIN, join, join_dealt
 
 if TYPE_CHECKING:
@@ -90,16 +91,37 @@ class AsyncMapResult(AsyncResult):
     def __iter__(self) -> Iterator[Any]:
         """The items, each as soon as its part is there."""
         for index in self._in_order() if self.ordered else self._as_they_come():
-            value, failure = self._fetch(index)
-            if failure is not None:
-                if not self._return_exceptions:
-                    text = f"one or more exceptions raised in: {self._fname}"
-                    raise composite_error(text, [(failure, self._info_of(index))])
-                yield from [failure] * (1 if self._lengths is None else self._lengths[index])
-            elif not self._joined:
-                yield value
-            else:
-                yield from part_items(value)
+            yield from self._items_of(index)
+
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        """The same for `async for`: no thread waits."""
+        if self.ordered:
+            for index in range(len(self._batch)):
+                await Arrival(self._batch, index)
+                for item in self._items_of(index):
+                    yield item
+            return
+        from asyncio import Queue, get_running_loop  # not everybody's
+
+        loop = get_running_loop()
+        arrived: Queue[int] = Queue()
+        for index in range(len(self._batch)):
+            note = partial(arrived.put_nowait, index)
+            self._batch.add_callback(index, partial(tell, loop, note))
+        for _ in range(len(self._batch)):
+            for item in self._items_of(await arrived.get()):
+                yield item
+
+    def _items_of(self, index: int) -> Iterable[Any]:
+        """The items of a part that has ended; raises what went wrong unless that is wanted in their place."""
+        value, failure = self._fetch(index)
+        if failure is not None:
+            if not self._return_exceptions:
+                text = f"one or more exceptions raised in: {self._fname}"
+                raise composite_error(text, [(failure, self._info_of(index))])
+            return [failure] * (1 if self._lengths is None else self._lengths[index])
+        items: Iterable[Any] = part_items(value) if self._joined else (value,)
+        return items
 
     def _in_order(self) -> Iterator[int]:
         for index in range(len(self._batch)):

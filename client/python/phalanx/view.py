@@ -319,6 +319,11 @@ class View:
             targets = targets[:12] + "...]"
         return f"<{type(self).__name__} {targets}>"
 
+    def _repr_html_(self) -> str:
+        from phalanx.html import of_view  # only notebooks need it
+
+        return of_view(self)
+
     def __len__(self) -> int:
         """How many engines it addresses."""
         targets = self.targets

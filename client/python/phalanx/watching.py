@@ -47,6 +47,11 @@ class Watched(TaskFuture):
     def _engine_of(self, index: int) -> int | None:
         raise NotImplementedError
 
+    def _repr_html_(self) -> str:
+        from phalanx.html import of_result  # only notebooks need it
+
+        return of_result(self)
+
     # ------------------------------------------------------------------ time
 
     @property

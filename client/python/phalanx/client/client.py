@@ -462,6 +462,11 @@ class Client(LowLevel):
     ) -> None:
         self.close()
 
+    def _repr_html_(self) -> str:
+        from phalanx.html import of_client  # only notebooks need it
+
+        return of_client(self)
+
     def __repr__(self) -> str:
         state = "closed" if self.native.closed else f"{len(self)} engines"
         return f"<Client c{self.native.id}: {state}>"

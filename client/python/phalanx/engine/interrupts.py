@@ -22,7 +22,6 @@ class Interrupts:
     """Whether user code runs now, so that it may be interrupted. At most once for each task.
 
     >>> interrupts = Interrupts(lambda: True)
-    >>> interrupts.on_abort(0, None)
     >>> interrupts.arm()
     >>> try:
     ...     interrupts.on_abort(0, None)
@@ -31,11 +30,12 @@ class Interrupts:
     interrupted
     """
 
-    __slots__ = ("_armed", "_is_unwanted")
+    __slots__ = ("_armed", "_came_early", "_is_unwanted")
 
     def __init__(self, is_unwanted: Callable[[], bool]) -> None:
         self._is_unwanted = is_unwanted
         self._armed = False
+        self._came_early = False
 
     def install(self, abort_signal: int) -> None:
         """Takes over both signals; from the main thread."""
@@ -43,8 +43,11 @@ class Interrupts:
         signal.signal(abort_signal, self.on_abort)
 
     def arm(self) -> None:
-        """User code runs from here on."""
+        """User code runs from here on; not at all if the task is unwanted already."""
         self._armed = True
+        if self._came_early:
+            self._came_early = False
+            self.on_abort(0, None)
 
     def disarm(self) -> None:
         """User code has ended."""
@@ -58,6 +61,11 @@ class Interrupts:
 
     def on_abort(self, signum: int, frame: FrameType | None) -> None:
         """The native module thinks that what runs is unwanted."""
-        if self._armed and self._is_unwanted():
-            self._armed = False
-            raise AbortRequested
+        if not self._is_unwanted():
+            return
+        if not self._armed:
+            # The task was taken, and its code does not run yet.
+            self._came_early = True
+            return
+        self._armed = False
+        raise AbortRequested

@@ -43,6 +43,7 @@ def backend(rc, cluster, monkeypatch):
 
 
 @pytest.mark.parametrize("return_as", ["list", "generator", "generator_unordered"])
+@pytest.mark.timeout(170)
 def test_results_in_every_form(backend, return_as):
     results = Parallel(return_as=return_as)(delayed(scaled)(n) for n in range(300))
     assert sorted(results) == [3 * n for n in range(300)]
@@ -110,6 +111,7 @@ def test_the_default_cluster_is_the_one_that_runs(rc, monkeypatch):
     view.client.close()
 
 
+@pytest.mark.timeout(170)
 def test_grid_search_of_scikit_learn(backend):
     from sklearn.datasets import load_iris
     from sklearn.model_selection import GridSearchCV

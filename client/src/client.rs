@@ -14,6 +14,7 @@ use phalanx_transport::{Connector, Settings};
 use tokio::sync::watch;
 
 use crate::balanced::LoadBalancedView;
+use crate::blocking::Waiter;
 use crate::call::engine_list;
 use crate::core::{Answer, RequestError, SubmitError};
 use crate::direct::{DirectView, EngineView};
@@ -329,6 +330,11 @@ impl Client {
             (engines.len() >= count).then(|| Ok(engines.keys().copied().collect()))
         })
         .await
+    }
+
+    /// Blocks threads that wait for something of this client; see [`blocking`](crate::blocking).
+    pub fn waiter(&self) -> Waiter {
+        Waiter::of(&self.handle)
     }
 
     pub(crate) const fn handle(&self) -> &Arc<Handle> {

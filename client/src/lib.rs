@@ -63,6 +63,7 @@ mod shared;
 pub mod task_batch;
 #[cfg(test)]
 mod tests;
+mod wheel;
 
 pub use phalanx_transport::identity::ConnectionFile;
 pub use phalanx_transport::protocol;

@@ -41,6 +41,11 @@ impl<R> AsyncMapResult<R> {
         Self { handle, batch, first, len, given: 0, returns: PhantomData }
     }
 
+    /// What keeps the client alive.
+    pub(crate) const fn handle(&self) -> &Arc<Handle> {
+        &self.handle
+    }
+
     /// How many tasks there are.
     pub const fn len(&self) -> usize {
         self.len as usize

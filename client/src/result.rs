@@ -115,6 +115,11 @@ impl<R> AsyncResult<R> {
         nth_task(self.first, self.index)
     }
 
+    /// What keeps the client alive.
+    pub(crate) const fn handle(&self) -> &Arc<Handle> {
+        &self.handle
+    }
+
     /// Whether the task has ended, in whatever way.
     pub fn ready(&self) -> bool {
         self.batch.meets(Until::Filled(self.index))

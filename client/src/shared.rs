@@ -4,7 +4,7 @@
 //! and the session takes the frame, so there is no hop to a driver. The driver takes the same lock
 //! for each batch that arrives. No lock is held while anybody is woken.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::task::Waker;
 use std::time::{Duration, SystemTime};
 
@@ -19,6 +19,7 @@ use tokio::time::Instant;
 
 use crate::batch::{Batch, Ending, Place};
 use crate::core::{Answer, ClientRoom, Effect, Event, NewTask, RequestError, SubmitError};
+use crate::wheel::Wheel;
 
 /// Room for effects that is kept from one burst to the next; after greater ones it is given back.
 const EFFECTS_KEPT_MAX: usize = 4_096;
@@ -31,6 +32,8 @@ pub(crate) struct Shared {
     changes: watch::Sender<u64>,
     /// Wakes the driver for what does not come by the session.
     pub(crate) driver: Notify,
+    /// Who runs the sessions, if it is a blocking client.
+    wheel: OnceLock<Weak<Wheel>>,
 }
 
 struct Inner {
@@ -78,6 +81,25 @@ impl Shared {
             }),
             changes: watch::Sender::new(0),
             driver: Notify::new(),
+            wheel: OnceLock::new(),
+        }
+    }
+
+    /// Has callers that wait run the sessions.
+    pub(crate) fn turn_with(&self, wheel: &Arc<Wheel>) {
+        // Told once, before anybody waits.
+        let _ = self.wheel.set(Arc::downgrade(wheel));
+    }
+
+    /// Who runs the sessions; `None` if it is some runtime of the caller's, or all is over.
+    pub(crate) fn wheel(&self) -> Option<Arc<Wheel>> {
+        self.wheel.get()?.upgrade()
+    }
+
+    /// Sends what was just queued, if nobody else will.
+    fn pass(&self) {
+        if let Some(wheel) = self.wheel() {
+            wheel.pass();
         }
     }
 
@@ -106,6 +128,7 @@ impl Shared {
             };
             inner.room.submit(tasks, key, &mut inner.effects)
         })?;
+        self.pass();
         // Every spec has at least one id, but there may be no spec: then nobody asks for the id.
         Ok((first.unwrap_or_default(), batch))
     }
@@ -114,6 +137,7 @@ impl Shared {
     pub(crate) fn abort(&self, tasks: impl IntoIterator<Item = TaskId>) {
         self.with(|inner| inner.room.abort(tasks));
         self.driver.notify_one();
+        self.pass();
     }
 
     /// Asks the hub something; the answer, or why there is none, comes by the receiver.

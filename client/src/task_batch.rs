@@ -12,6 +12,7 @@ use std::time::SystemTime;
 use phalanx_transport::protocol::ids::TaskId;
 
 use crate::batch::{Batch, Wait, nth_task};
+use crate::blocking::Waiter;
 use crate::client::{Client, Handle};
 use crate::core::{End, NewTask, SubmitError};
 use crate::live::OutputReader;
@@ -116,6 +117,11 @@ impl TaskBatch {
     /// Follows what a task writes, unless somebody does already, or there is no such task.
     pub fn follow_output(&self, index: u32) -> Option<OutputReader> {
         if index < self.len { OutputReader::new(&self.batch, index) } else { None }
+    }
+
+    /// Blocks callers that wait for these tasks.
+    pub fn waiter(&self) -> Waiter {
+        Waiter::of(&self.handle)
     }
 
     /// Wants all tasks to end; returns at once.

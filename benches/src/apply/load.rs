@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use clap::ValueEnum;
-use phalanx::{AsyncResult, LoadBalancedView};
+use phalanx::{AsyncResult, Client, LoadBalancedView};
 use serde::Serialize;
 use serde_bytes::ByteBuf;
 use tokio::task::JoinSet;
@@ -89,6 +89,18 @@ pub async fn one_at_a_time(view: &LoadBalancedView, tasks: u64) -> Result<Vec<Du
         let result = view.call(ECHO, &args)?.await?;
         took.push(start.elapsed());
         check(&result, &args)?;
+    }
+    took.sort_unstable();
+    Ok(took)
+}
+
+/// Asks the hub for `count` signs of life, one after the other. How long each took, shortest first.
+pub async fn pings(client: &Client, count: u64) -> Result<Vec<Duration>> {
+    let mut took = Vec::with_capacity(usize::try_from(count)?);
+    for _ in 0..count {
+        let start = Instant::now();
+        client.ping().await?;
+        took.push(start.elapsed());
     }
     took.sort_unstable();
     Ok(took)

@@ -64,6 +64,9 @@ pub struct Latency {
     pub p50_us: f64,
     /// One in a hundred took longer.
     pub p99_us: f64,
+    /// Half of as many bare round trips between client and hub, in the same run, took less: two of
+    /// the four hops of a task, and what the machine was worth at that time.
+    pub ping_p50_us: f64,
     /// What a task cost.
     pub cpu_per_task: CpuPerTask,
 }
@@ -107,14 +110,16 @@ impl Report {
     }
 
     fn latency_table(&self) -> String {
-        let headings = ["EXECUTOR", "ENGINES", "TASKS", "P50 US", "P99 US"];
+        let headings = ["EXECUTOR", "ENGINES", "TASKS", "P50 US", "P99 US", "PING P50"];
         let rows = self.latency.iter().map(|row| {
             let mut cells = vec![
                 row.executor.as_str().to_owned(),
                 row.engines.to_string(),
                 row.tasks.to_string(),
             ];
-            cells.extend([row.p50_us, row.p99_us].map(|figure| format!("{figure:.1}")));
+            cells.extend(
+                [row.p50_us, row.p99_us, row.ping_p50_us].map(|figure| format!("{figure:.1}")),
+            );
             (cells, row.cpu_per_task)
         });
         columns(&headings, rows)

@@ -155,7 +155,7 @@ impl Bench<'_> {
             report.throughput.push(self.throughput(&view).await?);
         }
         if self.args.single_tasks > 0 {
-            report.latency.push(self.latency(&view).await?);
+            report.latency.push(self.latency(&client, &view).await?);
         }
         client.close().await;
         Ok(())
@@ -187,19 +187,21 @@ impl Bench<'_> {
         })
     }
 
-    async fn latency(&self, view: &LoadBalancedView) -> Result<Latency> {
+    async fn latency(&self, client: &Client, view: &LoadBalancedView) -> Result<Latency> {
         let tasks = self.args.single_tasks;
         load::one_at_a_time(view, self.args.single_warm_up).await?;
         let before = self.processes.cpu_times()?;
         let took = load::one_at_a_time(view, tasks).await?;
         let cpu_per_task = self.processes.cpu_times()?.per_task_since(&before, tasks);
-        let us = |share| load::quantile(&took, share).as_secs_f64() * 1e6;
+        let pings = load::pings(client, tasks).await?;
+        let us = |took: &[Duration], share| load::quantile(took, share).as_secs_f64() * 1e6;
         Ok(Latency {
             executor: self.executor,
             engines: self.engines,
             tasks,
-            p50_us: us(0.5),
-            p99_us: us(0.99),
+            p50_us: us(&took, 0.5),
+            p99_us: us(&took, 0.99),
+            ping_p50_us: us(&pings, 0.5),
             cpu_per_task,
         })
     }

@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use phalanx_client::TaskId;
+use phalanx_client::blocking::Waiter;
 use phalanx_client::core::End;
 use phalanx_client::protocol::outcome::{Delivery, Loss, Outcome};
 use phalanx_client::protocol::output::OutputKind;
@@ -98,7 +99,7 @@ impl Batch {
         if tasks.meets(until) {
             return Ok(true);
         }
-        Ok(wait::wait(py, Deadline::after(timeout)?, tasks.wait(until))?.is_some())
+        Ok(wait::wait(py, &tasks.waiter(), Deadline::after(timeout)?, tasks.wait(until))?.is_some())
     }
 
     fn nth_done(&self, n: usize) -> PyResult<Option<u32>> {
@@ -163,8 +164,10 @@ impl Batch {
 
     /// Reads what the task writes, while it runs.
     fn follow_output(&self, index: u32) -> PyResult<Option<OutputReader>> {
-        let reader = self.at(index)?.follow_output(index);
-        Ok(reader.map(|reader| OutputReader { reader: OfProcess::new(Mutex::new(reader)) }))
+        let tasks = self.at(index)?;
+        let (reader, waiter) = (tasks.follow_output(index), tasks.waiter());
+        Ok(reader
+            .map(|reader| OutputReader { reader: OfProcess::new((Mutex::new(reader), waiter)) }))
     }
 
     #[pyo3(signature = (index, callback))]
@@ -183,17 +186,17 @@ impl Batch {
 #[pyclass(frozen, module = "phalanx._phalanx")]
 #[derive(Debug)]
 pub(crate) struct OutputReader {
-    reader: OfProcess<Mutex<phalanx_client::OutputReader>>,
+    reader: OfProcess<(Mutex<phalanx_client::OutputReader>, Waiter)>,
 }
 
 #[pymethods]
 impl OutputReader {
     #[pyo3(signature = (timeout = None))]
     fn next(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Option<Piece>> {
-        let reader = self.reader.get()?;
+        let (reader, waiter) = self.reader.get()?;
         let in_use = |_| PyRuntimeError::new_err("another thread reads this output");
         let mut reader = reader.try_lock().map_err(in_use)?;
-        let piece = wait::wait(py, Deadline::after(timeout)?, reader.next())?.flatten();
+        let piece = wait::wait(py, waiter, Deadline::after(timeout)?, reader.next())?.flatten();
         let of = |bytes: &[u8]| PyBytes::new(py, bytes).unbind();
         Ok(piece.map(|piece| (piece.attempt, piece.offset, piece.kind.0, of(&piece.bytes))))
     }

@@ -9,7 +9,7 @@ use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use phalanx_client::blocking::{Client, wait_at_most};
+use phalanx_client::blocking::Client;
 use phalanx_client::core::{NewTask, SubmitError};
 use phalanx_client::protocol::ids::EngineId;
 use phalanx_client::protocol::limits::{CLIENT_QUEUE_BYTES_MAX, CLIENT_QUEUE_TASKS_MAX};
@@ -71,7 +71,8 @@ pub(crate) fn end(py: Python<'_>) {
         for client in &open {
             let left = until.saturating_duration_since(Instant::now());
             // Whatever is not recorded by then is lost with the process.
-            let _ = wait_at_most(client.as_async().close(), left);
+            let client = client.as_async();
+            let _ = client.waiter().wait_at_most(client.close(), left);
         }
     });
 }
@@ -178,7 +179,8 @@ impl NativeClient {
             return Err(errors::too_much(len, bytes));
         }
         loop {
-            let room = wait::wait(py, Deadline::after(None)?, client.wait_for_room())?;
+            let room =
+                wait::wait(py, &client.waiter(), Deadline::after(None)?, client.wait_for_room())?;
             room.transpose().map_err(|error| errors::submit_error(&error))?;
             match client.submit(tasks.clone()) {
                 Err(SubmitError::QueueFull) => py.detach(|| std::thread::sleep(ROOM_PAUSE)),
@@ -196,7 +198,7 @@ impl NativeClient {
         py: Python<'py>,
         question: impl Future<Output = Result<T, phalanx_client::RequestError>> + Send,
     ) -> PyResult<T> {
-        let answer = wait::wait(py, Deadline::after(None)?, question)?;
+        let answer = wait::wait(py, &self.get()?.waiter(), Deadline::after(None)?, question)?;
         // There is no deadline, so there is an answer: the session's end is one too.
         let answer = answer.unwrap_or(Err(phalanx_client::RequestError::Disconnected));
         answer.map_err(|error| errors::request_error(&error))
@@ -259,7 +261,7 @@ impl NativeClient {
         let engines = client.wait_for_engines_like(n, |engine| {
             kind.as_ref().is_none_or(|kind| engine.kind == *kind)
         });
-        match wait::wait(py, Deadline::after(timeout)?, engines)? {
+        match wait::wait(py, &client.waiter(), Deadline::after(timeout)?, engines)? {
             None => Ok(false),
             Some(Ok(_)) => Ok(true),
             Some(Err(WaitForEnginesError::Closed(cause))) => {
@@ -365,7 +367,9 @@ impl NativeClient {
 
     #[pyo3(signature = (timeout = None))]
     fn wait_for_room(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
-        match wait::wait(py, Deadline::after(timeout)?, self.get()?.wait_for_room())? {
+        let client = self.get()?;
+        let room = client.wait_for_room();
+        match wait::wait(py, &client.waiter(), Deadline::after(timeout)?, room)? {
             None => Ok(false),
             Some(Ok(())) => Ok(true),
             Some(Err(error)) => Err(errors::submit_error(&error)),
@@ -375,7 +379,8 @@ impl NativeClient {
     #[pyo3(signature = (timeout = Some(5.0)))]
     fn close(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<()> {
         // What is not recorded in time is sent all the same while the process lives.
-        wait::wait(py, Deadline::after(timeout)?, self.get()?.close())?;
+        let client = self.get()?;
+        wait::wait(py, &client.waiter(), Deadline::after(timeout)?, client.close())?;
         Ok(())
     }
 }

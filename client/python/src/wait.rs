@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use phalanx_client::blocking::wait_at_most;
+use phalanx_client::blocking::Waiter;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
@@ -36,7 +36,12 @@ impl Deadline {
 }
 
 /// Waits for a future of the client, without the GIL; `None` if it was not done in time.
-pub(crate) fn wait<F>(py: Python<'_>, deadline: Deadline, future: F) -> PyResult<Option<F::Output>>
+pub(crate) fn wait<F>(
+    py: Python<'_>,
+    waiter: &Waiter,
+    deadline: Deadline,
+    future: F,
+) -> PyResult<Option<F::Output>>
 where
     F: Future + Send,
     F::Output: Send,
@@ -45,7 +50,7 @@ where
     // Even a wait of no length looks once.
     let mut slice = deadline.slice().unwrap_or_default();
     loop {
-        if let Some(output) = py.detach(|| wait_at_most(&mut future, slice)) {
+        if let Some(output) = py.detach(|| waiter.wait_at_most(&mut future, slice)) {
             return Ok(Some(output));
         }
         py.check_signals()?;

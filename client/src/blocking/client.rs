@@ -1,6 +1,6 @@
 //! The blocking client and the thread that runs its sessions.
 
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use phalanx_transport::identity::ConnectionFile;
@@ -13,6 +13,7 @@ use super::views::{DirectView, EngineView, LoadBalancedView};
 use crate::core::{RequestError, SubmitError};
 use crate::error::{ConnectError, WaitForEnginesError};
 use crate::link::Source;
+use crate::wheel::Wheel;
 
 /// A connection to a cluster; as [`crate::Client`], but it blocks.
 #[derive(Debug, Clone)]
@@ -58,8 +59,9 @@ impl ClientBuilder {
     }
 }
 
-/// Connects on a new thread, which then drives the client to its end.
-fn run<D: Future<Output = ()>>(
+/// Connects on a new thread, which then runs the client's sessions to their end, whenever no caller
+/// that waits does.
+fn run<D: Future<Output = ()> + Send + 'static>(
     connect: impl Future<Output = Result<(crate::Client, D), ConnectError>> + Send + 'static,
 ) -> Result<Client, ConnectError> {
     let (sender, receiver) = mpsc::sync_channel(1);
@@ -67,19 +69,21 @@ fn run<D: Future<Output = ()>>(
         .enable_all()
         .build()
         .map_err(ConnectError::Runtime)?;
+    let wheel = Arc::new(Wheel::new(runtime));
     let drive = move || {
-        runtime.block_on(async {
-            let (client, driver) = match connect.await {
-                Ok(connected) => connected,
-                Err(error) => {
-                    // Whoever asked waits for it.
-                    let _ = sender.send(Err(error));
-                    return;
-                }
-            };
-            let _ = sender.send(Ok(client));
-            driver.await;
-        });
+        let connected = wheel.runtime().block_on(connect);
+        let (client, driver) = match connected {
+            Ok(connected) => connected,
+            Err(error) => {
+                // Whoever asked waits for it.
+                let _ = sender.send(Err(error));
+                return;
+            }
+        };
+        let driver = wheel.runtime().spawn(driver);
+        client.handle().shared().turn_with(&wheel);
+        let _ = sender.send(Ok(client));
+        wheel.keep(driver);
     };
     let thread = std::thread::Builder::new().name("phalanx-client".into());
     thread.spawn(drive).map_err(ConnectError::Runtime)?;
@@ -101,7 +105,7 @@ impl Client {
         ClientBuilder::default()
     }
 
-    /// The same client for asynchronous code and for [`wait_at_most`](super::wait_at_most).
+    /// The same client for asynchronous code, and for what a [`Waiter`](super::Waiter) waits for.
     pub const fn as_async(&self) -> &crate::Client {
         &self.inner
     }
@@ -135,7 +139,7 @@ impl Client {
         count: usize,
         limit: Duration,
     ) -> Result<Vec<EngineId>, WaitForEnginesError> {
-        let engines = wait_at_most(self.inner.engines_at_least(count), limit);
+        let engines = wait_at_most(self.inner.handle(), self.inner.engines_at_least(count), limit);
         engines.unwrap_or_else(|| Err(self.inner.too_few_engines(count, limit)))
     }
 
@@ -144,7 +148,7 @@ impl Client {
     /// # Errors
     /// [`RequestError`] if there is no session, or it is cut before the answer comes.
     pub fn status(&self) -> Result<ClusterStatus, RequestError> {
-        wait(self.inner.status())
+        wait(self.inner.handle(), self.inner.status())
     }
 
     /// Asks the hub for a sign of life, past all that is queued.
@@ -152,7 +156,7 @@ impl Client {
     /// # Errors
     /// [`RequestError`] if there is no session, or it is cut before the answer comes.
     pub fn ping(&self) -> Result<(), RequestError> {
-        wait(self.inner.ping())
+        wait(self.inner.handle(), self.inner.ping())
     }
 
     /// Asks the hub to end the whole cluster; returns when it has agreed, before it is done.
@@ -160,7 +164,7 @@ impl Client {
     /// # Errors
     /// [`RequestError`] if the hub refuses, or there is no session.
     pub fn shutdown(&self) -> Result<(), RequestError> {
-        wait(self.inner.shutdown())
+        wait(self.inner.handle(), self.inner.shutdown())
     }
 
     /// Asks the hub to end these engines; they are not restarted.
@@ -171,7 +175,7 @@ impl Client {
         &self,
         engines: impl IntoIterator<Item = EngineId>,
     ) -> Result<(), RequestError> {
-        wait(self.inner.shutdown_engines(engines))
+        wait(self.inner.handle(), self.inner.shutdown_engines(engines))
     }
 
     /// A view of these engines, each addressed by itself.
@@ -209,11 +213,11 @@ impl Client {
     /// # Errors
     /// [`SubmitError::Closed`] if the client is.
     pub fn wait_for_room(&self) -> Result<(), SubmitError> {
-        wait(self.inner.wait_for_room())
+        wait(self.inner.handle(), self.inner.wait_for_room())
     }
 
     /// Waits until the hub has recorded everything submitted, and leaves.
     pub fn close(&self) {
-        wait(self.inner.close());
+        wait(self.inner.handle(), self.inner.close());
     }
 }

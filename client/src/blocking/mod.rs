@@ -1,7 +1,8 @@
 //! The same client for programs without an async runtime: every wait blocks the calling thread.
 //!
-//! Each [`Client`] has one thread of its own that runs its sessions; callers submit from their own
-//! threads, past it. Not for use inside an async runtime: waits there would block it.
+//! Callers submit from their own threads, and one that waits runs the client's sessions meanwhile.
+//! Each [`Client`] has one thread of its own that does it when no caller waits. Not for use inside
+//! an async runtime: waits there would block it.
 //!
 //! ```no_run
 //! use phalanx_client::ConnectionFile;
@@ -22,6 +23,6 @@ mod result;
 mod views;
 
 pub use self::client::{Client, ClientBuilder};
-pub use self::park::wait_at_most;
+pub use self::park::Waiter;
 pub use self::result::{AsyncMapResult, AsyncResult, OutputReader};
 pub use self::views::{DirectView, EngineView, LoadBalancedView};

@@ -1,11 +1,12 @@
 //! Results that block the thread that wants them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use phalanx_transport::protocol::ids::TaskId;
 use phalanx_transport::protocol::task::Dependency;
 
-use super::park::{wait, wait_at_most};
+use super::park::{park, wait, wait_at_most};
 use crate::dependency::IntoDependency;
 use crate::error::TaskError;
 use crate::live::LiveOutput;
@@ -35,7 +36,7 @@ impl<R> AsyncResult<R> {
 
     /// Waits until the task has ended, in whatever way.
     pub fn wait(&self) {
-        wait(self.inner.wait());
+        wait(self.inner.handle(), self.inner.wait());
     }
 
     /// Wants the task to end; returns at once.
@@ -60,7 +61,7 @@ impl<R: FromPayload> AsyncResult<R> {
     /// # Errors
     /// [`TaskError`] if the task ended otherwise than by returning an `R`.
     pub fn get(&self) -> Result<R, TaskError> {
-        wait(self.inner.get())
+        wait(self.inner.handle(), self.inner.get())
     }
 
     /// Waits for the result, but not longer than `after`. The task goes on in any case.
@@ -68,7 +69,8 @@ impl<R: FromPayload> AsyncResult<R> {
     /// # Errors
     /// [`TaskError::NotYet`] if it did not end in time, else as [`AsyncResult::get`].
     pub fn timeout(&self, after: Duration) -> Result<R, TaskError> {
-        wait_at_most(self.inner.get(), after).unwrap_or_else(|| Err(self.inner.not_yet(after)))
+        wait_at_most(self.inner.handle(), self.inner.get(), after)
+            .unwrap_or_else(|| Err(self.inner.not_yet(after)))
     }
 
     /// The result if the task has ended.
@@ -96,7 +98,8 @@ impl Iterator for OutputReader {
     type Item = LiveOutput;
 
     fn next(&mut self) -> Option<LiveOutput> {
-        wait(self.inner.next())
+        // Whoever waits for the task drives; a reader only looks on.
+        park(self.inner.next(), Duration::MAX).flatten()
     }
 }
 
@@ -157,7 +160,7 @@ impl<R> AsyncMapResult<R> {
 
     /// Waits until all tasks have ended, in whatever way.
     pub fn wait(&self) {
-        wait(self.inner.wait());
+        wait(self.inner.handle(), self.inner.wait());
     }
 
     /// Wants all tasks to end; returns at once.
@@ -182,7 +185,7 @@ impl<R: FromPayload> AsyncMapResult<R> {
     /// # Errors
     /// The [`TaskError`] of the first task, in order, that has no result.
     pub fn get(&self) -> Result<Vec<R>, TaskError> {
-        wait(self.inner.get())
+        wait(self.inner.handle(), self.inner.get())
     }
 
     /// Waits for all results, but not longer than `after`. The tasks go on in any case.
@@ -190,17 +193,19 @@ impl<R: FromPayload> AsyncMapResult<R> {
     /// # Errors
     /// [`TaskError::NotYet`] for the first that has not ended, else as [`AsyncMapResult::get`].
     pub fn timeout(&self, after: Duration) -> Result<Vec<R>, TaskError> {
-        wait_at_most(self.inner.get(), after).unwrap_or_else(|| Err(self.inner.not_yet(after)))
+        wait_at_most(self.inner.handle(), self.inner.get(), after)
+            .unwrap_or_else(|| Err(self.inner.not_yet(after)))
     }
 
     /// Waits until all tasks have ended; what each came to, in order.
     pub fn outcomes(&self) -> Vec<Result<R, TaskError>> {
-        wait(self.inner.outcomes())
+        wait(self.inner.handle(), self.inner.outcomes())
     }
 
     /// What the next task that ends came to, and its place in the order; `None` after the last.
     pub fn next_done(&mut self) -> Option<(usize, Result<R, TaskError>)> {
-        wait(self.inner.next_done())
+        let handle = Arc::clone(self.inner.handle());
+        wait(&handle, self.inner.next_done())
     }
 }
 

@@ -6,6 +6,7 @@ mod faults;
 mod hub;
 mod network;
 mod task_batch;
+mod wheel;
 
 use std::time::Duration;
 

@@ -14,7 +14,7 @@ use phalanx_transport::protocol::role::Role;
 use phalanx_transport::protocol::task::{MethodName, Target};
 
 use super::TestHub;
-use crate::blocking::{Client, wait_at_most};
+use crate::blocking::Client;
 use crate::core::{End, NewTask, SubmitError};
 use crate::task_batch::Until;
 
@@ -26,7 +26,7 @@ fn cluster() -> (TestHub, Client) {
     (hub, client)
 }
 
-fn task(method: &str, target: Target) -> NewTask {
+pub(super) fn task(method: &str, target: Target) -> NewTask {
     NewTask {
         target,
         method: MethodName::try_from(method).unwrap(),
@@ -53,7 +53,7 @@ fn endings_come_as_they_are() {
     let batch = client.as_async().submit(vec![task("echo", Target::Any), task("echo", both)]);
     let batch = batch.unwrap();
     assert_eq!((batch.len(), batch.id(2).seq), (3, 2));
-    wait_at_most(batch.wait(Until::Count(3)), LIMIT).unwrap();
+    batch.waiter().wait_at_most(batch.wait(Until::Count(3)), LIMIT).unwrap();
     assert_eq!((0..3).filter_map(|nth| batch.nth_ended(nth)).count(), 3);
     let ended = batch.ended(2).unwrap();
     let End::Delivered(delivery) = ended.end else { panic!("{ended:?}") };
@@ -70,10 +70,10 @@ fn a_wait_goes_on_where_it_ended_and_a_waker_is_woken_once() {
     let count = Arc::new(Count::default());
     assert!(!batch.wake_when(Until::Filled(0), &Waker::from(count.clone())));
     let mut wait = Box::pin(batch.wait(Until::Filled(0)));
-    assert!(wait_at_most(&mut wait, Duration::from_millis(5)).is_none());
+    assert!(batch.waiter().wait_at_most(&mut wait, Duration::from_millis(5)).is_none());
     assert!(batch.ended(0).is_none());
     batch.abort();
-    wait_at_most(&mut wait, LIMIT).unwrap();
+    batch.waiter().wait_at_most(&mut wait, LIMIT).unwrap();
     drop(wait);
     assert!(batch.wake_when(Until::Count(1), Waker::noop()), "it is met already");
     assert_eq!(count.0.load(Ordering::Relaxed), 1);
@@ -86,9 +86,9 @@ fn engines_of_a_kind_are_waited_for_and_a_closed_client_says_so() {
     let before = inner.changes();
     let mut wait = Box::pin(inner.wait_for_engines_like(1, |engine| engine.id.0 > 3));
     hub.engine_joined(3);
-    assert!(wait_at_most(&mut wait, Duration::from_millis(20)).is_none());
+    assert!(inner.waiter().wait_at_most(&mut wait, Duration::from_millis(20)).is_none());
     hub.engine_joined(4);
-    assert_eq!(wait_at_most(&mut wait, LIMIT).unwrap().unwrap(), [EngineId(4)]);
+    assert_eq!(inner.waiter().wait_at_most(&mut wait, LIMIT).unwrap().unwrap(), [EngineId(4)]);
     assert!(inner.changes() > before);
     assert!(inner.closed().is_none());
     drop(wait);

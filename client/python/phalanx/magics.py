@@ -1,90 +1,52 @@
-"""The IPython magics `%px` and `%%px`: code for the engines of a view.
+"""Activating the IPython magics: `%px` and its kin, for a view.
 
-Who may use it: `view.activate()` registers them. IPython is imported then, not before. What they run
-follows the view's `block` and `targets`.
+Who may use it: views and clients. What the magics do is in `magic_commands`, which is imported, with
+IPython, when the first is activated.
 """
 
 from __future__ import annotations
 
-import sys
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from phalanx.showing import running_shell
+
 if TYPE_CHECKING:
     from phalanx.direct_view import DirectView
+    from phalanx.magic_commands import ParallelMagics
 
-__all__ = ["activate"]
+__all__ = ["activate", "is_free"]
+
+KEPT_AT = "_phalanx_magics"
+"""Under which name a shell keeps what is active in it, by suffix."""
 
 
-def activate(view: DirectView, suffix: str = "") -> None:
-    """Registers `%px<suffix>` and `%%px<suffix>` for the view in the running IPython."""
-    shell = _running_shell()
+def activate(view: DirectView, suffix: str = "", stacklevel: int = 3) -> ParallelMagics | None:
+    """Registers the magics for the view in the running IPython; warns and gives None outside of it."""
+    shell = running_shell()
     if shell is None:
-        warnings.warn("%px needs IPython, and this is none: nothing is activated", stacklevel=3)
-        return
-    magics = ParallelMagics(view)
-    shell.register_magic_function(magics.px, "line", f"px{suffix}")
-    shell.register_magic_function(magics.px_cell, "cell", f"px{suffix}")
-
-
-class ParallelMagics:
-    """The magics of one view.
-
-    >>> %px a = 5                                                        # doctest: +SKIP
-    """
-
-    def __init__(self, view: DirectView) -> None:
-        self.view = view
-
-    def px(self, line: str) -> Any:
-        """`%px code`: runs the line on the view's engines."""
-        return self._run(line, self.view.block, self.view.targets)
-
-    def px_cell(self, line: str, cell: str) -> Any:
-        """`%%px [--block | --noblock] [--targets IDS]`: runs the cell on the engines.
-
-        IDS is `all`, an id, ids with commas between, or a slice of the ids, e.g. `::2`.
-        """
-        import argparse
-
-        parser = argparse.ArgumentParser(prog="%%px", add_help=False, exit_on_error=False)
-        parser.add_argument(
-            "-b", "--block", dest="block", action="store_true", default=self.view.block
+        warnings.warn(
+            "%px needs IPython, and this is none: nothing is activated", stacklevel=stacklevel
         )
-        parser.add_argument("-a", "--noblock", dest="block", action="store_false")
-        parser.add_argument("-t", "--targets")
-        options = parser.parse_args(line.split())
-        targets = self.view.targets
-        if options.targets is not None:
-            targets = parse_targets(options.targets, self.view.client.ids)
-        return self._run(cell, options.block, targets)
-
-    def _run(self, code: str, block: bool, targets: Any) -> Any:
-        result = self.view.execute(code, silent=False, targets=targets, block=False)
-        if not block:
-            return result
-        result.get()
-        result.display_outputs()
         return None
+    from phalanx.magic_commands import ParallelMagics
+
+    commands = ParallelMagics(shell, view, suffix)
+    commands.register()
+    vars(shell).setdefault(KEPT_AT, {})[suffix] = commands
+    return commands
 
 
-def parse_targets(text: str, ids: list[int]) -> Any:
-    """The targets that a user wrote.
-
-    >>> parse_targets("::2", [0, 1, 2, 3]), parse_targets("1", []), parse_targets("0,1", [])
-    ([0, 2], 1, [0, 1])
-    """
-    if text == "all":
-        return text
-    if ":" in text:
-        bounds = [int(bound) if bound else None for bound in text.split(":")]
-        return ids[slice(*bounds)]
-    if "," in text:
-        return [int(each) for each in text.split(",") if each]
-    return int(text)
+def is_free(shell: Any) -> bool:
+    """Whether `%px` works for nobody, or for a client that is closed."""
+    active = vars(shell).get(KEPT_AT, {}).get("")
+    return active is None or active.view.client.closed
 
 
-def _running_shell() -> Any:
-    """IPython's shell, if this is one."""
-    core = sys.modules.get("IPython.core.getipython")
-    return core.get_ipython() if core is not None else None
+def __getattr__(name: str) -> Any:
+    """`ParallelMagics` is there too; asking for it imports IPython."""
+    if name == "ParallelMagics":
+        from phalanx.magic_commands import ParallelMagics
+
+        return ParallelMagics
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

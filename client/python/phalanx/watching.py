@@ -52,6 +52,15 @@ class Watched(TaskFuture):
 
         return of_result(self)
 
+    def rename(self, name: str) -> None:
+        """Gives it another name, by which it and its errors are shown.
+
+        >>> ar = rc[0].apply_async(divmod, 1, 0)
+        >>> ar.rename("my division"), ar.wait(), ar
+        (None, True, <AsyncResult(my division): failed>)
+        """
+        self._fname = name
+
     # ------------------------------------------------------------------ time
 
     @property

@@ -7,7 +7,6 @@ module that never runs Python.
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -20,6 +19,7 @@ from phalanx import versions
 from phalanx.asyncresult import AsyncResult
 from phalanx.batches import Batch, Picked
 from phalanx.broadcast_view import BroadcastView
+from phalanx.client.console import Console
 from phalanx.client.lowlevel import LowLevel
 from phalanx.connecting import connect
 from phalanx.dependency import msg_id, parse_msg_id
@@ -44,7 +44,7 @@ OPEN_LOOK_MIN = 64
 """Submits after which tasks that nobody waits for are first looked through for ended ones."""
 
 
-class Client(LowLevel):
+class Client(LowLevel, Console):
     """A connection to a cluster.
 
     `connection_info` is the path of a client's connection file, or a dict with its contents. Without
@@ -85,6 +85,7 @@ class Client(LowLevel):
         info = connection_info if connection_info is not None else url_file
         self.native = connect(info, cluster_id, profile, name, timeout)
         self._complaint = versions.warn_of(self.engines)
+        self._activate_if_first()
 
     # ------------------------------------------------------------------ engines and views
 
@@ -217,32 +218,6 @@ class Client(LowLevel):
             return known
         self._views[key] = fresh
         return fresh
-
-    def wait_for_engines(
-        self,
-        n: int | None = None,
-        *,
-        timeout: float | None = -1,
-        block: bool = True,
-        interactive: bool | None = None,
-        widget: Any = None,
-    ) -> Any:
-        """Waits until `n` Python engines are there (default: as many as the cluster has).
-
-        `TimeoutError` if they do not come in time. With `block=False` it returns a Future.
-
-        >>> rc.wait_for_engines(4, timeout=60)
-        """
-        if n is None:
-            n = self.cluster.n if self.cluster is not None and self.cluster.n else 1
-        if not block:
-            future: Future[None] = Future()
-            _in_thread(future, lambda: self.wait_for_engines(n, timeout=timeout))
-            return future
-        if not self.native.wait_for_engines(n, "python", seconds(timeout)):
-            raise TimeoutError(f"{len(self)} of {n} engines are there after {timeout} s")
-        self._complaint = versions.warn_of(self.engines, self._complaint)
-        return None
 
     # ------------------------------------------------------------------ tasks
 
@@ -470,18 +445,6 @@ class Client(LowLevel):
     def __repr__(self) -> str:
         state = "closed" if self.native.closed else f"{len(self)} engines"
         return f"<Client c{self.native.id}: {state}>"
-
-
-def _in_thread(future: Future[None], wait: Any) -> None:
-    """Waits in a thread of its own, and tells the Future."""
-
-    def run() -> None:
-        try:
-            future.set_result(wait())
-        except BaseException as failure:  # handed to whoever waits for the Future
-            future.set_exception(failure)
-
-    threading.Thread(target=run, name="phalanx-wait", daemon=True).start()
 
 
 def _one_id(target: Any, ids: list[int]) -> int:

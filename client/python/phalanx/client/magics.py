@@ -5,6 +5,17 @@ It only names again what lives elsewhere; nothing in `phalanx` imports it.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+from phalanx import magics
 from phalanx.magics import activate
 
-__all__ = ["activate"]
+if TYPE_CHECKING:
+    from phalanx.magic_commands import ParallelMagics
+
+__all__ = ["ParallelMagics", "activate"]
+
+
+def __getattr__(name: str) -> Any:
+    """`ParallelMagics`; asking for it imports IPython."""
+    return getattr(magics, name)

@@ -126,7 +126,7 @@ class Cluster:
             self.stop_cluster_sync()
             raise
         if activate:
-            client.direct_view("all").activate()
+            client.activate()
         return client
 
     async def start_and_connect(self, n: int | None = None, activate: bool = False) -> Client:
@@ -238,6 +238,11 @@ class Cluster:
     def is_running(self) -> bool:
         """Whether the cluster was started, and its host process lives."""
         return self._native is not None and self._native.is_running()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it was started, and has ended without being asked to from here."""
+        return self._native is not None and not self._native.is_running()
 
     @property
     def cluster_dir(self) -> str | None:

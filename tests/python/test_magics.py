@@ -193,10 +193,16 @@ def test_a_bar_appears_when_it_takes_long(ipython, capsys, tmp_path):
 
 
 def interrupt_once_running(path):
-    """Presses Ctrl-C once the file is there."""
+    """Presses Ctrl-C once the file is there and the main thread waits for the engines."""
+
+    def is_waiting():
+        frame = sys._current_frames()[threading.main_thread().ident]
+        while frame is not None and frame.f_code.co_name != "_wait":
+            frame = frame.f_back
+        return frame is not None
 
     def run():
-        while not path.exists():
+        while not (path.exists() and is_waiting()):
             time.sleep(0.005)
         signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 

@@ -152,3 +152,26 @@ def test_dask_errors_and_executors(lview):
     assert isinstance(caught.value, px.RemoteError)
     assert "in_turn" in caught.value.traceback
     assert dask.delayed(abs)(-5).compute(scheduler=lview.executor) == 5
+
+
+@pytest.mark.timeout(170)
+def test_engines_become_workers_of_dask_and_stop(rc):
+    pytest.importorskip("distributed")
+    client = rc.become_dask([0, 1, 2])
+    try:
+        assert client.scheduler.address.startswith("tls://127.0.0.1")
+        assert set(client.run(pid).values()) == set(rc[0, 1, 2].apply_sync(pid))
+        assert client.gather(client.map(scaled, range(5))) == [0, 3, 6, 9, 12]
+        # Engines take our tasks all the same.
+        assert rc[:].apply_sync(abs, -1) == [1] * 4
+        rc.stop_dask([0])
+        assert len(rc.become_dask([1, 2, 3]).scheduler_info()["workers"]) == 3
+    finally:
+        rc.stop_dask()
+    assert (
+        rc[:].apply_sync(lambda: __import__("phalanx.dask_workers").dask_workers._running is None)
+        == [True] * 4
+    )
+    rc.stop_dask()
+    with pytest.raises(NotImplementedError, match="nanny"):
+        rc.become_dask(nanny=True)

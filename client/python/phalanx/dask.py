@@ -49,8 +49,7 @@ def get(
     """
     view = view or default_view()
     options.pop("pool", None)
-    compute: Any = dask.local.get_async
-    return compute(
+    return dask.local.get_async(
         view.apply_async,
         num_workers or AHEAD * max(1, len(view)),
         dsk,

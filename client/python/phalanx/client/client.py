@@ -21,6 +21,7 @@ from phalanx.batches import Batch, Picked
 from phalanx.broadcast_view import BroadcastView
 from phalanx.client.console import Console
 from phalanx.client.lowlevel import LowLevel
+from phalanx.client.withdask import WithDask
 from phalanx.connecting import connect
 from phalanx.dependency import msg_id, parse_msg_id
 from phalanx.direct_view import DirectView
@@ -44,7 +45,7 @@ OPEN_LOOK_MIN = 64
 """Submits after which tasks that nobody waits for are first looked through for ended ones."""
 
 
-class Client(LowLevel, Console):
+class Client(LowLevel, Console, WithDask):
     """A connection to a cluster.
 
     `connection_info` is the path of a client's connection file, or a dict with its contents. Without

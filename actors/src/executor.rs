@@ -20,12 +20,14 @@ use std::collections::BTreeMap;
 
 use phalanx_protocol::function::Function;
 use phalanx_protocol::ids::{AttemptId, EngineId};
+use phalanx_protocol::limits::ERROR_BASES_MAX;
 use phalanx_protocol::outcome::{AttemptOutcome, RemoteError, RunTimes};
 use phalanx_protocol::payload::Payload;
 use phalanx_protocol::task::MethodName;
 use tokio::sync::mpsc;
 
 pub use context::{CancelToken, TaskContext};
+pub use failure::NotHere;
 pub(crate) use output::Written;
 pub use output::{OutputSink, OutputStream};
 
@@ -97,6 +99,7 @@ pub fn failed(error: RemoteError) -> AttemptOutcome {
         kind: failure::cut(error.kind),
         message: failure::cut(error.message),
         traceback: failure::cut(error.traceback),
+        bases: error.bases.into_iter().take(ERROR_BASES_MAX).map(failure::cut).collect(),
         ..error
     }))
 }

@@ -40,7 +40,7 @@ pub mod supervise;
 mod task_span;
 
 pub use crate::engine::{Engine, EngineBuilder, EngineEnd, EngineError, EngineHandle};
-pub use crate::executor::{CancelToken, OutputSink, OutputStream, TaskContext};
+pub use crate::executor::{CancelToken, NotHere, OutputSink, OutputStream, TaskContext};
 pub use crate::hub::Scheduling;
 pub use crate::hub_process::{Hub, HubCommand, HubEnd, HubError, HubHandle, HubOptions};
 pub use crate::sessions::SessionEntry;

@@ -20,7 +20,7 @@ use crate::result::{AsyncResult, Raw};
 ///
 /// A task runs at least once within its crash budget: if its engine dies it is tried elsewhere.
 /// [`on`](Self::on), [`after`](Self::after), [`follow`](Self::follow) and
-/// [`timeout`](Self::timeout) return a changed view and leave this one as it is; cheap to clone.
+/// [`timeout`](Self::timeout), [`retries`](Self::retries) and the like return a changed view and leave this one as it is; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct LoadBalancedView {
     handle: Arc<Handle>,
@@ -63,7 +63,45 @@ impl LoadBalancedView {
     #[must_use]
     pub fn timeout(&self, limit: Duration) -> Self {
         let mut view = self.clone();
-        view.options.timeout_ms = Some(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX));
+        view.options.timeout_ms = Some(millis(limit));
+        view
+    }
+
+    /// The same view, but a task whose code raises is tried again, this often at most: where it has
+    /// not been tried, as long as there is such an engine, and then anywhere else than last. When it
+    /// has failed for the last time it ends with that error. None by default.
+    #[must_use]
+    pub fn retries(&self, count: u32) -> Self {
+        let mut view = self.clone();
+        view.options.retry.get_or_insert_default().count = count;
+        view
+    }
+
+    /// The same view, but only errors of these kinds are tried again: names of types, in full or
+    /// without their path; of Python errors also those of their bases.
+    #[must_use]
+    pub fn retry_on<K: Into<String>>(&self, kinds: impl IntoIterator<Item = K>) -> Self {
+        let mut view = self.clone();
+        let kinds = kinds.into_iter().map(Into::into).collect();
+        view.options.retry.get_or_insert_default().kinds = kinds;
+        view
+    }
+
+    /// The same view, but with a pause before the first retry, which doubles for each one after it.
+    #[must_use]
+    pub fn retry_backoff(&self, first: Duration) -> Self {
+        let mut view = self.clone();
+        view.options.retry.get_or_insert_default().backoff_ms = millis(first);
+        view
+    }
+
+    /// The same view, but an attempt that runs for longer than `limit` is aborted, and fails as
+    /// `TimeLimitExceeded`. Limits under 50 ms count as that. Code that does not heed an abort goes
+    /// on until it does.
+    #[must_use]
+    pub fn run_limit(&self, limit: Duration) -> Self {
+        let mut view = self.clone();
+        view.options.run_limit_ms = Some(millis(limit));
         view
     }
 
@@ -125,4 +163,9 @@ impl LoadBalancedView {
     fn options(&self) -> Option<Box<TaskOptions>> {
         (self.options != TaskOptions::default()).then(|| Box::new(self.options.clone()))
     }
+}
+
+/// Half a billion years are for ever.
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

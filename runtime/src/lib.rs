@@ -62,7 +62,7 @@ mod words;
 pub use phalanx_actors::engine::{Engine, EngineBuilder, EngineEnd, EngineError, EngineHandle};
 pub use phalanx_actors::executor;
 pub use phalanx_actors::{
-    CancelToken, Hub, HubEnd, HubError, HubHandle, HubOptions, OutputSink, OutputStream,
+    CancelToken, Hub, HubEnd, HubError, HubHandle, HubOptions, NotHere, OutputSink, OutputStream,
     TaskContext,
 };
 pub use phalanx_client::{

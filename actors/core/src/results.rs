@@ -31,6 +31,8 @@ pub struct Ended {
     pub payload: Payload,
     /// What its last attempt wrote.
     pub output: Option<Arc<TaskOutput>>,
+    /// Where earlier attempts failed; `None` if nowhere.
+    pub tried: Option<Box<[EngineId]>>,
 }
 
 impl Ended {
@@ -206,6 +208,7 @@ mod tests {
             times: RunTimes::default(),
             payload: Payload::inline(Format::Raw, Bytes::from(vec![0; len])),
             output: None,
+            tried: None,
         }
     }
 

@@ -16,6 +16,21 @@ const CUT_MARK: &str = "\n[cut]";
 /// Most causes of an error that are written out; a longer chain is most likely a circle.
 const CAUSES_MAX: usize = 64;
 
+/// What a handler answers that will not run this task on this engine: a balanced task is tried
+/// elsewhere, and fails with this if every engine says so; a direct one fails at once.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct NotHere {
+    reason: String,
+}
+
+impl NotHere {
+    /// Not here, for this reason.
+    pub fn new(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into() }
+    }
+}
+
 /// Why an attempt failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failure {
@@ -25,23 +40,28 @@ pub(crate) struct Failure {
     pub(crate) message: String,
     /// How it came about; may be empty.
     pub(crate) traceback: String,
+    /// Whether it is a [`NotHere`].
+    pub(crate) refused: bool,
 }
 
 impl Failure {
     /// A failure that says all in one sentence.
     pub(crate) const fn new(kind: &'static str, message: String) -> Self {
-        Self { kind, message, traceback: String::new() }
+        Self { kind, message, traceback: String::new(), refused: false }
     }
 
     /// A handler's error, which was an `E` before it was boxed.
     pub(super) fn of_error<E>(error: &(dyn Error + 'static)) -> Self {
         let mut traceback = String::new();
+        let mut refused = error.is::<NotHere>();
         let causes = std::iter::successors(error.source(), |cause| (*cause).source());
         for cause in causes.take(CAUSES_MAX) {
+            refused |= cause.is::<NotHere>();
             // Writing to a string cannot fail.
             let _ = writeln!(traceback, "caused by: {cause}");
         }
-        Self { kind: std::any::type_name::<E>(), message: error.to_string(), traceback }
+        let kind = if refused { "NotHere" } else { std::any::type_name::<E>() };
+        Self { kind, message: error.to_string(), traceback, refused }
     }
 
     /// What it is to the hub: `method` on `engine` failed so.
@@ -52,13 +72,16 @@ impl Failure {
             traceback: self.traceback,
             engine: Some(engine),
             method: method.as_str().to_owned(),
+            bases: Vec::new(),
+            refused: self.refused,
         })
     }
 }
 
 impl From<Panic> for Failure {
     fn from(panic: Panic) -> Self {
-        Self { kind: "panic", message: panic.message, traceback: panic.traceback }
+        let Panic { message, traceback } = panic;
+        Self { kind: "panic", message, traceback, refused: false }
     }
 }
 
@@ -79,6 +102,19 @@ mod tests {
         let cut = cut("ä".repeat(ERROR_TEXT_LEN_MAX));
         assert!(cut.len() <= ERROR_TEXT_LEN_MAX);
         assert!(cut.ends_with(CUT_MARK));
+    }
+
+    #[test]
+    fn not_here_is_a_refusal_also_as_the_cause_of_another_error() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("cannot render")]
+        struct Outer(#[source] NotHere);
+
+        let error = NotHere::new("no gpu");
+        assert!(Failure::of_error::<NotHere>(&error).refused);
+        let failure = Failure::of_error::<Outer>(&Outer(error));
+        assert_eq!((failure.refused, failure.kind), (true, "NotHere"));
+        assert!(!Failure::of_error::<std::io::Error>(&std::io::Error::other("x")).refused);
     }
 
     #[test]

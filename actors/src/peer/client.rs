@@ -114,6 +114,7 @@ mod tests {
             times: RunTimes::default(),
             payload: Payload::empty(),
             output: None,
+            tried: Vec::new(),
         };
         let output = Output { attempt: TASK.attempt(1), offset: 4, chunks: Vec::new() };
         let info = EngineInfo { id: EngineId(3), ..EngineInfo::default() };

@@ -19,6 +19,9 @@ FunctionRef: TypeAlias = tuple[bytes, bytes]
 DependencyRef: TypeAlias = tuple[Sequence[TaskId], bool, bool, bool]
 """`(ids, all, success, failure)`: all of them or any; which ways of ending meet it."""
 
+AttemptsRef: TypeAlias = tuple[int, Sequence[str], float, float | None]
+"""`(retries, kinds of errors, pause before the first, run limit)`; the last two in seconds."""
+
 __version__: str
 
 FORMAT_RAW: int
@@ -106,6 +109,7 @@ class Batch:
         """What is known of that one, also before it has ended.
 
         `task` (id), `outcome` (the first word of `outcome`, or None), `engine`, `attempts`,
+        `tried` (the engines where earlier attempts failed),
         `submitted`, `started`, `received` (seconds since 1970, or None), `ran` (seconds, or None),
         `stdout`, `stderr`, `output_truncated` (bytes that were written and not kept).
         """
@@ -176,11 +180,12 @@ class NativeClient:
         after: DependencyRef | None = None,
         follow: DependencyRef | None = None,
         timeout: float | None = None,
+        attempts: AttemptsRef | None = None,
     ) -> Batch:
         """Submits one task, or with `engines` one for each, and returns at once.
 
         `engine` and `engines` are direct. Otherwise it is balanced, over `subset` or all that offer
-        the method; only then may it have dependencies and a `timeout` for them. The parts are
+        the method; only then may it have dependencies, a `timeout` for them, and retries. The parts are
         copied before it returns. It waits only while the client's own queue is full.
         """
 
@@ -196,6 +201,7 @@ class NativeClient:
         after: DependencyRef | None = None,
         follow: DependencyRef | None = None,
         timeout: float | None = None,
+        attempts: AttemptsRef | None = None,
     ) -> Batch:
         """Submits one task for each list of parts, all or none, in one Batch.
 
@@ -214,6 +220,7 @@ class NativeClient:
         after: DependencyRef | None = None,
         follow: DependencyRef | None = None,
         timeout: float | None = None,
+        attempts: AttemptsRef | None = None,
     ) -> Batch:
         """Submits a call of a typed handler; the value travels as MessagePack.
 
@@ -307,6 +314,7 @@ class NativeEngine:
         |---|---|
         | `("done", [part, ...])` | it returned; the parts are copied before the next task |
         | `("failed", kind, message, traceback)` | it raised |
+        | `("refused", kind, message, traceback)` | it will not run here: tried elsewhere if balanced |
         | `("aborted",)` | it was interrupted because nobody wants it any more |
 
         What the handler itself raises, or an answer that is none of these, is a failed task. While

@@ -193,8 +193,9 @@ def depend(
 ) -> Callable[[Callable[..., Any]], dependent]:
     """Decorates a function with a condition of the engine: `condition(*args, **kwargs)`.
 
-    If it says False or raises `UnmetDependency` there, the function is not called, and the task fails
-    with `UnmetDependency`.
+    If it says False or raises `UnmetDependency` there, the function is not called. A task of a
+    `LoadBalancedView` is then tried on other engines, and fails with `UnmetDependency` when all have
+    refused it; one of a `DirectView` fails at once.
 
     >>> @depend(lambda wanted: wanted == "yes", "no")
     ... def f():
@@ -212,7 +213,7 @@ def require(*needs: Any, **objects: Any) -> Callable[[Callable[..., Any]], depen
 
     Modules, by name or themselves, are imported there; functions and classes are put in the engine's
     namespace under their names, objects under their keywords. If an import fails the function is
-    not called, and the task fails with `UnmetDependency`.
+    not called, and the task is tried elsewhere, as with `depend`.
 
     >>> @require("re")
     ... def find(pattern, text):

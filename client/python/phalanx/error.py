@@ -279,6 +279,14 @@ class RemoteUnmetDependency(RemoteError, UnmetDependency):
     """
 
 
+class RemoteTaskReject(RemoteError, TaskRejectError):
+    """`TaskRejectError`, raised on every engine that could have had the task.
+
+    >>> issubclass(RemoteTaskReject, TaskRejectError)
+    True
+    """
+
+
 class CompositeError(RemoteError):
     """Exceptions that one call raised on several engines.
 

@@ -23,6 +23,7 @@ from phalanx.error import (
     ErrorEntry,
     PhalanxError,
     RemoteError,
+    RemoteTaskReject,
     RemoteUnmetDependency,
 )
 
@@ -34,6 +35,13 @@ __all__ = [
     "unwrap_exception",
     "wrap_exception",
 ]
+
+
+REFUSALS: dict[str, type[RemoteError]] = {
+    "UnmetDependency": RemoteUnmetDependency,
+    "TaskRejectError": RemoteTaskReject,
+}
+"""What tasks raise that do not want to run where they are."""
 
 
 def remote_error(
@@ -53,7 +61,7 @@ def remote_error(
     >>> isinstance(e, KeyError), e.args, e.__cause__
     (True, ('a',), KeyError('a'))
     """
-    kind = RemoteUnmetDependency if ename == "UnmetDependency" else RemoteError
+    kind = REFUSALS.get(ename, RemoteError)
     original = originals.unpack(packed) or originals.by_name(ename, evalue)
     made: RemoteError | None = None
     if original is not None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from phalanx.asyncresult import AsyncResult
+from phalanx.attempts import AttemptFlags, check_attempts
 from phalanx.batches import Picked
 from phalanx.dependency import DependencyRef, dependency_ref
 from phalanx.mapresult import AsyncMapResult
@@ -28,12 +29,17 @@ MAP_TASKS_MAX = 8192
 map over millions of items costs no more memory than its items."""
 
 
-class LoadBalancedView(View):
+class LoadBalancedView(AttemptFlags, View):
     """All engines, or some of them, under the hub's scheduler.
 
     Flags beside those of every view: `after` (tasks that must have ended before), `follow` (tasks on
     whose engine it must run) and `timeout` (seconds to wait for these, then `DependencyTimeout`; 0 or
     None for ever). `after` and `follow` take an AsyncResult, a msg_id, a `Dependency`, or a collection.
+
+    A task whose code raises is tried again `retries` times at most, after a pause of `retry_backoff`
+    seconds that doubles each time, if it raised one of `retry_on`; then it fails with its last error.
+    `run_limit` is how many seconds it may run. `metadata` tells the `attempts`, and where earlier ones
+    were (`tried`).
 
     >>> import phalanx as px
     >>> view = px.Client().load_balanced_view()
@@ -41,10 +47,17 @@ class LoadBalancedView(View):
     6
     """
 
-    flag_names: ClassVar[tuple[str, ...]] = (*View.flag_names, "after", "follow", "timeout")
+    flag_names: ClassVar[tuple[str, ...]] = (
+        *View.flag_names,
+        "after",
+        "follow",
+        "timeout",
+        *AttemptFlags.attempt_flag_names,
+    )
 
     def __init__(self, client: Client, targets: Sequence[int] | None = None) -> None:
-        super().__init__(client)
+        AttemptFlags.__init__(self)
+        View.__init__(self, client)
         self.targets = targets
         self._after: Any = None
         self._follow: Any = None
@@ -61,6 +74,8 @@ class LoadBalancedView(View):
             return check_timeout(value)
         if name in ("after", "follow"):
             dependency_ref(value)
+        if name in self.attempt_flag_names:
+            return check_attempts(name, value)
         return super().check_flag(name, value)
 
     @property
@@ -104,6 +119,9 @@ class LoadBalancedView(View):
             where["follow"] = self._follow_ref
         if self._timeout:
             where["timeout"] = float(self._timeout)
+        attempts = self.attempts_ref()
+        if attempts is not None:
+            where["attempts"] = attempts
         return where
 
     def _apply(

@@ -21,6 +21,8 @@ KEYS = (
     "received",
     "engine_uuid",
     "engine_id",
+    "attempts",
+    "tried",
     "follow",
     "after",
     "status",
@@ -52,7 +54,9 @@ class Metadata(dict[str, Any]):
 
     def __init__(self, values: Mapping[str, Any] | None = None) -> None:
         super().__init__(dict.fromkeys(KEYS))
-        self.update(follow=[], after=[], stdout="", stderr="", outputs=[], data={})
+        self.update(
+            attempts=0, tried=[], follow=[], after=[], stdout="", stderr="", outputs=[], data={}
+        )
         for key, value in (values or {}).items():
             self[key] = value
 
@@ -100,6 +104,8 @@ def metadata_of(facts: Mapping[str, Any], label: str | None = None) -> Metadata:
             "received": instant(facts.get("received")),
             "engine_uuid": None if engine is None else f"e{engine}",
             "engine_id": engine,
+            "attempts": facts.get("attempts", 0),
+            "tried": facts.get("tried", []),
             "status": _STATUS.get(outcome, "error"),
             "stdout": facts.get("stdout") or "",
             "stderr": facts.get("stderr") or "",

@@ -136,6 +136,9 @@ impl Batch {
         metadata.set_item(intern!(py, "engine"), engine.map(|engine| engine.0))?;
         let attempts = delivery.as_ref().map_or(0, |delivery| delivery.attempts);
         metadata.set_item(intern!(py, "attempts"), attempts)?;
+        let tried = delivery.as_ref().map(|delivery| delivery.tried.iter().map(|it| it.0));
+        let tried: Vec<u32> = tried.into_iter().flatten().collect();
+        metadata.set_item(intern!(py, "tried"), tried)?;
         let times = delivery.as_ref().map(|delivery| delivery.times);
         let times = times.filter(|times| times.started_us > 0);
         let started = times.map(|times| Duration::from_micros(times.started_us).as_secs_f64());

@@ -25,7 +25,7 @@ use crate::errors::{self, ClosedError};
 use crate::fork::OfProcess;
 use crate::parts::{FunctionRef, pack_parts};
 use crate::signals::{masked, spawn_masked};
-use crate::submit::{DependencyRef, Template, Wishes};
+use crate::submit::{AttemptsRef, DependencyRef, Template, Wishes};
 use crate::values;
 use crate::wait::{self, Deadline, SLICE};
 
@@ -272,7 +272,7 @@ impl NativeClient {
     }
 
     #[pyo3(signature = (method, parts, *, function = None, engine = None, engines = None,
-        subset = None, after = None, follow = None, timeout = None))]
+        subset = None, after = None, follow = None, timeout = None, attempts = None))]
     #[allow(clippy::too_many_arguments, reason = "keywords of Python")]
     fn submit<'py>(
         &self,
@@ -285,15 +285,16 @@ impl NativeClient {
         after: Option<DependencyRef>,
         follow: Option<DependencyRef>,
         timeout: Option<f64>,
+        attempts: Option<AttemptsRef>,
     ) -> PyResult<Batch> {
-        let wishes = Wishes { engine, engines, subset, after, follow, timeout };
+        let wishes = Wishes { engine, engines, subset, after, follow, timeout, attempts };
         let template = Template::one(method, wishes)?.with(function);
         let arguments = pack_parts(parts)?;
         self.hand_in(parts.py(), [template.task(Format::Pickle5, arguments)])
     }
 
     #[pyo3(signature = (method, list_of_parts, *, function = None, engine = None, engines = None,
-        subset = None, after = None, follow = None, timeout = None))]
+        subset = None, after = None, follow = None, timeout = None, attempts = None))]
     #[allow(clippy::too_many_arguments, reason = "keywords of Python")]
     fn submit_many<'py>(
         &self,
@@ -306,8 +307,9 @@ impl NativeClient {
         after: Option<DependencyRef>,
         follow: Option<DependencyRef>,
         timeout: Option<f64>,
+        attempts: Option<AttemptsRef>,
     ) -> PyResult<Batch> {
-        let wishes = Wishes { engine, engines, subset, after, follow, timeout };
+        let wishes = Wishes { engine, engines, subset, after, follow, timeout, attempts };
         let template = Template::many(method, wishes)?.with(function);
         let pack = |parts: PyResult<Bound<'py, PyAny>>| pack_parts(&parts?);
         let arguments = list_of_parts.try_iter()?.map(pack).collect::<PyResult<_>>()?;
@@ -315,7 +317,7 @@ impl NativeClient {
     }
 
     #[pyo3(signature = (method, value, *, engine = None, engines = None, subset = None,
-        after = None, follow = None, timeout = None))]
+        after = None, follow = None, timeout = None, attempts = None))]
     #[allow(clippy::too_many_arguments, reason = "keywords of Python")]
     fn call(
         &self,
@@ -327,8 +329,9 @@ impl NativeClient {
         after: Option<DependencyRef>,
         follow: Option<DependencyRef>,
         timeout: Option<f64>,
+        attempts: Option<AttemptsRef>,
     ) -> PyResult<Batch> {
-        let wishes = Wishes { engine, engines, subset, after, follow, timeout };
+        let wishes = Wishes { engine, engines, subset, after, follow, timeout, attempts };
         let template = Template::one(method, wishes)?;
         let arguments = values::encode(value)?;
         self.hand_in(value.py(), [template.task(Format::MessagePack, arguments)])

@@ -209,9 +209,9 @@ impl NativeEngine {
             }
             Ok(Answer::Aborted) => (AttemptOutcome::Aborted, Payload::empty()),
             Err(_) if was_unwanted => (AttemptOutcome::Aborted, Payload::empty()),
-            Ok(Answer::Failed { kind, message, traceback }) => {
+            Ok(Answer::Failed(error)) => {
                 let (engine, method) = (Some(engine), start.method.as_str().to_owned());
-                let error = RemoteError { kind, message, traceback, engine, method };
+                let error = RemoteError { engine, method, ..*error };
                 (executor::failed(error), Payload::empty())
             }
             Err(error) => {
@@ -227,7 +227,7 @@ impl NativeEngine {
 /// What the handler said.
 enum Answer {
     Done(Bytes),
-    Failed { kind: String, message: String, traceback: String },
+    Failed(Box<RemoteError>),
     Aborted,
 }
 
@@ -260,9 +260,14 @@ fn call(py: Python<'_>, handler: &Bound<'_, PyAny>, start: &executor::Start) -> 
             }
             Ok(Answer::Done(packed))
         }
-        ("failed", 3) => {
+        ("failed" | "refused", 3 | 4) => {
+            let refused = word.eq("refused")?;
             let text = |index: usize| said.get_item(index)?.extract::<String>();
-            Ok(Answer::Failed { kind: text(1)?, message: text(2)?, traceback: text(3)? })
+            let bases = if rest == 4 { said.get_item(4)?.extract()? } else { Vec::new() };
+            let (kind, message, traceback) = (text(1)?, text(2)?, text(3)?);
+            let error =
+                RemoteError { kind, message, traceback, bases, refused, ..RemoteError::default() };
+            Ok(Answer::Failed(Box::new(error)))
         }
         ("aborted", 0) => Ok(Answer::Aborted),
         (word, _) => Err(PyRuntimeError::new_err(format!("the handler answered {word:?}"))),

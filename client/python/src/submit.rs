@@ -10,7 +10,7 @@ use phalanx_client::core::NewTask;
 use phalanx_client::protocol::function::Function;
 use phalanx_client::protocol::ids::EngineId;
 use phalanx_client::protocol::payload::Format;
-use phalanx_client::protocol::task::{MethodName, Target, TaskOptions};
+use phalanx_client::protocol::task::{MethodName, Retry, Target, TaskOptions};
 use phalanx_client::{Accept, Dependency, Quorum, TaskId};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -41,6 +41,20 @@ impl DependencyRef {
     }
 }
 
+/// `(retries, kinds, backoff, run_limit)`: how often at most after errors of which kinds, with which
+/// first pause, and how long each time; the last two in seconds.
+#[derive(Debug, FromPyObject)]
+pub(crate) struct AttemptsRef(u32, Vec<String>, f64, Option<f64>);
+
+impl AttemptsRef {
+    fn read(self) -> PyResult<(Option<Retry>, Option<u64>)> {
+        let Self(count, kinds, backoff, run_limit) = self;
+        let backoff_ms = milliseconds(backoff)?;
+        let retry = (count > 0).then_some(Retry { count, kinds, backoff_ms });
+        Ok((retry, run_limit.map(milliseconds).transpose()?))
+    }
+}
+
 /// Where tasks go and after what, as keywords say it.
 #[derive(Debug, Default)]
 pub(crate) struct Wishes {
@@ -50,6 +64,7 @@ pub(crate) struct Wishes {
     pub(crate) after: Option<DependencyRef>,
     pub(crate) follow: Option<DependencyRef>,
     pub(crate) timeout: Option<f64>,
+    pub(crate) attempts: Option<AttemptsRef>,
 }
 
 /// The engines of tasks that are submitted together.
@@ -90,7 +105,7 @@ impl Template {
         wishes: Wishes,
         of_engines: impl FnOnce(Vec<u32>) -> Targets,
     ) -> PyResult<Self> {
-        let Wishes { engine, engines, subset, after, follow, timeout } = wishes;
+        let Wishes { engine, engines, subset, after, follow, timeout, attempts } = wishes;
         let method = MethodName::try_from(method);
         let method = method.map_err(|error| PyValueError::new_err(error.to_string()))?;
         let targets = match (engine, engines, subset) {
@@ -106,8 +121,10 @@ impl Template {
         let timeout_ms = timeout.map(milliseconds).transpose()?;
         let after = after.map(DependencyRef::read).transpose()?;
         let follow = follow.map(DependencyRef::read).transpose()?;
-        let is_plain = after.is_none() && follow.is_none() && timeout_ms.is_none();
-        let options = (!is_plain).then(|| Box::new(TaskOptions { after, follow, timeout_ms }));
+        let attempts = attempts.map(AttemptsRef::read).transpose()?;
+        let (retry, run_limit_ms) = attempts.unwrap_or_default();
+        let options = TaskOptions { after, follow, timeout_ms, retry, run_limit_ms };
+        let options = (options != TaskOptions::default()).then(|| Box::new(options));
         Ok(Self { method, targets, options, function: None })
     }
 
@@ -150,7 +167,7 @@ impl Template {
 }
 
 fn milliseconds(seconds: f64) -> PyResult<u64> {
-    let wrong = |_| PyValueError::new_err("a timeout is a number of seconds, 0 or more");
+    let wrong = |_| PyValueError::new_err("a duration is a number of seconds, 0 or more");
     let length = Duration::try_from_secs_f64(seconds).map_err(wrong)?;
     // Half a billion years are for ever.
     Ok(u64::try_from(length.as_millis()).unwrap_or(u64::MAX))

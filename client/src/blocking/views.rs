@@ -136,4 +136,28 @@ impl LoadBalancedView {
     pub fn timeout(&self, limit: Duration) -> Self {
         Self::new(self.inner.timeout(limit))
     }
+
+    /// As [`crate::LoadBalancedView::retries`].
+    #[must_use]
+    pub fn retries(&self, count: u32) -> Self {
+        Self::new(self.inner.retries(count))
+    }
+
+    /// As [`crate::LoadBalancedView::retry_on`].
+    #[must_use]
+    pub fn retry_on<K: Into<String>>(&self, kinds: impl IntoIterator<Item = K>) -> Self {
+        Self::new(self.inner.retry_on(kinds))
+    }
+
+    /// As [`crate::LoadBalancedView::retry_backoff`].
+    #[must_use]
+    pub fn retry_backoff(&self, first: Duration) -> Self {
+        Self::new(self.inner.retry_backoff(first))
+    }
+
+    /// As [`crate::LoadBalancedView::run_limit`].
+    #[must_use]
+    pub fn run_limit(&self, limit: Duration) -> Self {
+        Self::new(self.inner.run_limit(limit))
+    }
 }

@@ -7,8 +7,8 @@ use phalanx_transport::protocol::function::Function;
 use phalanx_transport::protocol::ids::TaskId;
 use phalanx_transport::protocol::limits::{
     CLIENT_QUEUE_BYTES_MAX, CLIENT_QUEUE_TASKS_MAX, DEPENDENCIES_PER_TASK_MAX,
-    FUNCTION_BYTES_PER_SESSION_MAX, OPEN_BYTES_PER_CLIENT_MAX, TARGET_ENGINES_MAX,
-    TASK_PAYLOAD_LEN_MAX,
+    FUNCTION_BYTES_PER_SESSION_MAX, OPEN_BYTES_PER_CLIENT_MAX, RETRIES_MAX, RETRY_KINDS_MAX,
+    TARGET_ENGINES_MAX, TASK_PAYLOAD_LEN_MAX,
 };
 use phalanx_transport::protocol::payload::{Format, Payload};
 use phalanx_transport::protocol::role::Role;
@@ -25,7 +25,7 @@ pub struct NewTask {
     pub format: Format,
     /// The arguments.
     pub arguments: Bytes,
-    /// Dependencies and other rare wishes; only for balanced tasks.
+    /// Dependencies and other rare wishes, most of them only for balanced tasks.
     pub options: Option<Box<TaskOptions>>,
     /// The function that goes with it: sent once for each session, however many tasks name it.
     pub function: Option<Function>,
@@ -42,8 +42,13 @@ impl NewTask {
             }
         }
         if let Some(options) = &self.options {
-            if self.target.is_direct() {
+            if self.target.is_direct() && options.is_for_balanced() {
                 return Err(SubmitError::DirectWithOptions);
+            }
+            if let Some(retry) = &options.retry
+                && (retry.count > RETRIES_MAX || retry.kinds.len() > RETRY_KINDS_MAX)
+            {
+                return Err(SubmitError::TooManyRetries);
             }
             for dependency in [&options.after, &options.follow].into_iter().flatten() {
                 let len = dependency.tasks.len();
@@ -117,8 +122,15 @@ pub enum SubmitError {
     )]
     TooManyDependencies(usize),
     /// Direct tasks run where and when they are told.
-    #[error("a direct task has no dependencies and no timeout; use a load-balanced view")]
+    #[error(
+        "a direct task has no dependencies, no timeout and no retries; use a load-balanced view"
+    )]
     DirectWithOptions,
+    /// A task may be retried often, but not for ever.
+    #[error(
+        "a task has at most {RETRIES_MAX} retries, after at most {RETRY_KINDS_MAX} kinds of errors"
+    )]
+    TooManyRetries,
     /// The arguments are too long.
     #[error("arguments of {0} bytes are over the limit of {TASK_PAYLOAD_LEN_MAX}")]
     PayloadTooLong(u64),

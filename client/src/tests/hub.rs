@@ -292,6 +292,7 @@ impl Ledger {
                 traceback: "line 1".into(),
                 engine: Some(EngineId(4)),
                 method: "fail".into(),
+                ..RemoteError::default()
             })),
             "lose" => Outcome::EngineLost(Box::new(loss)),
             "poison" => Outcome::Poison(vec![loss.clone(), loss]),
@@ -332,6 +333,7 @@ impl Ledger {
                 let chunks = std::mem::take(&mut self.written);
                 Arc::new(TaskOutput { chunks, truncated: 3 })
             }),
+            tried: Vec::new(),
         });
     }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use phalanx_client::core::NewTask;
-use phalanx_core::hub::Hub;
+use phalanx_core::hub::{Hub, TIME_LIMIT};
 use phalanx_protocol::ids::{AttemptId, EngineId, SessionId, TaskId};
 use phalanx_protocol::limits::CRASHES_PER_TASK_MAX;
 use phalanx_protocol::outcome::{Delivery, Outcome};
@@ -12,8 +12,11 @@ use phalanx_protocol::output::{Output, OutputChunk, OutputKind};
 use phalanx_protocol::room::Ending;
 use phalanx_protocol::task::{Assignment, Dependency, Quorum, TaskOptions};
 
-use crate::engine::{result, words};
+use crate::engine::{REFUSED, result, words};
 use crate::plan::{Behaviour, Plan, Wish};
+
+/// Most engines of a plan.
+const ENGINES_MAX: usize = 4;
 
 /// What is known of a task.
 #[derive(Debug)]
@@ -41,6 +44,19 @@ impl Fact {
     fn all_words(&self, task: TaskId) -> Vec<(OutputKind, u8)> {
         let words: Vec<_> = (0..self.writes).map(|index| words(task, index)).collect();
         flat(&words)
+    }
+
+    /// It was tried no more often than its owner wanted, who is told where.
+    fn check_tries(&self, delivery: &Delivery) {
+        let task = delivery.task;
+        let retry = self.options.as_ref().and_then(|options| options.retry.as_ref());
+        let retries = retry.map_or(0, |retry| retry.count as usize);
+        let refused = if matches!(self.behaviour, Behaviour::Picky(_)) { ENGINES_MAX } else { 0 };
+        assert!(delivery.tried.len() <= retries + refused, "{task}: {delivery:?}");
+        assert!(delivery.tried.len() <= delivery.attempts as usize, "{task}: {delivery:?}");
+        if let (Outcome::Done, Behaviour::Flaky(failing)) = (&delivery.outcome, self.behaviour) {
+            assert!(delivery.attempts > failing.into(), "{task} is done too early");
+        }
     }
 
     /// What is delivered of its output is how it began, and all of it if it came to its end.
@@ -188,9 +204,19 @@ impl Check {
             (Outcome::Done, Behaviour::Return(len)) => {
                 assert_eq!(delivery.payload.bytes(), Some(&result(task, len)), "{task}'s result");
             }
+            (Outcome::Done, Behaviour::Flaky(_) | Behaviour::Picky(_)) => {}
             (Outcome::Done, other) => panic!("{task} is done, and was to {other:?}"),
-            (Outcome::Failed(error), Behaviour::Raise) if error.kind == "Raised" => {
+            (Outcome::Failed(error), Behaviour::Raise | Behaviour::Flaky(_))
+                if error.kind == "Raised" =>
+            {
                 assert!(error.engine.is_some(), "{task} failed somewhere");
+            }
+            (Outcome::Failed(error), Behaviour::Picky(_)) if error.kind == REFUSED => {
+                assert!(error.engine.is_some() && !fact.direct, "{task} was refused somewhere");
+            }
+            (Outcome::Failed(error), _) if error.kind == TIME_LIMIT => {
+                let limit = fact.options.as_ref().and_then(|options| options.run_limit_ms);
+                assert!(limit.is_some(), "{task} has no limit");
             }
             (Outcome::Failed(error), _) => {
                 assert_eq!(error.kind, "internal", "{task} fails: {error}");
@@ -207,6 +233,7 @@ impl Check {
             (Outcome::Rejected(_), _) => {}
         }
         fact.check_output(delivery);
+        fact.check_tries(delivery);
         if let Outcome::DependencyTimeout = delivery.outcome {
             let timeout = fact.options.as_ref().and_then(|options| options.timeout_ms);
             assert!(timeout.is_some(), "{task} has no timeout");

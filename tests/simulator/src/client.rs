@@ -8,7 +8,7 @@ use phalanx_protocol::function::FunctionLimits;
 use phalanx_protocol::ids::{EngineId, SessionId, TaskId};
 use phalanx_protocol::payload::Format;
 use phalanx_protocol::role::Role;
-use phalanx_protocol::task::{Dependency, Target, TaskOptions};
+use phalanx_protocol::task::{Dependency, Retry, Target, TaskOptions};
 
 use crate::engine::{arguments, function, method};
 use crate::net::{End, Item, decode};
@@ -161,6 +161,12 @@ impl World<'_> {
             after: self.dependency(wish.after.as_ref()),
             follow: self.dependency(wish.follow.as_ref()),
             timeout_ms: wish.timeout.map(|timeout| timeout.as_millis() as u64),
+            retry: wish.retries.map(|(count, backoff)| Retry {
+                count,
+                kinds: vec!["Raised".into()],
+                backoff_ms: backoff.as_millis() as u64,
+            }),
+            run_limit_ms: wish.run_limit.map(|limit| limit.as_millis() as u64),
         };
         NewTask {
             target,

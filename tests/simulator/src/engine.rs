@@ -83,6 +83,8 @@ pub(crate) fn arguments(wish: &Wish) -> Bytes {
         Behaviour::Return(len) => (0, len),
         Behaviour::Raise => (1, 0),
         Behaviour::Crash => (2, 0),
+        Behaviour::Flaky(attempts) => (3, attempts.into()),
+        Behaviour::Picky(places) => (4, places.into()),
     };
     let mut bytes = BytesMut::new();
     bytes.put_u8(kind);
@@ -119,7 +121,9 @@ fn behaviour(payload: &Payload) -> (Behaviour, Duration, u8, Option<Function>) {
     let behaviour = match kind {
         0 => Behaviour::Return(len),
         1 => Behaviour::Raise,
-        _ => Behaviour::Crash,
+        2 => Behaviour::Crash,
+        3 => Behaviour::Flaky(len as u8),
+        _ => Behaviour::Picky(len as u8),
     };
     (behaviour, runs, writes, named)
 }
@@ -133,6 +137,15 @@ pub(crate) fn words(task: TaskId, index: u8) -> OutputChunk {
 /// What a task returns: bytes that name it.
 pub(crate) fn result(task: TaskId, len: u32) -> Bytes {
     Bytes::from(vec![task.seq as u8 ^ task.client.0 as u8; len as usize])
+}
+
+/// The kind of error by which an engine says that it will not run a task.
+pub(crate) const REFUSED: &str = "Refused";
+
+fn failed(kind: &str) -> (AttemptOutcome, Payload) {
+    let refused = kind == REFUSED;
+    let error = RemoteError { kind: kind.into(), refused, ..RemoteError::default() };
+    (AttemptOutcome::Failed(Box::new(error)), Payload::empty())
 }
 
 impl World<'_> {
@@ -264,9 +277,11 @@ impl World<'_> {
                 let bytes = result(attempt.task, len);
                 (AttemptOutcome::Done, Payload::inline(Format::Raw, bytes))
             }
-            Behaviour::Raise => {
-                let error = RemoteError { kind: "Raised".into(), ..RemoteError::default() };
-                (AttemptOutcome::Failed(Box::new(error)), Payload::empty())
+            Behaviour::Raise => failed("Raised"),
+            Behaviour::Flaky(attempts) if attempt.number <= attempts.into() => failed("Raised"),
+            Behaviour::Picky(places) if engine.is_multiple_of(places.into()) => failed(REFUSED),
+            Behaviour::Flaky(_) | Behaviour::Picky(_) => {
+                (AttemptOutcome::Done, Payload::inline(Format::Raw, result(attempt.task, 0)))
             }
             Behaviour::Crash => {
                 self.check.on_crash(attempt);

@@ -15,6 +15,10 @@ pub enum Behaviour {
     Return(u32),
     /// Raises.
     Raise,
+    /// Raises in this many first attempts, then returns nothing.
+    Flaky(u8),
+    /// Is refused by engines whose place in the plan is a multiple of this, else returns nothing.
+    Picky(u8),
     /// Kills its engine.
     Crash,
 }
@@ -64,6 +68,10 @@ pub struct Wish {
     pub follow: Option<Ties>,
     /// How long its dependencies may stay unmet.
     pub timeout: Option<Duration>,
+    /// How often it is tried again, and after which first pause.
+    pub retries: Option<(u32, Duration)>,
+    /// How long an attempt may run.
+    pub run_limit: Option<Duration>,
 }
 
 /// A process with a session.
@@ -163,6 +171,7 @@ impl Plan {
         plan.add_faults(&mut rng);
         plan.add_output(&mut Rng::with_seed(seed ^ 0x0117));
         plan.add_functions(&mut Rng::with_seed(seed ^ 0xf0c));
+        plan.add_tries(&mut Rng::with_seed(seed ^ 0x7e7e));
         plan.actions.sort_by_key(|(at, _)| *at);
         plan
     }
@@ -203,6 +212,30 @@ impl Plan {
         for (_, action) in &mut self.actions {
             if let Action::Submit(_, wish) = action {
                 wish.function = (rng.u8(0..4) > 0).then(|| rng.u8(0..functions));
+            }
+        }
+    }
+
+    /// In every other run balanced tasks are tried again, refused and limited.
+    fn add_tries(&mut self, rng: &mut Rng) {
+        if rng.bool() {
+            return;
+        }
+        for (_, action) in &mut self.actions {
+            let Action::Submit(_, wish) = action else { continue };
+            if rng.u8(0..6) == 0 {
+                wish.run_limit = Some(Duration::from_millis(rng.u64(1..5_000)));
+            }
+            if !matches!(wish.aim, Aim::Any | Aim::Subset(_)) {
+                continue;
+            }
+            match rng.u8(0..6) {
+                0 | 1 => wish.behaviour = Behaviour::Flaky(rng.u8(1..5)),
+                2 => wish.behaviour = Behaviour::Picky(rng.u8(1..4)),
+                _ => {}
+            }
+            if rng.u8(0..3) > 0 {
+                wish.retries = Some((rng.u32(1..6), Duration::from_millis(rng.u64(0..500))));
             }
         }
     }
@@ -248,6 +281,8 @@ impl Plan {
             after,
             follow,
             timeout,
+            retries: None,
+            run_limit: None,
         }
     }
 

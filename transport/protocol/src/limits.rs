@@ -163,6 +163,22 @@ pub const BALANCED_WINDOW_MAX: usize = 8_192;
 /// Engine deaths while a task ran, after which it ends as poison.
 pub const CRASHES_PER_TASK_MAX: u32 = 3;
 
+/// Most retries of one task. More is rejected at submit: a task that fails so often does not need
+/// another chance but another pair of eyes.
+pub const RETRIES_MAX: u32 = 1_000;
+
+/// Most kinds of errors after which one task is retried. More is rejected at submit.
+pub const RETRY_KINDS_MAX: usize = 64;
+
+/// Longest pause before a task is tried again. Longer ones are cut to it.
+pub const RETRY_BACKOFF_MAX: Duration = Duration::from_secs(3_600);
+
+/// Engines named in a delivery where attempts failed before. Of more, the latest are.
+pub const TRIED_ENGINES_MAX: usize = 64;
+
+/// Names of base classes that travel with an error. Of more, the first are.
+pub const ERROR_BASES_MAX: usize = 32;
+
 /// Panics of a rebuilt room at one task's event, after which that task ends as failed.
 pub const PANICS_PER_TASK_MAX: u32 = 2;
 

@@ -24,6 +24,20 @@ map_encoded! {
         pub engine: Option<EngineId>,
         /// What was called.
         pub method: String,
+        /// Other names under which it can be met, such as those of the error's base classes.
+        #[serde(deserialize_with = "crate::list::bounded")]
+        pub bases: Vec<String>,
+        /// Whether the engine refused the task: it may be tried where it was not refused yet.
+        pub refused: bool,
+    }
+}
+
+impl RemoteError {
+    /// Whether `name` names its kind, or one that it derives from: in full or, of a Rust path, by
+    /// its last part.
+    pub fn is_a(&self, name: &str) -> bool {
+        let is_named = |kind: &str| kind == name || kind.rsplit("::").next() == Some(name);
+        is_named(&self.kind) || self.bases.iter().any(|base| is_named(base))
     }
 }
 
@@ -216,6 +230,9 @@ pub struct Delivery {
     pub payload: Payload,
     /// What the last one wrote; `None` if that is nothing.
     pub output: Option<Arc<TaskOutput>>,
+    /// The engines where earlier attempts raised or were refused, in order, the latest
+    /// [`crate::limits::TRIED_ENGINES_MAX`] of them.
+    pub tried: Vec<EngineId>,
 }
 
 impl Delivery {

@@ -208,7 +208,22 @@ impl Dependency {
 }
 
 map_encoded! {
-    /// What most tasks do without. Only balanced tasks may have dependencies or a timeout.
+    /// Whether a task whose code raised is tried again. Without it, it is not.
+    pub struct Retry {
+        /// How many times at most; at most [`crate::limits::RETRIES_MAX`].
+        pub count: u32,
+        /// Only after errors of these kinds, or of kinds that derive from them; empty: of any. At
+        /// most [`crate::limits::RETRY_KINDS_MAX`].
+        #[serde(deserialize_with = "crate::list::bounded")]
+        pub kinds: Vec<String>,
+        /// How long to wait before the first time, in milliseconds; doubled for each one after, up
+        /// to [`crate::limits::RETRY_BACKOFF_MAX`].
+        pub backoff_ms: u64,
+    }
+}
+
+map_encoded! {
+    /// What most tasks do without. Only balanced tasks may have dependencies, a timeout or retries.
     pub struct TaskOptions {
         /// Order only: start after these.
         pub after: Option<Dependency>,
@@ -218,6 +233,20 @@ map_encoded! {
         /// How long dependencies may stay unmet, in milliseconds; then the task ends as
         /// dependency timeout. Without it they may stay so for ever.
         pub timeout_ms: Option<u64>,
+        /// Whether it is tried again when its code raised: on another engine, as long as one is left
+        /// where it has not been tried, then on any.
+        pub retry: Option<Retry>,
+        /// How long an attempt may run, in milliseconds; then it is aborted and the task fails.
+        /// Watched from [`crate::limits::STARTED_AFTER`] on.
+        pub run_limit_ms: Option<u64>,
+    }
+}
+
+impl TaskOptions {
+    /// Whether only a balanced task may have these.
+    pub const fn is_for_balanced(&self) -> bool {
+        let Self { after, follow, timeout_ms, retry, run_limit_ms: _ } = self;
+        after.is_some() || follow.is_some() || timeout_ms.is_some() || retry.is_some()
     }
 }
 

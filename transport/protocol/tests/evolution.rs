@@ -177,7 +177,8 @@ fn report(outcome: Written) -> Result<EngineToHub, DecodeError> {
 fn delivery(outcome: Written) -> Result<HubToClient, DecodeError> {
     let number = || Written::value(&0);
     let times = Written::value(&(0, 0));
-    let items = [number(), task_id(), outcome, nil(), number(), times, no_payload(), nil()];
+    let tried = Written::array(&[]);
+    let items = [number(), task_id(), outcome, nil(), number(), times, no_payload(), nil(), tried];
     Written::array(&items).read(3)
 }
 

@@ -170,7 +170,7 @@ fn the_most_dependencies_a_task_may_have_fit_into_a_header() {
         options: Some(Box::new(TaskOptions {
             after: Some(most()),
             follow: Some(most()),
-            timeout_ms: None,
+            ..TaskOptions::default()
         })),
         ..spec
     });

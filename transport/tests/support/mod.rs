@@ -143,6 +143,7 @@ pub(crate) fn report(number: u64, len: usize) -> Report {
         times: RunTimes::default(),
         payload: Payload::inline(Format::Raw, pattern(number, len).into()),
         output: None,
+        tried: Vec::new(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use phalanx_protocol::ids::{AttemptId, EngineId, SessionId, TaskId};
-use phalanx_protocol::limits::OUTPUT_KEPT_LEN_MAX;
+use phalanx_protocol::limits::{ERROR_BASES_MAX, OUTPUT_KEPT_LEN_MAX};
 use phalanx_protocol::outcome::{AttemptOutcome, Outcome, Report, RunTimes};
 use phalanx_protocol::output::TaskOutput;
 use phalanx_protocol::payload::{Body, Payload};
@@ -13,6 +13,7 @@ use phalanx_protocol::task::Assignment;
 
 use super::ledger::{Place, Task, TaskState};
 use super::sessions::Peer;
+use super::tries::Failure;
 use super::{Arriving, EngineOrder, Hub, HubEffect};
 use crate::Time;
 use crate::dag::DagEvent;
@@ -21,10 +22,10 @@ use crate::scheduler::SchedulerEvent;
 
 /// What is left of a task's last attempt.
 #[derive(Debug, Default)]
-struct Returned {
-    times: RunTimes,
-    payload: Payload,
-    output: Option<Arc<TaskOutput>>,
+pub(super) struct Returned {
+    pub(super) times: RunTimes,
+    pub(super) payload: Payload,
+    pub(super) output: Option<Arc<TaskOutput>>,
 }
 
 /// An engine keeps no more of a task's output than the limit; of one that does all the same only
@@ -49,6 +50,7 @@ impl Hub {
         effects: &mut Vec<HubEffect>,
     ) {
         self.ledger.set_state(id, TaskState::Assigned(engine));
+        self.widen(id);
         let Some(task) = self.ledger.get_mut(id) else {
             return;
         };
@@ -97,7 +99,7 @@ impl Hub {
         self.engine_due(engine);
     }
 
-    pub(super) fn on_started(&mut self, engine: EngineId, attempt: AttemptId) {
+    pub(super) fn on_started(&mut self, now: Time, engine: EngineId, attempt: AttemptId) {
         if self.is_current(engine, attempt)
             && let Some(TaskState::Assigned(_)) = self.ledger.get(attempt.task).map(Task::state)
         {
@@ -105,6 +107,7 @@ impl Hub {
             if let Some(engine) = self.registry.get_mut(engine) {
                 engine.running += 1;
             }
+            self.start_clock(now, attempt.task);
         }
     }
 
@@ -174,6 +177,7 @@ impl Hub {
         if let Some(engine) = self.registry.get_mut(engine) {
             engine.ended += 1;
         }
+        let id = report.attempt.task;
         let output = bounded(report.output);
         let (outcome, payload) = match report.outcome {
             AttemptOutcome::Done => {
@@ -183,12 +187,20 @@ impl Hub {
             }
             AttemptOutcome::Failed(mut error) => {
                 error.engine = Some(engine);
-                (Outcome::Failed(error), Payload::empty())
+                error.bases.truncate(ERROR_BASES_MAX);
+                let failure = Failure { error: *error, times: report.times, output };
+                return self.on_failed(now, id, failure, effects);
             }
-            AttemptOutcome::Aborted => (Outcome::Aborted, Payload::empty()),
+            AttemptOutcome::Aborted => match self.over_limit(id) {
+                Some(error) => {
+                    let failure = Failure { error, times: report.times, output };
+                    return self.on_failed(now, id, failure, effects);
+                }
+                None => (Outcome::Aborted, Payload::empty()),
+            },
         };
         let returned = Returned { times: report.times, payload, output };
-        self.end(now, report.attempt.task, outcome, returned, effects);
+        self.end(now, id, outcome, returned, effects);
     }
 
     /// Ends a task that returned nothing.
@@ -203,7 +215,7 @@ impl Hub {
     }
 
     /// Ends a task: the one place where outcomes are made.
-    fn end(
+    pub(super) fn end(
         &mut self,
         now: Time,
         id: TaskId,
@@ -211,16 +223,20 @@ impl Hub {
         Returned { times, payload, output }: Returned,
         effects: &mut Vec<HubEffect>,
     ) {
-        let Some(task) = self.ledger.remove(id) else {
+        let Some(mut task) = self.ledger.remove(id) else {
             return;
         };
         self.panics.remove(&id);
+        self.drop_clocks(id, &mut task);
         *(if outcome.is_done() { &mut self.done } else { &mut self.failed }) += 1;
         let ran = (times.ran_ns > 0).then(|| Duration::from_nanos(times.ran_ns));
         self.leave_rooms(id, &task, ran, effects);
         // Where it ran last matters to who follows it, also if it was lost there and moved.
         let engine = task.state().engine();
-        let ended = Ended { outcome, engine, attempts: task.attempts, times, payload, output };
+        let tried = task.tries.as_ref().map(|tries| tries.tried()).filter(|it| !it.is_empty());
+        let tried = tried.map(Box::from);
+        let attempts = task.attempts;
+        let ended = Ended { outcome, engine, attempts, times, payload, output, tried };
         if task.watched {
             self.tell_dag(DagEvent::Ended(id, ended.ending()), effects);
         }
@@ -243,7 +259,7 @@ impl Hub {
         effects: &mut Vec<HubEffect>,
     ) {
         match task.state() {
-            TaskState::Arriving | TaskState::Held => {}
+            TaskState::Arriving | TaskState::Held | TaskState::Pausing => {}
             TaskState::Waiting => self.tell_dag(DagEvent::Release(id), effects),
             TaskState::Ready => self.tell_scheduler(SchedulerEvent::Free(id, None), effects),
             TaskState::Assigned(engine) | TaskState::Running(engine) => {

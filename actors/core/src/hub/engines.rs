@@ -28,7 +28,7 @@ impl Hub {
                 self.on_register(now, session, *profile, &inventory, effects);
             }
             (Some(Peer::Engine(engine)), EngineNews::Started(attempt)) => {
-                self.on_started(engine, attempt);
+                self.on_started(now, engine, attempt);
             }
             (Some(Peer::Engine(engine)), EngineNews::Output(output)) => {
                 self.on_output(engine, output, effects);
@@ -99,8 +99,15 @@ impl Hub {
             let Some(attempt) = self.current_attempt(task) else {
                 continue;
             };
-            let aborted = self.ledger.get(task).is_some_and(|task| task.abort_requested);
+            let (aborted, over_limit) = self.ledger.get(task).map_or((false, false), |task| {
+                let over_limit = task.tries.as_ref().is_some_and(|tries| tries.is_over_limit());
+                (task.abort_requested, over_limit)
+            });
+            if inventory.running.contains(&attempt) {
+                self.on_started(now, id, attempt);
+            }
             match (held.contains(&attempt), aborted) {
+                (true, false) if over_limit => abort.push(attempt),
                 (true, false) => {}
                 (true, true) => abort.push(attempt),
                 (false, false) => self.send_attempt(task, id, effects),
@@ -117,6 +124,7 @@ impl Hub {
         }
         let capacity = self.capacity(id);
         self.tell_scheduler(SchedulerEvent::EngineUp(capacity), effects);
+        self.offer_to_narrowed(now, effects);
         if let Some(info) = self.registry.get(id).map(|engine| engine.info(id)) {
             let joined = || ClientReply::EngineJoined(Box::new(info.clone()));
             self.tell_clients(joined, effects);
@@ -228,6 +236,7 @@ impl Hub {
                 self.end_without_result(now, task, Outcome::Poison(losses), effects);
             } else {
                 let state = known.state();
+                self.stop_clocks(task);
                 self.unassign(task, id, state, false);
                 self.place(now, task, effects);
             }

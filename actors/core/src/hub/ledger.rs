@@ -10,6 +10,7 @@ use phalanx_protocol::outcome::Loss;
 use phalanx_protocol::payload::Payload;
 use phalanx_protocol::task::{Dependency, MethodName};
 
+use super::tries::Tries;
 use crate::Time;
 use crate::task_map::TaskMap;
 
@@ -41,6 +42,8 @@ pub(crate) enum TaskState {
     Held,
     /// Its dependencies are with the dag.
     Waiting,
+    /// Its last attempt failed; it is tried again later.
+    Pausing,
     /// It is with the scheduler.
     Ready,
     /// Its last attempt was sent, or is to be sent, to this engine.
@@ -54,7 +57,7 @@ impl TaskState {
     pub(crate) const fn engine(self) -> Option<EngineId> {
         match self {
             Self::Assigned(engine) | Self::Running(engine) => Some(engine),
-            Self::Arriving | Self::Held | Self::Waiting | Self::Ready => None,
+            Self::Arriving | Self::Held | Self::Waiting | Self::Pausing | Self::Ready => None,
         }
     }
 }
@@ -68,6 +71,8 @@ pub(crate) struct Task {
     pub(crate) function: Option<Arc<Function>>,
     pub(crate) place: Place,
     pub(crate) waits: Option<Box<Waits>>,
+    /// How often it may run and how long; where it failed. `None` for most.
+    pub(crate) tries: Option<Box<Tries>>,
     state: TaskState,
     /// When it came into its state, among all tasks: the order of rebuilds and resends.
     order: u64,
@@ -97,6 +102,7 @@ impl Task {
             function,
             place,
             waits,
+            tries: None,
             state: TaskState::Arriving,
             order: 0,
             attempts: 0,
@@ -105,6 +111,11 @@ impl Task {
             watched: false,
             abort_requested: false,
         }
+    }
+
+    /// The same, with other chances.
+    pub(crate) fn with_tries(self, tries: Option<Box<Tries>>) -> Self {
+        Self { tries, ..self }
     }
 
     pub(crate) const fn state(&self) -> TaskState {
@@ -152,7 +163,9 @@ pub(crate) struct Counts {
 impl Counts {
     const fn slot(&mut self, state: TaskState) -> &mut u64 {
         match state {
-            TaskState::Arriving | TaskState::Held | TaskState::Waiting => &mut self.waiting,
+            TaskState::Arriving | TaskState::Held | TaskState::Waiting | TaskState::Pausing => {
+                &mut self.waiting
+            }
             TaskState::Ready => &mut self.ready,
             TaskState::Assigned(_) => &mut self.assigned,
             TaskState::Running(_) => &mut self.running,

@@ -11,6 +11,7 @@
 //! | `submit` | what a new task is, whether it is taken, where it goes first |
 //! | `arriving` | when a submit that lacks something goes on |
 //! | `attempts` | assigning, fencing, ending, aborting |
+//! | `tries` | what is tried again, where and when; how long an attempt may run |
 //! | `functions` | where the functions are that tasks name, and who waits for them |
 //! | `output` | whom live output concerns |
 //! | `confirmations` | when peers are told how far what they sent is recorded |
@@ -33,6 +34,7 @@ mod rooms;
 mod sessions;
 mod status;
 mod submit;
+mod tries;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -47,6 +49,7 @@ use rustc_hash::FxHashMap;
 pub use self::event::{
     ClientReply, ClientRequest, EngineNews, EngineOrder, HostNews, HostOrder, HubEffect, HubEvent,
 };
+pub use self::tries::TIME_LIMIT;
 
 use self::clients::{Clients, Window};
 use self::confirmations::Confirmations;
@@ -55,6 +58,7 @@ use self::keeper::Keeper;
 use self::ledger::Ledger;
 use self::rooms::Rooms;
 use self::sessions::Session;
+use self::tries::Clocks;
 use crate::registry::Registry;
 use crate::results::{Bounds, Results};
 use crate::{Room, Time};
@@ -144,6 +148,10 @@ pub struct Hub {
     rooms: Rooms,
     /// Panics of rooms at the event of this task.
     panics: FxHashMap<TaskId, u32>,
+    clocks: Clocks,
+    /// Tasks that failed somewhere, and that the scheduler has with fewer engines than they could
+    /// have had.
+    narrowed: BTreeSet<TaskId>,
     done: u64,
     failed: u64,
     fenced_reports: u64,
@@ -170,6 +178,8 @@ impl Hub {
             results: Results::new(settings.results),
             rooms: Rooms::default(),
             panics: FxHashMap::default(),
+            clocks: Clocks::default(),
+            narrowed: BTreeSet::new(),
             done: 0,
             failed: 0,
             fenced_reports: 0,
@@ -240,6 +250,7 @@ impl Room for Hub {
             self.nameless.first().map(|(end, _)| *end),
             self.gone.first().map(|(end, _)| *end),
             self.confirmations.deadline(),
+            self.clocks.next(),
         ]
         .into_iter()
         .flatten()
@@ -253,6 +264,7 @@ impl Room for Hub {
         }
         self.end_overdue_sessions(now, effects);
         self.forget_gone_clients(now, effects);
+        self.on_clocks(now, effects);
         // Settling is what confirms.
         self.confirmations.on_deadline();
     }
@@ -273,6 +285,7 @@ impl Room for Hub {
         self.registry.check_invariants();
         self.results.check_invariants();
         self.check_tasks();
+        self.check_clocks();
         self.check_sessions();
     }
 }

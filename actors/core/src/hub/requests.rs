@@ -212,6 +212,7 @@ impl Hub {
                 times: ended.times,
                 payload: ended.payload.clone(),
                 output: ended.output.clone(),
+                tried: ended.tried.as_deref().map_or_else(Vec::new, <[_]>::to_vec),
             };
             effects.push(HubEffect::ToClient(session, ClientReply::Delivery(Box::new(delivery))));
         }

@@ -132,16 +132,23 @@ impl Hub {
         let Some(task) = self.ledger.get(id) else {
             return;
         };
-        let (follows, engines) = (task.followed().is_some(), task.allowed());
+        let (mut follows, mut engines) = (task.followed().is_some(), task.allowed());
+        let (method, alone) = (Some(task.method.clone()), task.suspect);
+        if let Some(left) = self.candidates(id) {
+            self.narrow(id, &left);
+            (follows, engines) = (true, Some(left));
+        }
         if follows && engines.as_ref().is_some_and(Vec::is_empty) {
             return self.end_unplaceable(now, id, effects);
         }
-        let method = Some(task.method.clone());
-        let ready = ReadyTask { task: id, method, engines, follows, alone: task.suspect };
+        let ready = ReadyTask { task: id, method, engines, follows, alone };
         self.tell_scheduler(SchedulerEvent::Place(ready), effects);
     }
 
     fn end_unplaceable(&mut self, now: Time, id: TaskId, effects: &mut Vec<HubEffect>) {
+        if self.is_choosy(id) {
+            return self.end_with_last_error(now, id, effects);
+        }
         let task = self.ledger.get(id);
         let failure = DependencyFailure {
             reason: Impossible::FollowedEngineGone,
@@ -153,7 +160,7 @@ impl Hub {
         self.end_without_result(now, id, outcome, effects);
     }
 
-    fn is_in(&self, id: TaskId, state: TaskState) -> bool {
+    pub(super) fn is_in(&self, id: TaskId, state: TaskState) -> bool {
         self.ledger.get(id).is_some_and(|task| task.state() == state)
     }
 
@@ -203,6 +210,7 @@ impl Hub {
             }
             // The engine died meanwhile; the scheduler knows by now, and chooses again.
             SchedulerVerdict::Assign(_) => self.place(now, id, effects),
+            SchedulerVerdict::Unplaceable if self.has_others(id) => self.place(now, id, effects),
             SchedulerVerdict::Unplaceable => self.end_unplaceable(now, id, effects),
         }
     }

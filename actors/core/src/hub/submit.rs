@@ -5,7 +5,8 @@ use std::sync::Arc;
 use phalanx_protocol::error::ErrorCode;
 use phalanx_protocol::ids::{ClientId, EngineId, SessionId, TaskId};
 use phalanx_protocol::limits::{
-    DEPENDENCIES_PER_TASK_MAX, DIRECT_WINDOW_MAX, TARGET_ENGINES_MAX, TEXT_LEN_MAX,
+    DEPENDENCIES_PER_TASK_MAX, DIRECT_WINDOW_MAX, RETRIES_MAX, RETRY_KINDS_MAX, TARGET_ENGINES_MAX,
+    TEXT_LEN_MAX,
 };
 use phalanx_protocol::outcome::{Loss, Outcome, Rejection};
 use phalanx_protocol::payload::{Body, Payload};
@@ -15,6 +16,7 @@ use phalanx_protocol::task::{Dependency, Target, TaskOptions, TaskSpec};
 use super::arriving::Lacks;
 use super::functions::Needed;
 use super::ledger::{Place, Task, TaskState, Waits};
+use super::tries::Tries;
 use super::{Hub, HubEffect};
 use crate::Time;
 
@@ -64,9 +66,11 @@ impl Hub {
             }
             _ => None,
         };
+        let tries = Tries::of(spec.options.as_deref());
         let waits = waits(now, spec.options);
         let task = |place| {
             Task::new(spec.method.clone(), payload.clone(), function.clone(), place, waits.clone())
+                .with_tries(tries.clone())
         };
         match spec.target {
             Target::Engines(engines) if !engines.is_empty() => {
@@ -230,10 +234,15 @@ impl Hub {
     }
 
     fn check_options(&self, spec: &TaskSpec, options: &TaskOptions) -> Result<(), Refusal> {
-        let waits = options.after.is_some() || options.follow.is_some();
-        if spec.target.is_direct() && (waits || options.timeout_ms.is_some()) {
-            let detail = "after, follow and timeout are for balanced tasks";
+        if spec.target.is_direct() && options.is_for_balanced() {
+            let detail = "after, follow, timeout and retries are for balanced tasks";
             return Err((ErrorCode::InvalidTask, detail.into()));
+        }
+        if let Some(retry) = &options.retry
+            && (retry.count > RETRIES_MAX || retry.kinds.len() > RETRY_KINDS_MAX)
+        {
+            let detail = format!("at most {RETRIES_MAX} retries, after {RETRY_KINDS_MAX} kinds");
+            return Err((ErrorCode::InvalidTask, detail));
         }
         [&options.after, &options.follow]
             .into_iter()

@@ -8,3 +8,4 @@ mod functions;
 mod harness;
 mod rooms;
 mod submits;
+mod tries;

@@ -17,6 +17,7 @@ from phalanx.engine.namespace import Namespace
 from phalanx.engine.outlet import Outlet
 from phalanx.engine.rendering import render, text_of
 from phalanx.engine.streams import TaskStream
+from phalanx.error import TaskRejectError, UnmetDependency
 from phalanx.failures import remote_error
 from phalanx.serialize import FunctionCache, pack_value, unpack_value
 
@@ -30,6 +31,10 @@ MISSING_MODULE = (
     "the engine runs, or send what is in it by value (cloudpickle.register_pickle_by_value)"
 )
 """What to do about a module that the client has and the engine has not."""
+
+
+BASES_MAX = 32
+"""Names of base classes that are told of an exception; the hub keeps no more."""
 
 
 class Task(Protocol):
@@ -91,10 +96,13 @@ class Operations:
         except AbortRequested:
             self._flush()
             return ("aborted",)
+        except (UnmetDependency, TaskRejectError) as raised:
+            self._flush()
+            return ("refused", *described(raised))
         except BaseException as raised:  # user code may raise anything, SystemExit too
             self._flush()
             self._send_original(raised)
-            return ("failed", type(raised).__name__, text_of(raised), render(raised))
+            return ("failed", *described(raised))
 
     def _flush(self) -> None:
         self._interrupts.disarm()
@@ -185,3 +193,14 @@ def naming_what_lacks() -> Iterator[None]:
     except ModuleNotFoundError as missing:
         missing.add_note(MISSING_MODULE)
         raise
+
+
+def described(raised: BaseException) -> tuple[str, str, str, list[str]]:
+    """An exception as text: its class, what it says, its traceback, and the classes it derives from.
+
+    >>> kind, message, _, bases = described(ConnectionError("cut"))
+    >>> kind, message, bases
+    ('ConnectionError', 'cut', ['OSError', 'Exception', 'BaseException'])
+    """
+    bases = [kind.__name__ for kind in type(raised).__mro__[1:-1]][:BASES_MAX]
+    return type(raised).__name__, text_of(raised), render(raised), bases

@@ -136,6 +136,7 @@ fn delivery(number: u64, seq: u64, payload: Payload) -> Event {
         times: RunTimes::default(),
         payload,
         output: None,
+        tried: Vec::new(),
     };
     Event::Message(HubToClient::Delivery(delivery))
 }

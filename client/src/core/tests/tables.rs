@@ -6,13 +6,13 @@ use phalanx_transport::protocol::client::{
 use phalanx_transport::protocol::error::ErrorCode;
 use phalanx_transport::protocol::ids::{EngineId, RequestId};
 use phalanx_transport::protocol::limits::{
-    CLIENT_QUEUE_TASKS_MAX, DEPENDENCIES_PER_TASK_MAX, RECEIVED_DELIVERIES_MAX,
+    CLIENT_QUEUE_TASKS_MAX, DEPENDENCIES_PER_TASK_MAX, RECEIVED_DELIVERIES_MAX, RETRIES_MAX,
     SUBMIT_BYTES_UNACCEPTED_MAX, SUBMITS_UNACCEPTED_MAX, TARGET_ENGINES_MAX,
 };
 use phalanx_transport::protocol::payload::Payload;
 use phalanx_transport::protocol::peer::{ClusterStatus, EngineInfo};
 use phalanx_transport::protocol::role::Role;
-use phalanx_transport::protocol::task::{Dependency, TaskOptions};
+use phalanx_transport::protocol::task::{Dependency, Retry, TaskOptions};
 
 use super::*;
 
@@ -162,8 +162,14 @@ fn what_no_hub_would_take_is_refused_at_once() {
     let many = TARGET_ENGINES_MAX + 1;
     let too_many = SubmitError::TooManyEngines(many);
     assert_eq!(refused(Target::Engines(engines(many)), None), too_many);
-    let direct = refused(Target::Engine(EngineId(0)), Some(TaskOptions::default()));
+    let retried = |count| TaskOptions {
+        retry: Some(Retry { count, ..Retry::default() }),
+        ..TaskOptions::default()
+    };
+    let direct = refused(Target::Engine(EngineId(0)), Some(retried(1)));
     assert_eq!(direct, SubmitError::DirectWithOptions);
+    let often = refused(Target::Any, Some(retried(RETRIES_MAX + 1)));
+    assert_eq!(often, SubmitError::TooManyRetries);
     let many = DEPENDENCIES_PER_TASK_MAX + 1;
     let options = TaskOptions {
         follow: Some(Dependency::all((0..many as u64).map(id))),

@@ -13,7 +13,7 @@ use phalanx_protocol::payload::{Format, Payload};
 use phalanx_protocol::peer::{
     ClientStatus, ClusterStatus, EngineInfo, EngineState, EngineStatus, RoomStatus, TaskCounts,
 };
-use phalanx_protocol::task::{Accept, Dependency, Quorum, Target, TaskOptions, TaskSpec};
+use phalanx_protocol::task::{Accept, Dependency, Quorum, Retry, Target, TaskOptions, TaskSpec};
 
 use super::{
     Samples, by_segment, by_stream, define, digest, engines, inline, method, output, remote_error,
@@ -40,6 +40,8 @@ fn options() -> TaskOptions {
         }),
         follow: Some(Dependency::all([task(2)]).accepting(Accept::Either)),
         timeout_ms: Some(60_000),
+        retry: Some(Retry { count: 3, kinds: vec!["OSError".into()], backoff_ms: 250 }),
+        run_limit_ms: Some(5_000),
     }
 }
 
@@ -142,6 +144,7 @@ fn delivery(outcome: Outcome) -> Delivery {
         times: RunTimes { started_us: 1_795_316_400_000_000, ran_ns: 1_500_000 },
         payload: Payload::empty(),
         output: None,
+        tried: Vec::new(),
     }
 }
 
@@ -175,7 +178,8 @@ fn deliveries() -> Vec<(&'static str, HubToClient)> {
     };
     let segment =
         Delivery { payload: by_segment(Format::Raw, 4_096, 1 << 20), ..delivery(Outcome::Done) };
-    let wrote = Delivery { output: Some(output()), ..delivery(Outcome::Done) };
+    let wrote =
+        Delivery { output: Some(output()), tried: engines(&[1, 300]), ..delivery(Outcome::Done) };
     let mut samples = vec![
         ("", done.into()),
         ("ticket", ticket.into()),

@@ -85,6 +85,8 @@ pub(crate) fn remote_error() -> RemoteError {
         traceback: "line 1\nline 2".into(),
         engine: Some(EngineId(3)),
         method: "table.sum".into(),
+        bases: vec!["Exception".into()],
+        refused: true,
     }
 }
 

@@ -46,10 +46,10 @@ fn opened() -> impl Strategy<Value = Opened> {
 }
 
 fn delivery() -> impl Strategy<Value = Delivery> {
-    let engine = option::of(engine_id());
+    let engines = (option::of(engine_id()), some(engine_id()));
     let carried = (payload(), task_output());
-    (number(), task_id(), outcome(), engine, number32(), run_times(), carried).prop_map(
-        |(number, task, outcome, engine, attempts, times, (payload, output))| Delivery {
+    (number(), task_id(), outcome(), engines, number32(), run_times(), carried).prop_map(
+        |(number, task, outcome, (engine, tried), attempts, times, (payload, output))| Delivery {
             number,
             task,
             outcome,
@@ -58,6 +58,7 @@ fn delivery() -> impl Strategy<Value = Delivery> {
             times,
             payload,
             output,
+            tried,
         },
     )
 }

@@ -146,11 +146,20 @@ fn dependency() -> impl Strategy<Value = Dependency> {
 
 fn options() -> impl Strategy<Value = TaskOptions> {
     let part = || option::of(dependency());
-    (part(), part(), option::of(number())).prop_map(|(after, follow, timeout_ms)| TaskOptions {
-        after,
-        follow,
-        timeout_ms,
-    })
+    let retry = (number32(), some(text()), number()).prop_map(|(count, kinds, backoff_ms)| Retry {
+        count,
+        kinds,
+        backoff_ms,
+    });
+    (part(), part(), option::of(number()), option::of(retry), option::of(number())).prop_map(
+        |(after, follow, timeout_ms, retry, run_limit_ms)| TaskOptions {
+            after,
+            follow,
+            timeout_ms,
+            retry,
+            run_limit_ms,
+        },
+    )
 }
 
 fn target() -> impl Strategy<Value = Target> {
@@ -178,9 +187,10 @@ fn spec() -> impl Strategy<Value = TaskSpec> {
 }
 
 fn remote_error() -> impl Strategy<Value = Box<RemoteError>> {
-    (text(), text(), text(), option::of(engine_id()), text()).prop_map(
-        |(kind, message, traceback, engine, method)| {
-            Box::new(RemoteError { kind, message, traceback, engine, method })
+    let more = (text(), some(text()), any::<bool>());
+    (text(), text(), text(), option::of(engine_id()), more).prop_map(
+        |(kind, message, traceback, engine, (method, bases, refused))| {
+            Box::new(RemoteError { kind, message, traceback, engine, method, bases, refused })
         },
     )
 }

@@ -94,7 +94,7 @@ impl HubOptions {
             scheduling: Scheduling::Local,
             placement: Placement::default(),
             transport: Settings::default(),
-            audit: Arc::new(LogAudit),
+            audit: Arc::new(LogAudit::default()),
         }
     }
 }

@@ -8,12 +8,13 @@ use std::time::Instant;
 
 use phalanx_actors::engine::{Engine, EngineError, EngineHandle};
 use phalanx_actors::link::FileConnect;
-use phalanx_actors::scheduling_process::Placement;
+use phalanx_actors::scheduling_process::{Placement, SchedulingError};
 use phalanx_actors::supervise::PlantedPanic;
 use phalanx_actors::{
     Hub, HubCommand, HubError, HubHandle, HubOptions, Scheduling, rt, scheduling_process,
 };
 use phalanx_protocol::error::ErrorCode;
+use phalanx_protocol::handshake::{DIALECT, Dialect};
 use phalanx_protocol::ids::Epoch;
 use phalanx_protocol::role::Role;
 use phalanx_transport::Settings;
@@ -145,6 +146,26 @@ fn an_engine_of_another_cluster_is_told_so_and_ends() {
     match engine.join() {
         Err(EngineError::CutOff { message }) => assert!(message.contains("cluster"), "{message}"),
         other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn an_engine_and_rooms_of_another_build_are_told_so_and_end() {
+    let folder = Folder::new();
+    let mut options = folder.options(1);
+    options.transport.dialect = Dialect(7);
+    let hub = Hub::start(options).unwrap();
+    let engine = handlers().name("here/1").spawn(&folder.file(Role::Engine, &hub)).unwrap();
+    let file = folder.file(Role::Scheduler, &hub);
+    let rooms =
+        scheduling_process::spawn(&file, Settings::default(), Placement::default()).unwrap();
+    let Err(EngineError::CutOff { message }) = engine.join() else { panic!("it serves") };
+    let Err(SchedulingError::CutOff { message: rooms }) = rooms.join() else {
+        panic!("they serve")
+    };
+    for message in [message, rooms] {
+        assert!(message.contains("install the same build"), "{message}");
+        assert!(message.contains(&DIALECT.to_string()), "{message}");
     }
 }
 

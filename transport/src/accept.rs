@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::admission::{Admission, Attempt, Gate};
+use crate::audit::{Audit, RefusalKind, RefusedPeer};
 use crate::conversation::Arrival;
 use crate::endpoint::{self, EndpointError};
 use crate::handshake::{self, HandshakeError};
@@ -29,75 +30,6 @@ use crate::settings::{
     Settings,
 };
 use crate::tls_failure::TlsFailure;
-
-/// What kind of refusal it was.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum RefusalKind {
-    /// TLS refused the peer, or the peer refused our certificate.
-    Tls(TlsFailure),
-    /// The certificate names no role, or another than the conversation is for.
-    WrongRole,
-    /// The certificate is of another cluster.
-    WrongCluster,
-    /// No common message version.
-    Version,
-    /// The handshake took longer than its deadline.
-    TimedOut,
-    /// The peer broke the rules of the handshake.
-    Malformed,
-    /// The peer went away.
-    Gone,
-    /// Too many handshakes or connections, or too many failures of this address.
-    Overloaded,
-}
-
-/// A peer that did not become a session.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct RefusedPeer {
-    /// Where it came from.
-    pub address: SocketAddr,
-    /// What kind of refusal it was.
-    pub kind: RefusalKind,
-    /// Why, in words.
-    pub reason: String,
-}
-
-/// Hears of every peer that was admitted or refused. Called on the endpoint's executor: it must
-/// not block.
-pub trait Audit: Send + Sync + 'static {
-    /// A peer has a session.
-    fn admitted(&self, peer: &PeerInfo);
-    /// A peer was refused.
-    fn refused(&self, peer: &RefusedPeer);
-}
-
-/// Writes the audit to the log. What a peer calls itself is written quoted: it may hold anything.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct LogAudit;
-
-impl Audit for LogAudit {
-    fn admitted(&self, peer: &PeerInfo) {
-        tracing::info!(
-            role = %peer.role,
-            address = ?peer.address,
-            name = peer.name,
-            serial = %peer.serial,
-            shares_memory = peer.shares_memory,
-            "peer admitted"
-        );
-    }
-
-    fn refused(&self, peer: &RefusedPeer) {
-        tracing::warn!(
-            address = %peer.address,
-            kind = ?peer.kind,
-            reason = peer.reason,
-            "peer refused"
-        );
-    }
-}
 
 /// The hub's listening end. Dropping it stops listening and ends its sessions at once.
 #[derive(Debug)]
@@ -373,7 +305,7 @@ fn refusal(error: &HandshakeError) -> (RefusalKind, String) {
         },
         HandshakeError::Certificate(_) | HandshakeError::Role { .. } => RefusalKind::WrongRole,
         HandshakeError::Cluster { .. } => RefusalKind::WrongCluster,
-        HandshakeError::Version { .. } => RefusalKind::Version,
+        HandshakeError::Version(_) => RefusalKind::Version,
         HandshakeError::Malformed { .. } | HandshakeError::Refused(_) => RefusalKind::Malformed,
     };
     (kind, error.to_string())

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use phalanx_protocol::error::ErrorCode;
-use phalanx_protocol::handshake::VersionRange;
 use phalanx_protocol::role::Role;
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{ClientConfig, Connection, ConnectionError, Endpoint, TransportErrorCode};
 
+use crate::build::Mismatch;
 use crate::conversation::{Conversation, PeerSession};
 use crate::endpoint::{self, EndpointError, local_address};
 use crate::handshake::{self, HandshakeError};
@@ -119,18 +119,13 @@ pub enum ConnectError {
         /// Where it is.
         address: SocketAddr,
     },
-    /// No common message version.
-    #[error(
-        "no common version: we speak {ours}, the hub at {address} speaks {theirs}; update the \
-         older one"
-    )]
+    /// The hub's messages are not ours: another version, or another build.
+    #[error("the hub at {address} refused us: {mismatch}")]
     Version {
         /// Where it is.
         address: SocketAddr,
-        /// Ours.
-        ours: VersionRange,
-        /// The hub's.
-        theirs: VersionRange,
+        /// The two builds.
+        mismatch: Box<Mismatch>,
     },
     /// Too many peers at once.
     #[error("the hub at {address} takes no more connections at the moment; try again")]
@@ -332,17 +327,11 @@ impl Connector {
             | HandshakeError::Role { .. } => {
                 ConnectError::ForeignHub { address, failure: TlsFailure::BadCertificate }
             }
-            HandshakeError::Refused(refusal) if refusal.code == Some(ErrorCode::Version) => {
-                ConnectError::Version {
-                    address,
-                    ours: self.settings.versions,
-                    theirs: refusal.versions,
-                }
-            }
+            HandshakeError::Version(mismatch) => ConnectError::Version { address, mismatch },
             HandshakeError::Refused(refusal) => {
                 ConnectError::Refused { address, code: refusal.code, detail: refusal.detail }
             }
-            HandshakeError::Version { .. } | HandshakeError::Malformed { .. } => {
+            HandshakeError::Malformed { .. } => {
                 ConnectError::Malformed { address, detail: error.to_string() }
             }
         }

@@ -28,6 +28,7 @@ use quinn::{Connection, ConnectionError, ReadExactError, RecvStream, SendStream}
 
 use bytes::{Bytes, BytesMut};
 
+use crate::build::{Build, Mismatch, RELEASE};
 use crate::identity::{
     CertificateRefused, ClusterId, PeerIdentity, identity_of_chain, role_of_alpn,
 };
@@ -35,9 +36,6 @@ use crate::quic::{Lanes, code_number};
 use crate::segments::{Beacon, PeerMemory};
 use crate::session::PeerInfo;
 use crate::settings::{GREETING_LEN_MAX, Settings};
-
-/// What this build calls itself to others.
-pub(crate) const RELEASE: &str = env!("CARGO_PKG_VERSION");
 
 /// Why a handshake did not end in a session.
 #[derive(Debug, thiserror::Error)]
@@ -54,9 +52,9 @@ pub(crate) enum HandshakeError {
     /// The certificate's role may not do this.
     #[error("the certificate's role is {certificate}, the conversation is for {wanted}")]
     Role { certificate: Role, wanted: String },
-    /// No common version.
-    #[error("the peer speaks versions {theirs}, the hub {ours}; update the older one")]
-    Version { theirs: VersionRange, ours: VersionRange },
+    /// The messages of the two ends are not the same.
+    #[error(transparent)]
+    Version(Box<Mismatch>),
     /// The other end broke the rules of the handshake.
     #[error("malformed greeting: {detail}")]
     Malformed { detail: String },
@@ -76,7 +74,7 @@ impl HandshakeError {
             Self::Connection(_) => ErrorCode::Closed,
             Self::Certificate(_) | Self::Role { .. } => ErrorCode::WrongRole,
             Self::Cluster { .. } => ErrorCode::WrongCluster,
-            Self::Version { .. } => ErrorCode::Version,
+            Self::Version(_) => ErrorCode::Version,
             Self::Malformed { .. } => ErrorCode::Malformed,
             Self::Refused(refusal) => refusal.code.unwrap_or(ErrorCode::Closed),
         }
@@ -127,19 +125,20 @@ pub(crate) async fn welcome(
     identity: PeerIdentity,
     settings: &Settings,
 ) -> Result<(Lanes, PeerInfo), HandshakeError> {
-    let ours = settings.versions;
     let (mut control_send, mut control_recv) = connection.accept_bi().await?;
     let greeting = read_greeting(connection, &mut control_recv, identity.role).await?;
     let PeerGreeting::Hello(hello) = greeting else {
         return Err(HandshakeError::malformed("the first message is no hello"));
     };
-    let Some(version) = hello.versions.common(ours) else {
-        let error = HandshakeError::Version { theirs: hello.versions, ours };
-        refuse(connection, &mut control_send, &error, ours).await;
-        return Err(error);
+    let (hub, peer) = (settings.build(), build_of(&hello));
+    let Some(version) = hub.common(&peer) else {
+        let mismatch = Mismatch { hub, name: cut(hello.name), peer };
+        refuse(connection, &mut control_send, &mismatch).await;
+        return Err(HandshakeError::Version(Box::new(mismatch)));
     };
     let (memory, answer) = hello.memory.and_then(|offer| answer(&offer, settings)).unzip();
-    let welcome = Welcome { version, release: RELEASE.to_owned(), memory: answer };
+    let welcome =
+        Welcome { version, release: RELEASE.to_owned(), memory: answer, dialect: settings.dialect };
     write_greeting(connection, &mut control_send, &HubGreeting::from(welcome)).await?;
     let (tasks_send, tasks_recv) = accept_lane(connection, Lane::Tasks).await?;
     let (events_send, events_recv) = accept_lane(connection, Lane::Events).await?;
@@ -175,14 +174,14 @@ pub(crate) async fn greet(
     if hub.role != Role::Hub {
         return Err(HandshakeError::Role { certificate: hub.role, wanted: "role hub".to_owned() });
     }
-    let versions = settings.versions;
     let beacon = if settings.shared_memory { Beacon::of_this_process() } else { None };
     let (mut control_send, mut control_recv) = connection.open_bi().await?;
     let hello = Hello {
-        versions,
+        versions: settings.versions,
         release: RELEASE.to_owned(),
         name: cut(name.to_owned()),
         memory: beacon.map(Beacon::offer),
+        dialect: settings.dialect,
     };
     write_greeting(connection, &mut control_send, &PeerGreeting::from(hello)).await?;
     let (tasks_send, tasks_recv) = open_lane(connection, Lane::Tasks).await?;
@@ -190,11 +189,13 @@ pub(crate) async fn greet(
     let greeting = read_greeting::<HubGreeting>(connection, &mut control_recv, hub.role).await?;
     let welcome = match greeting {
         HubGreeting::Welcome(welcome) => welcome,
+        HubGreeting::Refusal(refusal) if refusal.code == Some(ErrorCode::Version) => {
+            let hub = Build::new(cut(refusal.release), refusal.versions, refusal.dialect);
+            return Err(mismatch(hub, name, settings));
+        }
         HubGreeting::Refusal(refusal) => return Err(HandshakeError::Refused(refusal)),
     };
-    if !(versions.min..=versions.max).contains(&welcome.version) {
-        return Err(HandshakeError::malformed("the hub chose a version that was not offered"));
-    }
+    check_welcome(&welcome, name, settings)?;
     let memory = match welcome.memory {
         None => None,
         Some(answer) => {
@@ -219,6 +220,30 @@ pub(crate) async fn greet(
         shares_memory,
     };
     Ok((lanes, peer))
+}
+
+fn build_of(hello: &Hello) -> Build {
+    Build::new(cut(hello.release.clone()), hello.versions, hello.dialect)
+}
+
+fn mismatch(hub: Build, name: &str, settings: &Settings) -> HandshakeError {
+    let (name, peer) = (name.to_owned(), settings.build());
+    HandshakeError::Version(Box::new(Mismatch { hub, name, peer }))
+}
+
+/// A hub that is older than dialects welcomes whoever speaks its version: then it is the peer that
+/// must refuse.
+fn check_welcome(welcome: &Welcome, name: &str, settings: &Settings) -> Result<(), HandshakeError> {
+    let Settings { versions, dialect, .. } = settings;
+    if !(versions.min..=versions.max).contains(&welcome.version) {
+        return Err(HandshakeError::malformed("the hub chose a version that was not offered"));
+    }
+    if welcome.dialect == *dialect {
+        return Ok(());
+    }
+    let chosen = VersionRange { min: welcome.version, max: welcome.version };
+    let hub = Build::new(cut(welcome.release.clone()), chosen, welcome.dialect);
+    Err(mismatch(hub, name, settings))
 }
 
 /// The hub's answer to a peer that would share memory, if it can find it and has some itself.
@@ -260,13 +285,10 @@ async fn proven(
 }
 
 /// Tells the peer why not, and waits until it has heard it. The caller's deadline bounds the wait.
-async fn refuse(
-    connection: &Connection,
-    control: &mut SendStream,
-    error: &HandshakeError,
-    versions: VersionRange,
-) {
-    let refusal = Refusal { code: Some(error.code()), versions, detail: error.to_string() };
+async fn refuse(connection: &Connection, control: &mut SendStream, mismatch: &Mismatch) {
+    let Build { release, versions, dialect } = mismatch.hub.clone();
+    let (code, detail) = (Some(ErrorCode::Version), cut(mismatch.to_string()));
+    let refusal = Refusal { code, versions, detail, release, dialect };
     let written = write_greeting(connection, control, &HubGreeting::from(refusal)).await;
     if written.is_ok() && control.finish().is_ok() {
         // Either it has read the refusal or it is gone: both are good enough.
@@ -361,4 +383,36 @@ fn cut(mut text: String) -> String {
         text.truncate(end);
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use phalanx_protocol::handshake::{DIALECT, Dialect, VERSIONS};
+
+    use super::*;
+
+    #[test]
+    fn a_hub_that_is_older_than_dialects_is_refused_by_its_peer() {
+        let settings = Settings::default();
+        let version = VERSIONS.max;
+        let good = Welcome { version, dialect: DIALECT, ..Welcome::default() };
+        assert!(check_welcome(&good, "laptop/2", &settings).is_ok());
+        let old = Welcome { version, release: "0.0.9".into(), ..Welcome::default() };
+        let error = check_welcome(&old, "laptop/2", &settings).unwrap_err();
+        assert_eq!(error.code(), ErrorCode::Version);
+        let text = error.to_string();
+        assert!(
+            text.contains("the hub is phalanx 0.0.9 (messages 1-1, dialect unknown)"),
+            "{text}"
+        );
+        assert!(text.contains(&DIALECT.to_string()), "{text}");
+    }
+
+    #[test]
+    fn a_version_that_was_not_offered_is_malformed() {
+        let version = VERSIONS.max + 1;
+        let welcome = Welcome { version, dialect: Dialect(7), ..Welcome::default() };
+        let error = check_welcome(&welcome, "", &Settings::default()).unwrap_err();
+        assert_eq!(error.code(), ErrorCode::Malformed);
+    }
 }

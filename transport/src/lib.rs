@@ -10,7 +10,8 @@
 //! |---|---|
 //! | [`identity`] | cluster authority, credentials by role, private files |
 //! | [`settings`] | every number of the transport, with its reason |
-//! | [`accept`] | the hub's end: [`HubEndpoint`], [`Arrival`], the audit |
+//! | [`accept`] | the hub's end: [`HubEndpoint`], [`Arrival`] |
+//! | [`audit`] | who was admitted and who refused: [`Audit`], [`LogAudit`] |
 //! | [`connect`] | a peer's end: [`Connector`], [`ConnectError`] |
 //! | [`session`] | [`Session`]: send queue, batches, payloads, close reasons |
 //! | [`segments`] | long payloads in shared memory, between processes of one host |
@@ -18,7 +19,7 @@
 //! | [`reconnect`] | when to try again |
 //! | [`conversation`] | which messages each role exchanges with the hub |
 //!
-//! Inside: `handshake` (greeting), `admission` (who gets one), `wire` (what a session needs from
+//! Inside: `handshake` (greeting), `build` (who understands whom), `admission` (who gets one), `wire` (what a session needs from
 //! its carrier), `quic` (that over quinn), `endpoint` (sockets).
 //!
 //! This crate moves messages and knows who sent them. It does not know what they mean, it does
@@ -27,6 +28,8 @@
 
 pub mod accept;
 mod admission;
+pub mod audit;
+mod build;
 pub mod connect;
 pub mod conversation;
 mod endpoint;
@@ -43,7 +46,9 @@ mod wire;
 
 pub use phalanx_protocol as protocol;
 
-pub use crate::accept::{Audit, HubEndpoint, LogAudit, RefusalKind, RefusedPeer};
+pub use crate::accept::HubEndpoint;
+pub use crate::audit::{Audit, LogAudit, RefusalKind, RefusedPeer};
+pub use crate::build::{Build, Mismatch};
 pub use crate::connect::{ConnectError, Connector};
 pub use crate::conversation::{Arrival, Conversation, HubSession, PeerSession};
 pub use crate::endpoint::EndpointError;

@@ -8,12 +8,15 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use phalanx_protocol::handshake::{DIALECT, Dialect, VERSIONS, VersionRange};
 use phalanx_protocol::limits::{
     CLOSE_DEADLINE, HANDSHAKE_DEADLINE, KEEP_ALIVE, LOST_AFTER, PAYLOAD_STREAMS_MAX,
     SEND_QUEUE_BYTES_MAX, SEND_QUEUE_FRAMES_MAX,
 };
 use quinn::congestion::CubicConfig;
 use quinn::{IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
+
+use crate::build::{Build, RELEASE};
 
 /// Ordered streams of a session: control, tasks, events. The peer opens them, the hub none.
 /// quinn allocates per allowed stream at every connection (10,000 cost 1.6 MiB and 1.5 ms each),
@@ -83,6 +86,14 @@ pub const RETRY_ABOVE: usize = 64;
 /// Failed handshakes of one proven address within a second. Beyond it the address is not answered
 /// until the second is over.
 pub const FAILURES_PER_ADDRESS_MAX: u32 = 20;
+
+/// Refused peers that are written to the log one by one within a [`REFUSALS_LOGGED_WINDOW`]: enough
+/// to see who it is that fails. Beyond it they are counted, and the count is written when the window
+/// is over, so that nobody outside can fill the log.
+pub const REFUSALS_LOGGED_MAX: u32 = 20;
+
+/// The time over which refused peers are counted for the log.
+pub const REFUSALS_LOGGED_WINDOW: Duration = Duration::from_secs(10);
 
 /// Addresses with failed handshakes that are remembered. Beyond it the table starts anew.
 pub const FAILING_ADDRESSES_MAX: usize = 4_096;
@@ -156,7 +167,9 @@ pub struct Settings {
     /// says otherwise ([`crate::segments::SHARED_MEMORY_ENV`]).
     pub shared_memory: bool,
     /// Default: the versions of this build.
-    pub versions: phalanx_protocol::handshake::VersionRange,
+    pub versions: VersionRange,
+    /// Default: the messages of this build.
+    pub dialect: Dialect,
 }
 
 impl Default for Settings {
@@ -172,7 +185,8 @@ impl Default for Settings {
             retry_above: RETRY_ABOVE,
             failures_per_address_max: FAILURES_PER_ADDRESS_MAX,
             shared_memory: crate::segments::is_wanted(),
-            versions: phalanx_protocol::handshake::VERSIONS,
+            versions: VERSIONS,
+            dialect: DIALECT,
         }
     }
 }
@@ -185,6 +199,11 @@ pub(crate) enum End {
 }
 
 impl Settings {
+    /// What this end was built from.
+    pub(crate) fn build(&self) -> Build {
+        Build::new(RELEASE.to_owned(), self.versions, self.dialect)
+    }
+
     /// The send window towards this address.
     pub(crate) fn send_window(address: IpAddr) -> u64 {
         if is_loopback(address) { LOOPBACK_SEND_WINDOW } else { NETWORK_SEND_WINDOW }

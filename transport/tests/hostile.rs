@@ -326,7 +326,9 @@ async fn a_hub_that_stops_frees_its_port() {
     // The socket goes with the last session that was made from it.
     drop(hub);
     let credential = cluster.authority.issue(Role::Hub).unwrap();
-    let bind = || HubEndpoint::bind(&credential, address, &cluster.settings, Arc::new(LogAudit));
+    let bind = || {
+        HubEndpoint::bind(&credential, address, &cluster.settings, Arc::new(LogAudit::default()))
+    };
     within(async {
         while bind().is_err() {
             tokio::task::yield_now().await;

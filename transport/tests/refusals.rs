@@ -9,7 +9,7 @@ use phalanx_transport::identity::{ClusterAuthority, Credential, IdentityError, V
 use phalanx_transport::protocol::client::ClientToHub;
 use phalanx_transport::protocol::engine::EngineToHub;
 use phalanx_transport::protocol::error::ErrorCode;
-use phalanx_transport::protocol::handshake::VersionRange;
+use phalanx_transport::protocol::handshake::{DIALECT, Dialect, VersionRange};
 use phalanx_transport::protocol::role::Role;
 use phalanx_transport::{
     ConnectError, Connector, EndpointError, HubEndpoint, LogAudit, RefusalKind, Settings,
@@ -196,7 +196,7 @@ async fn nobody_else_can_pose_as_the_hub() {
             &credential,
             (Ipv4Addr::LOCALHOST, 0).into(),
             &Settings::default(),
-            std::sync::Arc::new(LogAudit),
+            std::sync::Arc::new(LogAudit::default()),
         );
         assert!(matches!(
             bound.map(drop),
@@ -250,6 +250,31 @@ async fn versions_without_a_common_one_name_both_ranges() {
     assert!(matches!(error, ConnectError::Version { .. }), "{error}");
     for text in [error.to_string(), cluster.refusal().await.reason] {
         assert!(text.contains("7-9") && text.contains("1-1"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn builds_whose_messages_differ_are_told_apart_for_good_at_both_ends() {
+    let mut cluster = Cluster::start();
+    let mut settings = Settings::default();
+    settings.dialect = Dialect(7);
+    let connector = Connector::new(&cluster.file(Role::Engine), &settings).unwrap();
+    let error = within(connector.connect::<EngineToHub>("laptop/2")).await.unwrap_err();
+    assert!(matches!(error, ConnectError::Version { .. }), "{error}");
+    assert!(!error.is_retryable());
+    let refusal = cluster.refusal().await;
+    assert_eq!(refusal.kind, RefusalKind::Version);
+    let (own, other) = (DIALECT.to_string(), Dialect(7).to_string());
+    for text in [error.to_string(), refusal.reason] {
+        assert!(!text.contains('\n'), "{text}");
+        let words = [
+            "laptop/2",
+            concat!("phalanx ", env!("CARGO_PKG_VERSION")),
+            &own,
+            &other,
+            "install the same build",
+        ];
+        assert!(words.iter().all(|word| text.contains(word)), "{text}");
     }
 }
 

@@ -13,7 +13,7 @@ use phalanx_transport::protocol::client::HubToClient;
 use phalanx_transport::protocol::engine::{EngineToHub, HubToEngine};
 use phalanx_transport::protocol::error::ErrorCode;
 use phalanx_transport::protocol::handshake::{
-    Hello, MemoryOffer, PeerGreeting, Proof, VERSIONS, Welcome,
+    DIALECT, Hello, MemoryOffer, PeerGreeting, Proof, VERSIONS, Welcome,
 };
 use phalanx_transport::protocol::ids::{AttemptId, SegmentId};
 use phalanx_transport::protocol::limits::SEGMENT_LEN_MIN;
@@ -221,6 +221,7 @@ async fn offering(cluster: &Cluster) -> (RawPeer, Welcome, Memory) {
         release: "raw".to_owned(),
         name: "raw".to_owned(),
         memory: Some(offer),
+        dialect: DIALECT,
     };
     let credential = cluster.authority.issue(Role::Engine).unwrap();
     let hello = frame(&PeerGreeting::from(hello));
@@ -300,7 +301,8 @@ async fn an_offer_of_nothing_is_not_answered() {
         offer(u32::MAX, secret.descriptor(), secret.id),
         offer(0, 0, 0),
     ] {
-        let hello = Hello { versions: VERSIONS, memory: Some(memory), ..Hello::default() };
+        let memory = Some(memory);
+        let hello = Hello { versions: VERSIONS, memory, dialect: DIALECT, ..Hello::default() };
         let hello = frame(&PeerGreeting::from(hello));
         let (_peer, welcome) =
             within(RawPeer::greet_with(cluster.address, &credential, &hello)).await;

@@ -308,6 +308,8 @@ class NativeEngine:
     def run(self, handler: Callable[[Task], tuple[Any, ...]]) -> str:
         """Runs tasks on this thread until the engine has ended; says why it has.
 
+        `ConnectError` if its hub does not take it, or it cannot go on for another reason.
+
         `handler(task)` returns one of
 
         | answer | means |

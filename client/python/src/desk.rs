@@ -46,7 +46,7 @@ struct State {
     /// Whether the engine has been told to end, or has ended.
     is_stopping: bool,
     /// Why the engine has ended.
-    ended: Option<String>,
+    ended: Option<Ending>,
     /// Whether the main thread sleeps until something is there.
     is_awaited: bool,
     has_left: bool,
@@ -59,12 +59,15 @@ pub(crate) struct Job {
     pub(crate) finisher: Finisher,
 }
 
+/// How the engine has ended: in order and why, or what has gone wrong, in words.
+pub(crate) type Ending = Result<String, String>;
+
 /// What the main thread finds on the desk.
 #[derive(Debug)]
 pub(crate) enum Found {
     Job(Box<Job>),
-    /// The engine has ended, and why.
-    End(String),
+    /// The engine has ended.
+    End(Ending),
     /// Nothing yet.
     Nothing,
 }
@@ -121,10 +124,10 @@ impl Desk {
     }
 
     /// The engine has ended: interrupts what runs, and gives it a time to end. Says whether it did.
-    pub(crate) fn end(&self, reason: String) -> bool {
+    pub(crate) fn end(&self, ending: Ending) -> bool {
         let mut state = self.lock();
         state.jobs.clear();
-        state.ended = Some(reason);
+        state.ended = Some(ending);
         state.stop(self);
         self.filled.notify_all();
         let is_busy = |state: &mut State| state.running.is_some() && !state.has_left;
@@ -169,8 +172,8 @@ impl State {
     }
 
     fn take(&mut self) -> Found {
-        if let Some(reason) = &self.ended {
-            return Found::End(reason.clone());
+        if let Some(ending) = &self.ended {
+            return Found::End(ending.clone());
         }
         let Some(job) = self.jobs.pop_front() else { return Found::Nothing };
         self.running = Some(job.start.attempt);

@@ -27,7 +27,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString, PyTuple};
 
 use crate::container::{self, Index};
-use crate::desk::{Clerk, Desk, Found, Job};
+use crate::desk::{Clerk, Desk, Ending, Found, Job};
 use crate::errors::{self, ConnectError};
 use crate::parts::{FunctionParts, Parts, function_parts, pack_parts};
 use crate::signals::{self, MainThread};
@@ -179,7 +179,7 @@ impl NativeEngine {
             forgive_interrupts(py)?;
             match found {
                 Found::Job(job) => self.run_job(py, handler, *job),
-                Found::End(reason) => return Ok(reason),
+                Found::End(ending) => return ending.map_err(ConnectError::new_err),
                 Found::Nothing => {}
             }
         }
@@ -388,9 +388,7 @@ impl EngineThread {
         let ended = process.run_telling(builder, move |place| {
             id.store(place.engine.0.into(), Ordering::Relaxed);
         });
-        let reason = reason(ended);
-        tracing::info!(reason, "the engine has ended");
-        if !desk.end(reason) {
+        if !desk.end(ending(ended)) {
             tracing::warn!("the running task does not end; the process does");
             signals::exit_now(1);
         }
@@ -409,12 +407,16 @@ fn start_log() -> Option<impl Sized> {
     log.inspect_err(|error| eprintln!("phalanx: no log lines: {}", errors::chain(error))).ok()
 }
 
-fn reason(ended: Result<EngineEnd, EngineProcessError>) -> String {
+fn ending(ended: Result<EngineEnd, EngineProcessError>) -> Ending {
     match ended {
-        Ok(end) => end.reason,
+        Ok(end) => {
+            tracing::info!(reason = end.reason, "the engine has ended");
+            Ok(end.reason)
+        }
         Err(error) => {
-            tracing::error!(error = errors::chain(&error), "the engine did not end in order");
-            errors::chain(&error)
+            let error = errors::chain(&error);
+            tracing::error!(error, "the engine did not end in order");
+            Err(error)
         }
     }
 }

@@ -34,7 +34,8 @@ impl Cluster {
 
     fn listen(authority: &ClusterAuthority, address: SocketAddr) -> HubEndpoint {
         let credential = authority.issue(Role::Hub).unwrap();
-        HubEndpoint::bind(&credential, address, &Settings::default(), Arc::new(LogAudit)).unwrap()
+        HubEndpoint::bind(&credential, address, &Settings::default(), Arc::new(LogAudit::default()))
+            .unwrap()
     }
 
     fn file(&self, role: Role) -> ConnectionFile {

@@ -28,7 +28,9 @@ impl Pair {
         let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
         let credential = authority.issue(Role::Hub).unwrap();
         let settings = Settings::default();
-        let hub = HubEndpoint::bind(&credential, loopback, &settings, Arc::new(LogAudit)).unwrap();
+        let hub =
+            HubEndpoint::bind(&credential, loopback, &settings, Arc::new(LogAudit::default()))
+                .unwrap();
         let addresses = vec![hub.local_address().unwrap()];
         let path = dir.path().join("keys/host.json");
         let credential = authority.issue(Role::Host).unwrap();

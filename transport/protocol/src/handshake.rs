@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! peer                                     hub
-//!   | -- Hello (version range) ---------->  |
-//!   | <------- Welcome (version) ---------- |   or
-//!   | <------- Refusal (code, ranges) ----- |   and the session closes
+//!   | -- Hello (versions, dialect) ------>  |
+//!   | <------- Welcome (version, dialect) - |   or
+//!   | <------- Refusal (code, build) ------ |   and the session closes
 //!   | -- Proof (secret?) ---------------->  |   if the Welcome offers shared memory
 //! ```
 //!
@@ -47,6 +47,42 @@ impl fmt::Display for VersionRange {
     }
 }
 
+/// The dialect of this build.
+pub const DIALECT: Dialect = Dialect::of(include_bytes!("../tests/golden/frames.txt"));
+
+/// Which messages a build speaks, to the byte: a hash of the golden frames of all of them.
+///
+/// Two builds of one version range may still differ in the shape of a message, which neither would
+/// notice before the first such message comes and is malformed. So before 1.0, where messages
+/// still change between builds, only equal dialects make a session. A test holds the golden frames to
+/// what is sent, so nobody has to remember to count a version up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Dialect(pub u64);
+
+impl Dialect {
+    /// FNV-1a, 64 bits: no secret is kept by it, and it is computed at compile time.
+    const fn of(frames: &[u8]) -> Self {
+        let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+        let mut at = 0;
+        while at < frames.len() {
+            hash = (hash ^ frames[at] as u64).wrapping_mul(0x0000_0100_0000_01b3);
+            at += 1;
+        }
+        Self(hash)
+    }
+}
+
+/// Sixteen hex digits; builds that were made before there were dialects have none.
+impl fmt::Display for Dialect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => f.write_str("unknown"),
+            hash => write!(f, "{hash:016x}"),
+        }
+    }
+}
+
 messages! {
     /// What a peer says first.
     pub enum PeerGreeting {
@@ -78,6 +114,8 @@ map_encoded! {
         pub name: String,
         /// Where its memory can be found, if it would share some.
         pub memory: Option<MemoryOffer>,
+        /// Its messages, to the byte.
+        pub dialect: Dialect,
     }
 }
 
@@ -119,6 +157,8 @@ map_encoded! {
         pub release: String,
         /// The peer's memory was found; a [`Proof`] is to follow.
         pub memory: Option<MemoryAnswer>,
+        /// The hub's messages, to the byte.
+        pub dialect: Dialect,
     }
 }
 
@@ -132,6 +172,10 @@ map_encoded! {
         pub versions: VersionRange,
         /// In words.
         pub detail: String,
+        /// The hub's release, for people.
+        pub release: String,
+        /// The hub's messages, to the byte.
+        pub dialect: Dialect,
     }
 }
 
@@ -145,5 +189,15 @@ mod tests {
         assert_eq!(range(1, 3).common(range(2, 5)), Some(3));
         assert_eq!(range(4, 6).common(range(2, 5)), Some(5));
         assert_eq!(range(1, 1).common(range(2, 5)), None);
+    }
+
+    #[test]
+    fn a_dialect_changes_with_any_byte_of_any_message() {
+        // Of the published vectors of FNV-1a.
+        assert_eq!(Dialect::of(b"foobar"), Dialect(0x8594_4171_f739_67e8));
+        assert_ne!(Dialect::of(b"Hello 01"), Dialect::of(b"Hello 02"));
+        assert_ne!(DIALECT, Dialect::default());
+        assert_eq!(Dialect(0xab).to_string(), "00000000000000ab");
+        assert_eq!(Dialect::default().to_string(), "unknown");
     }
 }

@@ -384,17 +384,18 @@ fn handshakes_of_every_release_stay_readable() {
         versions: VersionRange { min: 1, max: 1 },
         release: "0.1.0".into(),
         name: "laptop/2".into(),
-        memory: None,
+        ..Hello::default()
     };
     assert_eq!(hello, expected.into());
     let welcome: HubGreeting = read(&saved("Welcome 0.1.0")).expect("readable");
-    let expected = Welcome { version: 1, release: "0.1.0".into(), memory: None };
+    let expected = Welcome { version: 1, release: "0.1.0".into(), ..Welcome::default() };
     assert_eq!(welcome, expected.into());
     let refusal: HubGreeting = read(&saved("Refusal 0.1.0")).expect("readable");
     let expected = Refusal {
         code: Some(ErrorCode::Version),
         versions: VersionRange { min: 2, max: 3 },
         detail: "you speak 1-1, this hub speaks 2-3".into(),
+        ..Refusal::default()
     };
     assert_eq!(refusal, expected.into());
 }

@@ -22,8 +22,8 @@ use bytes::BytesMut;
 
 pub use self::cable::Cable;
 use self::cable::{Plug, Shared};
+use crate::build::RELEASE;
 use crate::conversation::{Conversation, HubSession, PeerSession};
-use crate::handshake::RELEASE;
 use crate::segments::PeerMemory;
 use crate::session::{PeerInfo, Session};
 use crate::settings::Settings;

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use phalanx_transport::identity::{Credential, HUB_SERVER_NAME};
 use phalanx_transport::protocol::codec::{Message, decode_parts, encode_frame};
-use phalanx_transport::protocol::handshake::{Hello, HubGreeting, PeerGreeting, VERSIONS, Welcome};
+use phalanx_transport::protocol::handshake::{
+    DIALECT, Hello, HubGreeting, PeerGreeting, VERSIONS, Welcome,
+};
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{ClientConfig, Connection, ConnectionError, Endpoint, RecvStream, SendStream};
 use rustls::pki_types::pem::PemObject;
@@ -126,6 +128,7 @@ pub(crate) fn hello() -> Vec<u8> {
         release: "raw".to_owned(),
         name: "raw".to_owned(),
         memory: None,
+        dialect: DIALECT,
     }))
 }
 

@@ -80,6 +80,9 @@ def main(arguments: list[str] | None = None) -> int:
         reason = engine.run(operations)
     except KeyboardInterrupt:
         return INTERRUPTED
+    except PhalanxError as failure:
+        print(f"phalanx engine: {failure}", file=log)
+        return FAILED
     finally:
         sys.stdout, sys.stderr = sys.__stdout__, log
     print(f"phalanx engine ended: {reason}", file=log)

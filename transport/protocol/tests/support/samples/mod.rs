@@ -12,8 +12,8 @@ use phalanx_protocol::codec::Message;
 use phalanx_protocol::error::ErrorCode;
 use phalanx_protocol::function::{Define, Digest};
 use phalanx_protocol::handshake::{
-    Hello, HubGreeting, MemoryAnswer, MemoryOffer, PeerGreeting, Proof, Refusal, VersionRange,
-    Welcome,
+    Dialect, Hello, HubGreeting, MemoryAnswer, MemoryOffer, PeerGreeting, Proof, Refusal,
+    VersionRange, Welcome,
 };
 use phalanx_protocol::host::{
     Attach, EngineExited, HostToHub, HubToHost, RetireEngine, StopCluster,
@@ -120,6 +120,7 @@ impl Samples for PeerGreeting {
             release: "0.1.0".into(),
             name: "laptop/2".into(),
             memory: None,
+            dialect: Dialect(0x0123_4567_89ab_cdef),
         };
         let sharing = Hello { memory: Some(memory_offer(4713)), ..hello.clone() };
         let proof = Proof { secret: Some(0x0f1e_2d3c_4b5a_6978) };
@@ -129,13 +130,16 @@ impl Samples for PeerGreeting {
 
 impl Samples for HubGreeting {
     fn samples() -> Vec<(&'static str, Self)> {
-        let welcome = Welcome { version: 1, release: "0.1.0".into(), memory: None };
+        let dialect = Dialect(0xfedc_ba98_7654_3210);
+        let welcome = Welcome { version: 1, release: "0.1.0".into(), memory: None, dialect };
         let answer = MemoryAnswer { secret: 0x1122_3344_5566_7788, offer: memory_offer(4711) };
         let sharing = Welcome { memory: Some(answer), ..welcome.clone() };
         let refusal = Refusal {
             code: Some(ErrorCode::Version),
             versions: VersionRange { min: 2, max: 3 },
             detail: "you speak 1-1, this hub speaks 2-3".into(),
+            release: "0.2.0".into(),
+            dialect,
         };
         vec![("", welcome.into()), ("memory", sharing.into()), ("", refusal.into())]
     }

@@ -283,6 +283,10 @@ fn versions() -> impl Strategy<Value = VersionRange> {
     (any::<u16>(), any::<u16>()).prop_map(|(min, max)| VersionRange { min, max })
 }
 
+fn dialect() -> impl Strategy<Value = Dialect> {
+    number().prop_map(Dialect)
+}
+
 fn memory_offer() -> impl Strategy<Value = MemoryOffer> {
     (number32(), number32(), number()).prop_map(|(process, descriptor, id)| MemoryOffer {
         process,
@@ -294,10 +298,15 @@ fn memory_offer() -> impl Strategy<Value = MemoryOffer> {
 impl Strategies for PeerGreeting {
     fn strategies() -> Vec<BoxedStrategy<Self>> {
         let memory = option::of(memory_offer());
-        let hello =
-            (versions(), text(), text(), memory).prop_map(|(versions, release, name, memory)| {
-                Hello { versions, release, name, memory }
-            });
+        let hello = (versions(), text(), text(), memory, dialect()).prop_map(
+            |(versions, release, name, memory, dialect)| Hello {
+                versions,
+                release,
+                name,
+                memory,
+                dialect,
+            },
+        );
         vec![message(hello), message(option::of(number()).prop_map(|secret| Proof { secret }))]
     }
 }
@@ -306,13 +315,18 @@ impl Strategies for HubGreeting {
     fn strategies() -> Vec<BoxedStrategy<Self>> {
         let answer =
             (number(), memory_offer()).prop_map(|(secret, offer)| MemoryAnswer { secret, offer });
-        let welcome = (any::<u16>(), text(), option::of(answer))
-            .prop_map(|(version, release, memory)| Welcome { version, release, memory });
-        let refusal = (code(), versions(), text()).prop_map(|(code, versions, detail)| Refusal {
-            code,
-            versions,
-            detail,
-        });
+        let welcome = (any::<u16>(), text(), option::of(answer), dialect()).prop_map(
+            |(version, release, memory, dialect)| Welcome { version, release, memory, dialect },
+        );
+        let refusal = (code(), versions(), text(), text(), dialect()).prop_map(
+            |(code, versions, detail, release, dialect)| Refusal {
+                code,
+                versions,
+                detail,
+                release,
+                dialect,
+            },
+        );
         vec![message(welcome), message(refusal)]
     }
 }

@@ -5,7 +5,7 @@ CARGO ?= cargo
 EXAMPLES := hello_apply map dag_diamond pi embedded_service
 PYTHON_EXAMPLES := hello_apply map dag_diamond pi
 
-.PHONY: python wheel demo test test-rust test-python check format lint lint-python arrows docs deny \
+.PHONY: python wheel demo test test-rust test-python check format lint lint-python arrows skips docs deny \
 	examples examples-rust examples-python simulate bench clean
 
 # The Python package, built and installed in an environment of its own (`target/venv`), as the
@@ -49,8 +49,10 @@ test-rust:
 	$(CARGO) build --locked -p phalanx --bin phalanx
 	$(CARGO) test --locked --workspace
 
+# A few of them run under every other Python that is here, too.
 test-python: python
 	$(VENV)/bin/python -m pytest -q -c client/python/pyproject.toml tests/python
+	$(VENV)/bin/python tests/python/other_pythons.py
 
 # Each example starts what it needs, checks its own output and stops what it started.
 examples: examples-rust examples-python
@@ -67,7 +69,7 @@ examples-python: python
 	@echo "== stdlib_census --limit 200"; PYTHONPATH=examples/python $(VENV)/bin/python -m stdlib_census \
 		--limit 200 --rust-engine target/debug/examples/import_graph --picture target/stdlib_census.svg
 
-check: format lint lint-python arrows docs deny
+check: format lint lint-python arrows skips docs deny
 
 format:
 	$(CARGO) fmt --all --check
@@ -83,6 +85,10 @@ lint-python: $(VENV)/bin/maturin
 
 arrows:
 	.ci/arrows
+
+# A test that is skipped has its reason in tests/skips.txt; Python's run looks at its own.
+skips:
+	.ci/skips
 
 docs:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps

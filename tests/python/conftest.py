@@ -14,9 +14,18 @@ from pathlib import Path
 import pytest
 
 import phalanx as px
+import skips
 
 ENGINES = 4
 DEADLINE_S = 30.0
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    skips.pytest_addoption(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    skips.pytest_configure(config)
 
 
 @pytest.fixture(scope="session")

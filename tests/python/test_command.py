@@ -82,6 +82,11 @@ def test_native_engines_are_started_if_they_are_asked_for(phalanx):
         [engine] = rc.engines
         assert engine["kind"] == "native"
         assert engine["labels"] == ["fast"]
+        with pytest.raises(TimeoutError) as raised:
+            rc.wait_for_engines(2, timeout=0.2)
+    said = str(raised.value)
+    assert said.startswith("0 of 2 Python engines are there after 0.2 s, and 1 of another kind")
+    assert "(native)" in said and "phalanx start" in said
 
 
 @pytest.fixture

@@ -31,15 +31,17 @@ pub(super) fn logs(context: &Context, args: LogsArgs) -> Result<ExitCode, CliErr
             path: cluster.log_file(&process),
             prefix: if is_named { format!("{process}: ") } else { String::new() },
             shown_len: 0,
-            rest: String::new(),
+            rest: Vec::new(),
         })
         .collect();
     for log in &mut logs {
         log.show_tail(args.lines)?;
     }
-    // The host removes its directory when it ends; a dead one writes no more lines.
-    while args.follow && matches!(cluster.liveness()?, Liveness::Running { .. }) {
+    // A host that has ended writes no more lines; what it wrote last may say why it did.
+    let mut is_running = args.follow;
+    while is_running {
         std::thread::sleep(FOLLOW_EVERY);
+        is_running = matches!(cluster.liveness()?, Liveness::Running { .. });
         for log in &mut logs {
             log.show_new()?;
         }
@@ -74,7 +76,8 @@ struct Log {
     path: PathBuf,
     prefix: String,
     shown_len: u64,
-    rest: String,
+    /// The beginning of a line whose end is not written yet; it may end within a character.
+    rest: Vec<u8>,
 }
 
 impl Log {
@@ -97,10 +100,10 @@ impl Log {
         let mut bytes = Vec::new();
         let read = file.take(SHOWN_LEN_MAX).read_to_end(&mut bytes).map_err(reading())?;
         self.shown_len += read as u64;
-        self.rest.push_str(&String::from_utf8_lossy(&bytes));
-        while let Some(end) = self.rest.find('\n') {
-            let line: String = self.rest.drain(..=end).collect();
-            self.show(line.trim_end_matches('\n'))?;
+        self.rest.append(&mut bytes);
+        while let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = self.rest.drain(..=end).collect();
+            self.show(&String::from_utf8_lossy(&line[..end]))?;
         }
         Ok(())
     }

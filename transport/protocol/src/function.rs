@@ -107,6 +107,11 @@ impl SentFunctions {
         Self { limits, known: BTreeSet::new(), bytes: 0, next_number: 0 }
     }
 
+    /// How many were sent in this session, those that were forgotten since among them.
+    pub const fn sent(&self) -> u64 {
+        self.next_number
+    }
+
     /// A new session: its receiver has nothing.
     pub fn restart(&mut self) {
         *self = Self::new(self.limits);
@@ -230,6 +235,11 @@ impl FunctionTable {
         self.held.get(&digest).map(|(held, _)| held)
     }
 
+    /// How many came in this session, those that were forgotten since among them.
+    pub const fn received(&self) -> u64 {
+        self.next_number
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.held.len()
@@ -274,6 +284,7 @@ mod tests {
             table.check_invariants();
             assert!(matches!(table.get(function.digest), Some(Held::Here(_))));
             assert_eq!(table.len(), sent.known.len());
+            assert_eq!(table.received(), sent.sent());
             assert!(sent.known.iter().all(|digest| table.get(*digest).is_some()));
         }
         assert!(resets > 10);

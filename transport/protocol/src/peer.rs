@@ -122,6 +122,8 @@ map_encoded! {
         pub ended: u64,
         /// Times it was lost.
         pub losses: u32,
+        /// Functions sent to it in its session.
+        pub functions: u64,
     }
 }
 
@@ -140,6 +142,8 @@ map_encoded! {
         pub open: u64,
         /// Outcomes it has not confirmed.
         pub undelivered: u64,
+        /// Functions that it sent in its session.
+        pub functions: u64,
     }
 }
 

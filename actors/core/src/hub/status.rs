@@ -46,9 +46,10 @@ impl Hub {
             running: engine.running,
             ended: engine.ended,
             losses: engine.losses(),
+            functions: engine.functions.sent(),
         });
-        // Beside what it is, an engine has four figures.
-        let weight = |engine: &EngineStatus| engine.info.weight() + 80;
+        // Beside what it is, an engine has five figures.
+        let weight = |engine: &EngineStatus| engine.info.weight() + 100;
         fitting(engines, weight, ENGINES_IN_MESSAGE_BYTES_MAX)
     }
 
@@ -62,8 +63,9 @@ impl Hub {
             submitted: client.next_seq,
             open: client.open,
             undelivered: client.undelivered(),
+            functions: client.functions.received(),
         });
-        fitting(clients, |client| client.name.len() + 110, CLIENTS_IN_STATUS_BYTES_MAX)
+        fitting(clients, |client| client.name.len() + 130, CLIENTS_IN_STATUS_BYTES_MAX)
     }
 
     fn room_figures(&self, room: RoomName) -> RoomStatus {

@@ -90,6 +90,9 @@ fn a_function_reaches_each_engines_session_once_and_before_what_names_it() {
     assert_eq!(assign(1, engines[0]), ["assign 1 with f"]);
     assert_eq!(assign(2, engines[1]), ["define 0 f", "assign 2 with f"]);
     assert_eq!(assign(3, engines[0]), ["assign 3"]);
+    let status = bench.hub.status(bench.now);
+    let sent: Vec<u64> = status.engines.iter().map(|engine| engine.functions).collect();
+    assert_eq!((status.clients[0].functions, &sent[..]), (1, &[1, 1][..]));
 }
 
 #[test]

@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from phalanx import magics
+from phalanx.arrivals import missing
 from phalanx.error import EngineError
 from phalanx.futures import seconds
 from phalanx.history import History
@@ -140,7 +141,7 @@ class Console:
                 if self.cluster is not None and self.cluster.has_ended:
                     raise EngineError(f"the cluster has ended: {have} of {n} engines were there")
                 if left <= 0:
-                    raise TimeoutError(f"{have} of {n} engines are there after {timeout} s")
+                    raise TimeoutError(missing(self.engines, n, timeout))
 
     # ------------------------------------------------------------------ signals
 

@@ -115,6 +115,7 @@ fn status() -> ClusterStatus {
             running: 2,
             ended: 1_000,
             losses: 1,
+            functions: 6,
         }],
         clients: vec![ClientStatus {
             id: ClientId(7),
@@ -123,6 +124,7 @@ fn status() -> ClusterStatus {
             submitted: 46,
             open: 4,
             undelivered: 3,
+            functions: 4,
         }],
         tasks: TaskCounts { waiting: 1, ready: 2, assigned: 3, running: 4, done: 5, failed: 6 },
         rooms: vec![RoomStatus { name: "dag".into(), up: true, restarts: 1 }],

@@ -90,26 +90,28 @@ impl Strategies for HubToClient {
 }
 
 fn engine_status() -> impl Strategy<Value = EngineStatus> {
-    (engine_info(), number(), number(), number(), number32()).prop_map(
-        |(info, assigned, running, ended, losses)| EngineStatus {
+    (engine_info(), number(), number(), number(), number32(), number()).prop_map(
+        |(info, assigned, running, ended, losses, functions)| EngineStatus {
             info,
             assigned,
             running,
             ended,
             losses,
+            functions,
         },
     )
 }
 
 fn client_status() -> impl Strategy<Value = ClientStatus> {
-    (number32(), text(), any::<bool>(), number(), number(), number()).prop_map(
-        |(id, name, connected, submitted, open, undelivered)| ClientStatus {
+    (number32(), text(), any::<bool>(), number(), number(), number(), number()).prop_map(
+        |(id, name, connected, submitted, open, undelivered, functions)| ClientStatus {
             id: ClientId(id),
             name,
             connected,
             submitted,
             open,
             undelivered,
+            functions,
         },
     )
 }

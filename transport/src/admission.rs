@@ -3,13 +3,16 @@
 //! Pure: the acceptor asks it with the time and does what it says.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 use crate::settings::{CONNECTIONS_MAX, FAILING_ADDRESSES_MAX, Settings};
 
 /// The time over which failures of one address are counted.
 const FAILURE_WINDOW: Duration = Duration::from_secs(1);
+
+/// The part of an IPv6 address that a machine chooses by itself.
+const HOST_BITS: u32 = 64;
 
 /// What to do with a connection attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +34,17 @@ pub(crate) struct Attempt {
     pub(crate) is_address_proven: bool,
     pub(crate) handshakes_pending: usize,
     pub(crate) connections: usize,
+}
+
+/// The address that failures are counted for. A machine with IPv6 has a network of 64 bits to itself
+/// and a new address for each attempt if it likes, so the network is what counts.
+fn counted(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            Ipv6Addr::from_bits(address.to_bits() >> HOST_BITS << HOST_BITS).into()
+        }
+        address => address,
+    }
 }
 
 /// Counts failures by address and weighs attempts.
@@ -82,7 +96,8 @@ impl Gate {
                 self.failures.clear();
             }
         }
-        let failures = self.failures.entry(address).or_insert(Failures { since: now, count: 0 });
+        let failures =
+            self.failures.entry(counted(address)).or_insert(Failures { since: now, count: 0 });
         if now.duration_since(failures.since) >= FAILURE_WINDOW {
             *failures = Failures { since: now, count: 0 };
         }
@@ -90,7 +105,7 @@ impl Gate {
     }
 
     fn is_failing(&self, now: Instant, address: IpAddr) -> bool {
-        self.failures.get(&address).is_some_and(|failures| {
+        self.failures.get(&counted(address)).is_some_and(|failures| {
             failures.count >= self.failures_per_address_max
                 && now.duration_since(failures.since) < FAILURE_WINDOW
         })
@@ -146,6 +161,23 @@ mod tests {
         let other = Attempt { address: Ipv4Addr::new(10, 0, 0, 1).into(), ..QUIET };
         assert_eq!(gate.weigh(start, other), Admission::Accept);
         assert_eq!(gate.weigh(start + FAILURE_WINDOW, QUIET), Admission::Accept);
+    }
+
+    #[test]
+    fn a_network_of_ipv6_addresses_counts_as_one_and_ipv4_in_ipv6_as_ipv4() {
+        let mut gate = Gate::new(&Settings::default());
+        let now = Instant::now();
+        let weigh = |gate: &Gate, address: &str| {
+            gate.weigh(now, Attempt { address: address.parse().unwrap(), ..QUIET })
+        };
+        for host in 0..FAILURES_PER_ADDRESS_MAX {
+            gate.on_failure(now, format!("2001:db8::{host:x}").parse().unwrap());
+            gate.on_failure(now, "::ffff:10.0.0.1".parse().unwrap());
+        }
+        assert_eq!(weigh(&gate, "2001:db8::ffff:1"), Admission::Ignore);
+        assert_eq!(weigh(&gate, "2001:db8:0:1::1"), Admission::Accept);
+        assert_eq!(weigh(&gate, "10.0.0.1"), Admission::Ignore);
+        assert_eq!(weigh(&gate, "::ffff:10.0.0.2"), Admission::Accept);
     }
 
     #[test]

@@ -31,7 +31,7 @@ SMOKE = [
 ]
 """Calls, functions and their namespaces, tracebacks, interrupts, the command; nothing that needs numpy."""
 
-NEEDS = ["pytest>=8", "pytest-timeout>=2", "cloudpickle>=3"]
+NEEDS = ["pytest>=8", "pytest-timeout>=2", "cloudpickle>=3", "ipython>=8"]
 
 PLACES = ["/usr/bin", "/usr/local/bin", "/opt/python*/bin", "~/.local/bin"]
 """Where interpreters are, besides PATH and pyenv's and uv's folders."""

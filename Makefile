@@ -3,7 +3,10 @@
 
 CARGO ?= cargo
 EXAMPLES := hello_apply map dag_diamond pi embedded_service
-PYTHON_EXAMPLES := hello_apply map dag_diamond pi
+# Programs written for ipyparallel, with only their import changed.
+PORTED := as_completed debug_composite execute_and_pull joblib_grid option_pricing parallel_decorator \
+	parameter_sweep pi_digits rmt wave_equation word_count
+PYTHON_EXAMPLES := hello_apply map dag_diamond pi $(PORTED:%=ported/%)
 
 .PHONY: python wheel demo test test-rust test-python check format lint lint-python arrows docs deny \
 	examples examples-rust examples-python simulate bench clean

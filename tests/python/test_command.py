@@ -61,7 +61,7 @@ def test_python_engines_run_in_the_python_that_was_named(phalanx, tmp_path):
     assert f"1 engine (Python: {python})" in started.stderr
     with px.Client() as rc:
         assert rc[0].apply_sync(os.getenv, "MY_PYTHON") == "yes"
-        assert rc.engines[0]["labels"] == ["mine"]
+        assert "mine" in rc.engines[0]["labels"]
 
 
 def test_a_python_without_the_package_is_refused_before_anything_is_started(phalanx, tmp_path):
@@ -121,7 +121,7 @@ def test_the_modules_of_a_cluster_answer_as_the_command_does(phalanx, start_modu
         assert rc[0].apply_sync(lambda: sys.executable) == sys.executable
         engine = start_module("phalanx.engine", "--label", "by-hand")
         rc.wait_for_engines(2, timeout=30)
-        [joined] = [engine for engine in rc.engines if engine["labels"] == ["by-hand"]]
+        [joined] = [engine for engine in rc.engines if "by-hand" in engine["labels"]]
         assert joined["pid"] == engine.pid
     assert module("phalanx.cluster", "stop").returncode == 0
     assert engine.wait(30) == 0

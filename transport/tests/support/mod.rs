@@ -143,7 +143,6 @@ pub(crate) fn report(number: u64, len: usize) -> Report {
         times: RunTimes::default(),
         payload: Payload::inline(Format::Raw, pattern(number, len).into()),
         output: None,
-        tried: Vec::new(),
     }
 }
 
@@ -158,6 +157,7 @@ pub(crate) fn delivery(number: u64, len: usize) -> Delivery {
         times: RunTimes::default(),
         payload: Payload::inline(Format::Raw, pattern(number, len).into()),
         output: None,
+        tried: Vec::new(),
     }
 }
 

@@ -333,3 +333,23 @@ def test_the_import_loads_nothing_that_is_not_everybodys():
         "print(sorted(heavy & set(sys.modules)))"
     )
     assert run_python(code).stdout == "[]\n"
+
+
+# ------------------------------------------------------------------ source in tracebacks
+
+
+def test_tracebacks_show_functions_that_have_no_file(rc):
+    import linecache
+
+    text = "# a cell\n\ndef outer(x):\n    def inner():\n        return 1 / x\n    return inner()\n"
+    name = "<cell of a notebook>"
+    linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
+    space = {"__name__": "__main__"}
+    exec(compile(text, name, "exec"), space)
+    with pytest.raises(px.RemoteError) as failed:
+        rc[0].apply_sync(space["outer"], 0)
+    shown = failed.value.traceback
+    assert f"File {name}:6, in outer(x)" in shown
+    assert "----> 6     return inner()" in shown
+    assert "----> 5         return 1 / x" in shown
+    assert "      3 def outer(x):" in shown

@@ -44,6 +44,7 @@ class Outlet:
         self._lock = threading.RLock()
         self._timer: threading.Timer | None = None
         self._touched = False
+        self.diverted: dict[int, Any] = {}  # by thread: another display publisher
         self._reset()
 
     def _reset(self) -> None:

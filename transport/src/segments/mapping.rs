@@ -25,8 +25,8 @@ pub(super) const fn is_worth_sharing(len: usize) -> bool {
     len >= 2 * COPY_SHARE_MIN
 }
 
-/// Copies a piece into a part of a segment that has been written before, on several threads: half
-/// the time of one write on two processors. The caller has claimed the segment.
+/// Copies a piece into a part of a segment that has been written before, on several threads: a quarter
+/// less time than one write for 100 MB on two processors. The caller has claimed the segment.
 pub(super) fn copy_shared(segment: &SegmentFile, offset: u64, piece: &[u8]) -> io::Result<()> {
     let end = offset + piece.len() as u64;
     assert!(end <= segment.capacity(), "{end} of {}", segment.capacity());

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncMapResult"]
 
+FOLLOWED_MAX = 64
+"""Parts under way whose items are counted too; of more, a part is little of the whole."""
+
 
 class AsyncMapResult(AsyncResult["list[T]"]):
     """The results of a map in the order of its items, whichever task had which of them.
@@ -81,12 +84,26 @@ class AsyncMapResult(AsyncResult["list[T]"]):
 
     @property
     def progress(self) -> int:
-        """How many items are done."""
+        """How many items are done, of running parts too as far as they have told.
+
+        A part tells five times a second at most, from the first time on that somebody looks.
+        """
         done = self._batch.done_count()
         if self._lengths is None:
             return done
         indices = (self._batch.nth_done(n) for n in range(done))
-        return sum(self._lengths[index] for index in indices if index is not None)
+        finished = sum(self._lengths[index] for index in indices if index is not None)
+        return finished + self._items_under_way(len(self._batch) - done)
+
+    def _items_under_way(self, parts: int) -> int:
+        lengths = self._lengths or ()
+        if not 0 < parts <= FOLLOWED_MAX:
+            return 0
+        return sum(
+            min(length, self._output_of(index).items_done())
+            for index, length in enumerate(lengths)
+            if length > 1 and not self._batch.ready(index)
+        )
 
     def __iter__(self) -> Iterator[T]:
         """The items, each as soon as its part is there."""

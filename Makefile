@@ -3,9 +3,12 @@
 
 CARGO ?= cargo
 EXAMPLES := hello_apply map dag_diamond pi embedded_service
-PYTHON_EXAMPLES := hello_apply map dag_diamond pi
+# Programs written for ipyparallel, with only their import changed.
+PORTED := as_completed debug_composite execute_and_pull joblib_grid option_pricing parallel_decorator \
+	parameter_sweep pi_digits ring_of_engines rmt wave_equation word_count
+PYTHON_EXAMPLES := hello_apply map dag_diamond pi $(PORTED:%=ported/%)
 
-.PHONY: python wheel demo test test-rust test-python check format lint lint-python arrows skips docs deny \
+.PHONY: python wheel demo test test-rust test-python check format lint lint-python arrows skips docs guide deny \
 	examples examples-rust examples-python simulate bench clean
 
 # The Python package, built and installed in an environment of its own (`target/venv`), as the
@@ -69,7 +72,7 @@ examples-python: python
 	@echo "== stdlib_census --limit 200"; PYTHONPATH=examples/python $(VENV)/bin/python -m stdlib_census \
 		--limit 200 --rust-engine target/debug/examples/import_graph --picture target/stdlib_census.svg
 
-check: format lint lint-python arrows skips docs deny
+check: format lint lint-python arrows skips docs guide deny
 
 format:
 	$(CARGO) fmt --all --check
@@ -92,6 +95,16 @@ skips:
 
 docs:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
+
+# The user guide, into target/guide. A link that leads nowhere is an error. What it needs is the
+# package's extra `docs`; the package itself is read, not imported.
+DOCS_EXTRA = import tomllib; \
+	extras = tomllib.load(open("client/python/pyproject.toml", "rb"))["project"]["optional-dependencies"]; \
+	print(*extras["docs"], sep="\n")
+
+guide: $(VENV)/bin/maturin
+	$(VENV)/bin/python -c '$(DOCS_EXTRA)' | $(VENV)/bin/pip install --quiet -r /dev/stdin
+	$(VENV)/bin/mkdocs build --strict --quiet
 
 # Where the tool is installed; it needs its advisory database too.
 deny:

@@ -82,6 +82,19 @@ pub const LOCK_TRIES_MAX: usize = 50;
 /// cluster that loses more engines meanwhile is told of by their absence.
 pub const DEATHS_KEPT_MAX: usize = 256;
 
+/// Requests at the control socket that are served at once; further ones wait to be accepted.
+pub const CONTROL_CONNECTIONS_MAX: usize = 8;
+
+/// Longest request at the control socket: the names of all engines fit.
+pub const CONTROL_LINE_LEN_MAX: usize = 256 * 1024;
+
+/// How long a request at the control socket may take to be written, decided and answered: a peer
+/// that stalls gives its place back.
+pub const CONTROL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Pause after the control socket could not accept, as when file descriptors are short.
+pub const CONTROL_PAUSE: Duration = Duration::from_millis(100);
+
 /// Messages from helper tasks that may wait for the host's main loop. Each child sends one, the
 /// hub session and the owner's pipe a few.
 pub const HOST_INBOX_LEN_MAX: usize = ENGINES_MAX as usize + 64;

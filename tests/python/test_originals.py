@@ -36,7 +36,6 @@ def fail(kind, *args):
         (ImportError, ("no module",)),
         (json.JSONDecodeError, ("bad", "{", 0)),
         (ExceptionGroup, ("both", [ValueError(1), KeyError(2)])),
-        (px.TaskRejectError, ("elsewhere",)),
     ],
 )
 def test_it_is_caught_as_what_it_was(rc, kind, args):

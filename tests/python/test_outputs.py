@@ -333,3 +333,54 @@ def test_the_import_loads_nothing_that_is_not_everybodys():
         "print(sorted(heavy & set(sys.modules)))"
     )
     assert run_python(code).stdout == "[]\n"
+
+
+# ------------------------------------------------------------------ source in tracebacks
+
+
+def test_tracebacks_show_functions_that_have_no_file(rc):
+    import linecache
+
+    text = "# a cell\n\ndef outer(x):\n    def inner():\n        return 1 / x\n    return inner()\n"
+    name = "<cell of a notebook>"
+    linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
+    space = {"__name__": "__main__"}
+    exec(compile(text, name, "exec"), space)
+    with pytest.raises(px.RemoteError) as failed:
+        rc[0].apply_sync(space["outer"], 0)
+    shown = failed.value.traceback
+    assert f"File {name}:6, in outer(x)" in shown
+    assert "----> 6     return inner()" in shown
+    assert "----> 5         return 1 / x" in shown
+    assert "      3 def outer(x):" in shown
+
+
+# ------------------------------------------------------------------ progress of maps
+
+
+def test_items_are_counted_inside_a_running_part(rc, tmp_path, until):
+    def work(item, path):
+        import os
+        import time
+
+        while item >= 3 and not os.path.exists(path):
+            time.sleep(0.005)
+        print("item", item)
+        return item
+
+    path = str(tmp_path / "go")
+    ar = rc[0, 1].map_async(work, [0, 1, 2, 3, 4, 0, 1, 2, 3, 4], [path] * 10)
+    until(lambda: ar.progress == 6)
+    assert not ar.ready()
+    (tmp_path / "go").touch()
+    assert ar.get() == [0, 1, 2, 3, 4] * 2
+    assert ar.progress == 10
+    assert ar.outputs == [[], []]
+    assert ar.stdout[0].splitlines() == [f"item {i}" for i in range(5)]
+
+
+def test_a_part_that_fails_is_counted_no_further(rc, view):
+    ar = rc[0, 1].map_async(lambda x: 1 // x, [1, 0, 1, 1])
+    ar.wait()
+    assert ar.progress == 4
+    assert rc[0, 1].map_sync(abs, [-1, -2, -3]) == [1, 2, 3]

@@ -297,7 +297,9 @@ def test_the_limit_of_tracebacks(session, ipython, monkeypatch):
     monkeypatch.setattr(CompositeError, "tb_limit", 1)
     session.block = True
     result = ipython.run_cell("%px a=b")
-    assert printed(result.error_in_exec) == (
+    # The errors were shown as they came; what they were is kept.
+    assert isinstance(result.error_in_exec, error.AlreadyDisplayedError)
+    assert printed(result.error_in_exec.original_error) == (
         "[0:execute]:\n"
         "---------------------------------------------------------------------------\n"
         "NameError                                 Traceback (most recent call last)\n"

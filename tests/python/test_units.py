@@ -112,6 +112,9 @@ def test_an_abort_counts_only_while_user_code_runs(engine):
     engine.interrupts.on_abort(0, None)
     engine.unwanted = True
     engine.interrupts.on_abort(0, None)
+    # The task was taken when it came, and its code did not run yet: now it does not.
+    assert engine("execute", ("never = 1", True)) == ("aborted",)
+    assert not hasattr(engine.module, "never")
     engine.module.interrupts = engine.interrupts
     assert engine("execute", ("interrupts.on_abort(0, None)", True)) == ("aborted",)
     engine.unwanted = False

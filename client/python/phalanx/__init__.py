@@ -33,7 +33,7 @@ from phalanx.buffers import (
 )
 from phalanx.canning import can, can_map, uncan, uncan_map
 from phalanx.client import Client
-from phalanx.cluster import Cluster
+from phalanx.cluster import Cluster, ClusterManager, clean_cluster_files
 from phalanx.dependency import Dependency, depend, dependent, require
 from phalanx.direct_view import DirectView
 from phalanx.error import (
@@ -67,6 +67,7 @@ from phalanx.error import (
 from phalanx.executereply import ExecuteReply
 from phalanx.executor import ViewExecutor
 from phalanx.functions import interactive
+from phalanx.kernels import bind_kernel
 from phalanx.load_balanced_view import LoadBalancedView
 from phalanx.mapresult import AsyncMapResult
 from phalanx.picklers import use_cloudpickle, use_dill, use_pickle
@@ -88,6 +89,7 @@ __all__ = [
     "ClosedError",
     "Cluster",
     "ClusterError",
+    "ClusterManager",
     "CompositeError",
     "ConnectError",
     "Dependency",
@@ -121,8 +123,10 @@ __all__ = [
     "View",
     "ViewExecutor",
     "__version__",
+    "bind_kernel",
     "can",
     "can_map",
+    "clean_cluster_files",
     "depend",
     "dependent",
     "deserialize_object",

@@ -22,7 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from phalanx.client import Client as SyncClient
-from phalanx.futures import Arrival
+from phalanx.futures import Arrival, T
 from phalanx.lazymap import Rows, check_chunksize, outstanding_max, rows_of
 from phalanx.mapresult import part_items
 
@@ -194,10 +194,10 @@ class View:
     apply_async = apply
 
     def map(
-        self, f: Callable[..., Any], /, *sequences: Iterable[Any], **options: Any
-    ) -> AsyncMapResult:
+        self, f: Callable[..., T], /, *sequences: Iterable[Any], **options: Any
+    ) -> AsyncMapResult[T]:
         """Calls `f` for each item; the result can be awaited, or gone through by `async for`."""
-        result: AsyncMapResult = self.view.map_async(f, *sequences, **options)
+        result: AsyncMapResult[T] = self.view.map_async(f, *sequences, **options)
         return result
 
     map_async = map  # noqa: A003 - the view's own, just above

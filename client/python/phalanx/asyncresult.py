@@ -18,7 +18,7 @@ from phalanx.batches import Batch, Picked
 from phalanx.dependency import msg_id
 from phalanx.failures import composite_error
 from phalanx.frames import Told
-from phalanx.futures import seconds
+from phalanx.futures import T, seconds
 from phalanx.metadata import KEYS
 from phalanx.outcomes import from_outcome
 from phalanx.serialize import unpack_value
@@ -30,10 +30,11 @@ if TYPE_CHECKING:
 __all__ = ["AsyncResult"]
 
 
-class AsyncResult(Watched):
+class AsyncResult(Watched[T]):
     """What a call will return. `get()` waits for it; `ready()` asks; `await` works too.
 
     A call to one engine gives the bare result, a call to several a list in the order of the targets.
+    For type checkers it is generic: an `AsyncResult[int]` gives an int.
 
     >>> import phalanx as px
     >>> ar = px.Client()[:].apply_async(lambda x: x + 1, 41)
@@ -80,7 +81,7 @@ class AsyncResult(Watched):
         return_when: str | None = None,
         *,
         copy: bool = False,
-    ) -> Any:
+    ) -> T:
         """Waits for the result and returns it, or raises what went wrong.
 
         `timeout` is in seconds; `None` or a negative one is for ever. A `RemoteError` is raised for
@@ -103,7 +104,8 @@ class AsyncResult(Watched):
         values, failures = self._fetch_all(copy)
         if failures and not return_exceptions:
             self._raise_all(failures)
-        return self._shape(values, failures)
+        shaped: T = self._shape(values, failures)
+        return shaped
 
     def wait(self, timeout: float | None = -1, return_when: str | None = None) -> Any:
         """Waits until the result is there; whether it is. Raises nothing of what went wrong.
@@ -149,7 +151,7 @@ class AsyncResult(Watched):
         return not any(map(self.has_failed, range(len(self._batch))))
 
     @property
-    def r(self) -> Any:
+    def r(self) -> T:
         """The result; the same as `get()`.
 
         >>> rc[0].apply_async(abs, -1).r
@@ -193,7 +195,7 @@ class AsyncResult(Watched):
                 raise KeyError(key)
             values = [self._metadata_of(i)[key] for i in range(len(self._batch))]
             return values[0] if self._single else values
-        result = self.get(0)
+        result: Any = self.get(0)
         return ([result] if self._single else result)[key]
 
     def get_dict(self, timeout: float | None = -1) -> dict[int, Any]:
@@ -209,7 +211,7 @@ class AsyncResult(Watched):
             raise ValueError(
                 "one engine ran several of the tasks: results cannot be told apart by it"
             )
-        result = self.get(0)
+        result: Any = self.get(0)
         return dict(zip(engines, [result] if self._single else result, strict=True))
 
     @property

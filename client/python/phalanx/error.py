@@ -287,6 +287,10 @@ class RemoteTaskReject(RemoteError, TaskRejectError):
     """
 
 
+FOLDED_ABOVE = 16
+"""Up to so many errors are printed one by one, as far as `tb_limit` goes; of more, equal ones are told once."""
+
+
 class CompositeError(RemoteError):
     """Exceptions that one call raised on several engines.
 
@@ -359,18 +363,24 @@ class CompositeError(RemoteError):
     def render_traceback(self, excid: int | None = None) -> list[str]:
         """The remote tracebacks as lines, or the one of number `excid`.
 
+        Over `tb_limit` the others are counted. Of more than `FOLDED_ABOVE` equal ones are told once.
+
         >>> e = CompositeError("m", [("E", "no", "", {"engine_id": 1, "method": "apply"})] * 6)
-        >>> e.render_traceback()
-        ['[1:apply]:', 'E: no', '', 'the same on engine 1', '', '... 5 more exceptions ...']
+        >>> e.render_traceback()[-3:]
+        ['E: no', '', '... 2 more exceptions ...']
+        >>> many = [("E", "no", "", {"engine_id": i, "method": "apply"}) for i in range(20)]
+        >>> CompositeError("m", many).render_traceback()
+        ['[0:apply]:', 'E: no', '', 'the same on engines 1-19', '', '... 19 more exceptions ...']
         """
         if excid is not None:
             return self._render_one(excid)
-        if len(self.elist) > self.tb_limit:
+        if len(self.elist) > max(self.tb_limit, FOLDED_ABOVE):
             return self._render_folded()
         lines: list[str] = []
-        for index in range(len(self.elist)):
+        for index in range(min(len(self.elist), self.tb_limit)):
             lines += [*self._render_one(index), ""]
-        return lines[:-1]
+        more = len(self.elist) - self.tb_limit
+        return [*lines, f"... {more} more exceptions ..."] if more > 0 else lines[:-1]
 
     def _render_folded(self) -> list[str]:
         groups = fold(self.elist)[: self.tb_limit]

@@ -12,13 +12,16 @@ import zlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-__all__ = ["DATA", "DISPLAY", "FRAME_LEN_MAX", "FrameReader", "Told", "frame"]
+__all__ = ["DATA", "DISPLAY", "FRAME_LEN_MAX", "PROGRESS", "FrameReader", "Told", "frame"]
 
 DISPLAY = 3
 """The number under which rich output travels, beside 1 and 2 for the standard streams."""
 
 DATA = 4
 """The number under which published data travels."""
+
+PROGRESS = "progress"
+"""The type of a display that shows nothing: it says how many items of the task are done."""
 
 FRAME_LEN_MAX = 48 * 1024
 """Longest frame: an engine holds 64 KiB of live output. What is longer comes with the result."""

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
 from phalanx import reference
+from phalanx.sources import keep_source, source_of
 
 __all__ = ["interactive"]
 
@@ -198,6 +199,7 @@ def reduce_interactive(f: FunctionType, facts: Facts) -> tuple[Any, ...]:
         "dict": f.__dict__,
         "closure": f.__closure__,
         "fallbacks": fallbacks,
+        "source": source_of(f.__code__),
     }
     cells = len(f.__closure__ or ())
     return (make_interactive, (f.__code__, cells), state, None, None, fill_interactive)
@@ -262,6 +264,7 @@ def fill_interactive(f: FunctionType, state: dict[str, Any]) -> None:
     f.__defaults__ = state["defaults"]
     f.__kwdefaults__ = state["kwdefaults"]
     f.__annotations__ = state["annotations"]
+    keep_source(f.__code__, state.get("source"))
     f.__dict__.update(state["dict"])
     for empty, cell in zip(f.__closure__ or (), state["closure"] or (), strict=True):
         try:

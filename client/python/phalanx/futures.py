@@ -14,7 +14,16 @@ from phalanx.batches import Batch
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
-__all__ = ["Arrival", "TaskFuture", "seconds", "tell"]
+    from typing_extensions import TypeVar
+
+    # What is not said is anything: `AsyncResult` is `AsyncResult[Any]`.
+    T = TypeVar("T", default=Any)
+else:
+    from typing import TypeVar
+
+    T = TypeVar("T")
+
+__all__ = ["Arrival", "T", "TaskFuture", "seconds", "tell"]
 
 _FUTURE_PARTS = frozenset({"_condition", "_state", "_result", "_waiters", "_done_callbacks"})
 """What `Future.__init__` makes; here only when first asked for."""
@@ -22,7 +31,7 @@ _FUTURE_PARTS = frozenset({"_condition", "_state", "_result", "_waiters", "_done
 _FINISHED = "FINISHED"
 
 
-class TaskFuture(Future[Any]):
+class TaskFuture(Future[T]):
     """A Future that is done when every task of a batch has ended.
 
     So `concurrent.futures.wait`, `as_completed`, `add_done_callback` and `await` work. Callbacks are
@@ -32,11 +41,11 @@ class TaskFuture(Future[Any]):
     _batch: Batch
     _exception: BaseException | None = None
 
-    def get(self, timeout: float | None = None) -> Any:
+    def get(self, timeout: float | None = None) -> T:
         """Waits for the result and returns it, or raises what went wrong."""
         raise NotImplementedError
 
-    def result(self, timeout: float | None = None) -> Any:
+    def result(self, timeout: float | None = None) -> T:
         """The same as `get(timeout)`."""
         return self.get(timeout)
 
@@ -74,7 +83,7 @@ class TaskFuture(Future[Any]):
         """Not to be called: the hub decides when a task runs."""
         raise InvalidStateError("a task is started by the hub")
 
-    def set_result(self, result: Any) -> None:
+    def set_result(self, result: T) -> None:
         """Not to be called: the engine sets the result."""
         raise InvalidStateError("the result of a task is set by its engine")
 
@@ -90,7 +99,7 @@ class TaskFuture(Future[Any]):
         """Whether that task has ended otherwise than by returning."""
         return self._batch.ready(index) and self._batch.outcome(index)[0] != "done"
 
-    def __await__(self) -> Generator[Any, None, Any]:
+    def __await__(self) -> Generator[Any, None, T]:
         yield from Arrival(self._batch, None).__await__()
         return self.get()
 

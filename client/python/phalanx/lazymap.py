@@ -15,6 +15,7 @@ from itertools import islice
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
+from phalanx.futures import T
 from phalanx.mapresult import part_items
 from phalanx.serialize import pack_call, pack_chunk
 
@@ -68,7 +69,7 @@ class Rows:
                 self._under_way[engine] -= 1
 
 
-class LazyMapIterator(Iterator[Any]):
+class LazyMapIterator(Iterator[T]):
     """The results of `imap`, as they are taken. Not to be shared by threads.
 
     An exception of a task is raised at its place, and the iterator goes on after it; so does one of the
@@ -121,7 +122,7 @@ class LazyMapIterator(Iterator[Any]):
     def __iter__(self) -> Self:
         return self
 
-    def __next__(self) -> Any:
+    def __next__(self) -> T:
         while not self._items:
             result = self._take()
             if result is None:
@@ -134,7 +135,8 @@ class LazyMapIterator(Iterator[Any]):
         item = self._items.popleft()
         if isinstance(item, _Raise):
             raise item.exception
-        return item
+        value: T = item
+        return value
 
     def _fill(self) -> None:
         """Submits as much as may be under way."""

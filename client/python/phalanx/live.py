@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from phalanx import _phalanx
 from phalanx.batches import Batch
-from phalanx.frames import DATA, DISPLAY, FrameReader, Told
+from phalanx.frames import DATA, DISPLAY, PROGRESS, FrameReader, Told
 from phalanx.serialize import unpack_value
 
 __all__ = ["Event", "TaskOutput", "kept_displays"]
@@ -62,6 +62,7 @@ class TaskOutput:
     def _begin(self, attempt: int) -> None:
         self._attempt = attempt
         self._position = 0
+        self._items_done = 0
         self._missing: list[tuple[int, float]] = []
         self._decoders: dict[int, codecs.IncrementalDecoder] = {}
         self._frames = {DISPLAY: FrameReader(), DATA: FrameReader()}
@@ -74,6 +75,12 @@ class TaskOutput:
             start = max(start, self._first)
             events = [event for event, _ in list(self._record)[start - self._first :]]
             return events, self._first + len(self._record)
+
+    def items_done(self) -> int:
+        """How many items of a map's part are done, as far as the running task has told."""
+        with self._lock:
+            self._read()
+            return self._items_done
 
     def text(self, stream: str) -> str:
         """What is known of a stream by now."""
@@ -138,6 +145,10 @@ class TaskOutput:
             self._note(Event("data", data), len(body))
             return
         message = _phalanx.decode_value(body)
+        if message["type"] == PROGRESS:
+            self._seen.add(number)
+            self._items_done = max(self._items_done, message["done"])
+            return
         if message.get("is_shortened"):
             if not self._is_complete:
                 return  # the whole comes with the result
@@ -180,6 +191,8 @@ def kept_displays(
                 data.update(_value(body))
                 continue
             message: Mapping[str, Any] = _phalanx.decode_value(body)
+            if message["type"] == PROGRESS:
+                continue
             if message.get("is_shortened") and (whole := told()) is not None:
                 message = whole.displays.get(number, message)
             displays.append(dict(message))

@@ -13,6 +13,7 @@ from phalanx.asyncresult import AsyncResult
 from phalanx.attempts import AttemptFlags, check_attempts
 from phalanx.batches import Picked
 from phalanx.dependency import DependencyRef, dependency_ref
+from phalanx.futures import T
 from phalanx.mapresult import AsyncMapResult
 from phalanx.partition import chunks, even_chunk
 from phalanx.remotefunction import ParallelFunction
@@ -54,6 +55,13 @@ class LoadBalancedView(AttemptFlags, View):
         "timeout",
         *AttemptFlags.attempt_flag_names,
     )
+
+    if TYPE_CHECKING:  # here one call has one result
+
+        def apply_async(  # noqa: D102 - as in View
+            self, f: Callable[..., T], /, *args: Any, **kwargs: Any
+        ) -> AsyncResult[T]: ...
+        def apply_sync(self, f: Callable[..., T], /, *args: Any, **kwargs: Any) -> T: ...  # noqa: D102
 
     def __init__(self, client: Client, targets: Sequence[int] | None = None) -> None:
         AttemptFlags.__init__(self)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from phalanx.asyncresult import AsyncResult
 from phalanx.batches import Batch
 from phalanx.failures import composite_error
-from phalanx.futures import Arrival, seconds, tell
+from phalanx.futures import Arrival, T, seconds, tell
 from phalanx.partition import BLOCKS, ROUND_ROBIN, join, join_dealt
 
 if TYPE_CHECKING:
@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncMapResult"]
 
+FOLLOWED_MAX = 64
+"""Parts under way whose items are counted too; of more, a part is little of the whole."""
 
-class AsyncMapResult(AsyncResult):
+
+class AsyncMapResult(AsyncResult["list[T]"]):
     """The results of a map in the order of its items, whichever task had which of them.
 
     Iterating gives items while others still run: in order, or as they come if the map was not
@@ -61,7 +64,7 @@ class AsyncMapResult(AsyncResult):
         return_when: str | None = None,
         *,
         copy: bool = False,
-    ) -> Any:
+    ) -> list[T]:
         """As `AsyncResult.get`; with `return_exceptions` errors stand where their items would."""
         if return_exceptions is None:
             return_exceptions = self._return_exceptions
@@ -81,19 +84,33 @@ class AsyncMapResult(AsyncResult):
 
     @property
     def progress(self) -> int:
-        """How many items are done."""
+        """How many items are done, of running parts too as far as they have told.
+
+        A part tells five times a second at most, from the first time on that somebody looks.
+        """
         done = self._batch.done_count()
         if self._lengths is None:
             return done
         indices = (self._batch.nth_done(n) for n in range(done))
-        return sum(self._lengths[index] for index in indices if index is not None)
+        finished = sum(self._lengths[index] for index in indices if index is not None)
+        return finished + self._items_under_way(len(self._batch) - done)
 
-    def __iter__(self) -> Iterator[Any]:
+    def _items_under_way(self, parts: int) -> int:
+        lengths = self._lengths or ()
+        if not 0 < parts <= FOLLOWED_MAX:
+            return 0
+        return sum(
+            min(length, self._output_of(index).items_done())
+            for index, length in enumerate(lengths)
+            if length > 1 and not self._batch.ready(index)
+        )
+
+    def __iter__(self) -> Iterator[T]:
         """The items, each as soon as its part is there."""
         for index in self._in_order() if self.ordered else self._as_they_come():
             yield from self._items_of(index)
 
-    async def __aiter__(self) -> AsyncIterator[Any]:
+    async def __aiter__(self) -> AsyncIterator[T]:
         """The same for `async for`: no thread waits."""
         if self.ordered:
             for index in range(len(self._batch)):
@@ -112,15 +129,16 @@ class AsyncMapResult(AsyncResult):
             for item in self._items_of(await arrived.get()):
                 yield item
 
-    def _items_of(self, index: int) -> Iterable[Any]:
+    def _items_of(self, index: int) -> Iterable[T]:
         """The items of a part that has ended; raises what went wrong unless that is wanted in their place."""
         value, failure = self._fetch(index)
         if failure is not None:
             if not self._return_exceptions:
                 text = f"one or more exceptions raised in: {self._fname}"
                 raise composite_error(text, [(failure, self._info_of(index))])
-            return [failure] * (1 if self._lengths is None else self._lengths[index])
-        items: Iterable[Any] = part_items(value) if self._joined else (value,)
+            in_place: Any = failure
+            return [in_place] * (1 if self._lengths is None else self._lengths[index])
+        items: Iterable[T] = part_items(value) if self._joined else (value,)
         return items
 
     def _in_order(self) -> Iterator[int]:

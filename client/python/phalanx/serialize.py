@@ -19,6 +19,7 @@ import sys
 import weakref
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
+from functools import partial
 from hashlib import blake2b
 from types import BuiltinFunctionType, FunctionType
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -303,9 +304,14 @@ def function_ref(f: Any) -> FunctionRef:
         key = id(f)
         if len(_packed) >= PACKED_MAX:
             _packed.clear()
-        watch = weakref.ref(f, lambda _: _packed.pop(key, None))
+        # `_packed` itself may be gone when the last functions go, at the end of the process.
+        watch = weakref.ref(f, partial(_forget, _packed, key))
         _packed[key] = _Packed(watch, ref, facts)
     return ref
+
+
+def _forget(packed: dict[int, _Packed], key: int, _: object) -> None:
+    packed.pop(key, None)
 
 
 def _pack_function(f: Any, facts: functions.Facts) -> FunctionRef:

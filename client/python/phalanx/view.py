@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from phalanx.asyncresult import AsyncResult
 from phalanx.executor import ViewExecutor
 from phalanx.flags import check_label, check_switch
+from phalanx.futures import T
 from phalanx.history import History
 from phalanx.remotefunction import ParallelFunction, RemoteFunction, parallel, remote
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from phalanx.batches import Batch
     from phalanx.client import Client
     from phalanx.lazymap import LazyMapIterator
+    from phalanx.mapresult import AsyncMapResult
 
 __all__ = ["View"]
 
@@ -164,27 +166,33 @@ class View:
         """Calls `f` for each item, as the builtin `map`; waits for the list if `block`."""
         raise NotImplementedError
 
-    def map_async(self, f: Callable[..., Any], /, *sequences: Iterable[Any], **options: Any) -> Any:
+    def map_async(
+        self, f: Callable[..., T], /, *sequences: Iterable[Any], **options: Any
+    ) -> AsyncMapResult[T]:
         """As `map`, and returns an `AsyncMapResult` at once.
 
         >>> list(view.map_async(abs, [-1, -2]))
         [1, 2]
         """
         _refuse_block(options)
-        return self.map(f, *sequences, block=False, **options)
+        result: AsyncMapResult[T] = self.map(f, *sequences, block=False, **options)
+        return result
 
-    def map_sync(self, f: Callable[..., Any], /, *sequences: Iterable[Any], **options: Any) -> Any:
+    def map_sync(
+        self, f: Callable[..., T], /, *sequences: Iterable[Any], **options: Any
+    ) -> list[T]:
         """As `map`, and waits for the list.
 
         >>> view.map_sync(lambda x: x**10, range(3))
         [0, 1, 1024]
         """
         _refuse_block(options)
-        return self.map(f, *sequences, block=True, **options)
+        items: list[T] = self.map(f, *sequences, block=True, **options)
+        return items
 
     def imap(
         self,
-        f: Callable[..., Any],
+        f: Callable[..., T],
         /,
         *sequences: Iterable[Any],
         ordered: bool = True,
@@ -192,7 +200,7 @@ class View:
         chunksize: int = 1,
         return_exceptions: bool = False,
         timeout: float | None = None,
-    ) -> LazyMapIterator:
+    ) -> LazyMapIterator[T]:
         """As `map`, but takes items from the sequences as results are taken: these may be endless.
 
         At most `max_outstanding` tasks are under way (default: as many as there are engines; 0: no

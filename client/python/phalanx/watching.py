@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from phalanx.frames import Told
-from phalanx.futures import TaskFuture, seconds
+from phalanx.futures import T, TaskFuture, seconds
 from phalanx.live import TaskOutput, kept_displays
 from phalanx.metadata import Metadata, metadata_of
 from phalanx.progress import Bar
@@ -26,7 +26,7 @@ Convert: TypeAlias = "Callable[[Any, int | None, Callable[[], Metadata]], Any]"
 """Makes what the caller gets of a value, the engine that it is from, and the metadata of its task."""
 
 
-class Watched(TaskFuture):
+class Watched(TaskFuture[T]):
     """The part of a result that can be watched while it is not there yet.
 
     >>> isinstance(rc[0].apply_async(abs, -1), Watched)

@@ -7,6 +7,7 @@
 
 pub mod cause;
 mod commands;
+pub mod control;
 mod credentials;
 mod hub_link;
 pub(crate) mod logs;

@@ -18,6 +18,9 @@ use crate::host::plan_events::{Effect, Event, PlanLimits};
 use crate::host::process::{Phase, Process, ProcessState, ProcessStatus};
 use crate::limits;
 
+#[path = "plan_engines.rs"]
+mod engines;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Life {
     Planned,
@@ -47,6 +50,8 @@ struct Slot {
     recent: VecDeque<Duration>,
     last_exit: Option<String>,
     retired: bool,
+    /// It was told to end, to be started again.
+    comes_again: bool,
 }
 
 /// The state machine of one cluster's processes on one machine.
@@ -61,17 +66,7 @@ pub struct Plan {
 impl Plan {
     /// A plan for these processes.
     pub fn new(processes: impl IntoIterator<Item = Process>, limits: PlanLimits) -> Self {
-        let slots = processes
-            .into_iter()
-            .map(|process| Slot {
-                process,
-                life: Life::Planned,
-                restarts: 0,
-                recent: VecDeque::new(),
-                last_exit: None,
-                retired: false,
-            })
-            .collect();
+        let slots = processes.into_iter().map(Slot::new).collect();
         Self { limits, phase: Phase::Starting, failed: false, slots }
     }
 
@@ -107,6 +102,9 @@ impl Plan {
             Event::Exited { pid, cause } => self.on_exited(now, pid, cause, effects),
             Event::Unusable { process, reason } => self.fail(now, process, reason, effects),
             Event::Retired(process) => self.on_retired(process),
+            Event::EngineAdded(index) => self.on_engine_added(index),
+            Event::EngineUnwanted(index) => self.on_engine_unwanted(now, index, effects),
+            Event::RestartAsked(index) => self.on_restart_asked(now, index, effects),
             Event::StopWanted if self.phase == Phase::Stopping => {}
             Event::StopWanted => self.on_stop_asked(now, effects),
             Event::StopAsked => self.on_stop_asked(now, effects),
@@ -179,7 +177,8 @@ impl Plan {
         };
         let process = slot.process;
         let was_asked = slot.retired || matches!(slot.life, Life::Stopping { .. });
-        slot.life = Life::Gone;
+        let comes_again = std::mem::take(&mut slot.comes_again);
+        slot.life = if comes_again { Life::Planned } else { Life::Gone };
         slot.last_exit = Some(cause.to_string());
         effects.push(Effect::Bury { process, pid, cause });
         if !was_asked {
@@ -347,7 +346,12 @@ impl Plan {
 
     fn advance_restarts(&mut self, now: Duration, effects: &mut Vec<Effect>) {
         for slot in &mut self.slots {
-            if matches!(slot.life, Life::Paused { until } if until <= now) {
+            let is_due = match slot.life {
+                Life::Planned => true,
+                Life::Paused { until } => until <= now,
+                _ => false,
+            };
+            if is_due {
                 slot.spawn(effects);
             }
         }
@@ -389,6 +393,18 @@ fn stop_rank_of(process: Process) -> u8 {
 }
 
 impl Slot {
+    fn new(process: Process) -> Self {
+        Self {
+            process,
+            life: Life::Planned,
+            restarts: 0,
+            recent: VecDeque::new(),
+            last_exit: None,
+            retired: false,
+            comes_again: false,
+        }
+    }
+
     fn has_ended(&self) -> bool {
         matches!(self.life, Life::Gone | Life::GivenUp)
     }

@@ -48,6 +48,12 @@ pub enum Event {
     },
     /// A process shall not be started again when it ends.
     Retired(Process),
+    /// There shall be one more engine, of this index.
+    EngineAdded(u32),
+    /// The engine of this index shall end, and not be started again.
+    EngineUnwanted(u32),
+    /// The engine of this index shall end, and be started again at once.
+    RestartAsked(u32),
     /// The cluster shall end; said again, it changes nothing.
     StopWanted,
     /// Somebody asked for a stop; asked a second time, it does not wait.

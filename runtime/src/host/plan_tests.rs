@@ -7,7 +7,7 @@ use super::*;
 
 /// Runs a plan by a tiny text form and writes down its effects in the same spirit.
 ///
-/// Events: `begin`, `ready P`, `die P`, `nospawn P`, `retire INDEX`, `useless hub`, `stop`, `want stop`, `at MS` (time passes,
+/// Events: `begin`, `ready P`, `die P`, `nospawn P`, `retire INDEX`, `add INDEX`, `unwant INDEX`, `restart INDEX`, `useless hub`, `stop`, `want stop`, `at MS` (time passes,
 /// deadlines fire). A spawn is answered with a fresh process id at once, as the shell does it.
 struct Bench {
     plan: Plan,
@@ -44,6 +44,9 @@ impl Bench {
                 Event::Unusable { process: Process::Hub, reason: "told no address".into() }
             }
             ["retire", index] => Event::Retired(Process::Engine(index.parse().unwrap())),
+            ["add", index] => Event::EngineAdded(index.parse().unwrap()),
+            ["unwant", index] => Event::EngineUnwanted(index.parse().unwrap()),
+            ["restart", index] => Event::RestartAsked(index.parse().unwrap()),
             ["want", "stop"] => Event::StopWanted,
             ["stop"] => Event::StopAsked,
             ["at", ms] => {
@@ -376,5 +379,69 @@ fn a_stop_that_is_wanted_twice_still_has_its_grace() {
         ("want stop", "term engine-0; term engine-1"),
         ("want stop", ""),
         ("at 3000", "kill engine-0; kill engine-1"),
+    ]);
+}
+
+#[test]
+fn engines_are_added_to_a_running_cluster() {
+    let bench = check_running(&[
+        ("add 2", "spawn engine-2"),
+        ("add 2", ""),
+        ("die engine-2", "bury engine-2 (killed by SIGKILL); spawn engine-2"),
+        ("ready engine-2", ""),
+        ("want stop", "term engine-0; term engine-1; term engine-2"),
+    ]);
+    assert_eq!((bench.plan.engine_count(), bench.plan.next_engine()), (3, 3));
+}
+
+#[test]
+fn engines_that_are_not_wanted_end_and_stay_away() {
+    let bench = check_running(&[
+        ("unwant 1", "term engine-1"),
+        ("restart 1", ""),
+        ("at 3000", "kill engine-1"),
+        ("die engine-1", "bury engine-1 (killed by SIGKILL)"),
+        ("at 60000", ""),
+        ("add 1", ""),
+    ]);
+    assert_eq!(bench.plan.engine(1), None);
+    assert!(bench.plan.engine(0).flatten().is_some());
+    assert_eq!((bench.plan.engine_count(), bench.plan.next_engine()), (1, 2));
+}
+
+#[test]
+fn a_restart_that_was_asked_for_is_no_death() {
+    let again = ("die engine-0", "bury engine-0 (killed by SIGKILL); spawn engine-0");
+    let round = [("restart 0", "term engine-0"), again, ("ready engine-0", "")];
+    // More often than an engine may die.
+    check_running(&[round, round, round, round].concat());
+}
+
+#[test]
+fn a_restart_brings_back_an_engine_that_was_given_up() {
+    let bury = "bury engine-0 (killed by SIGKILL)";
+    let spawn = format!("{bury}; spawn engine-0");
+    let gave_up = format!(
+        "{bury}; gave up engine-0: died 3 times within 60 s, the last time: killed by SIGKILL"
+    );
+    check_running(&[
+        ("die engine-0", &spawn),
+        ("die engine-0", bury),
+        ("restart 0", "spawn engine-0"),
+        ("die engine-0", &spawn),
+        ("die engine-0", bury),
+        ("at 100", "spawn engine-0"),
+        ("die engine-0", &gave_up),
+        ("restart 0", "spawn engine-0"),
+    ]);
+}
+
+#[test]
+fn a_cluster_that_ends_takes_no_engines() {
+    check_running(&[
+        ("want stop", "term engine-0; term engine-1"),
+        ("add 2", ""),
+        ("restart 0", ""),
+        ("unwant 1", ""),
     ]);
 }

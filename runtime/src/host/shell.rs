@@ -22,6 +22,7 @@ use crate::cluster_state::{ClusterState, STATE_VERSION, machine_name};
 use crate::config::ListenAddress;
 use crate::host::cause::{Cause, OomWatch};
 use crate::host::commands::Commands;
+use crate::host::control::Asked;
 use crate::host::credentials::Credentials;
 use crate::host::hub_link::{HubLink, HubWish};
 use crate::host::plan::Plan;
@@ -32,6 +33,9 @@ use crate::host::spawn::{self, Spawned};
 use crate::host::{HostEnd, HostError, HostOptions, Owner, logs, sweep};
 use crate::{limits, os};
 
+#[path = "shell_control.rs"]
+mod control;
+
 /// What helper tasks tell the main loop.
 #[derive(Debug)]
 enum Inbox {
@@ -41,6 +45,8 @@ enum Inbox {
     OwnerGone,
     /// The hub wants something of its host.
     Hub(HubWish),
+    /// Somebody wants something of the host, at its control socket.
+    Control(Asked),
 }
 
 /// The main loop's state.
@@ -132,6 +138,7 @@ impl<'a> Shell<'a> {
                 .map_err(|source| HostError::System { what: "watch its owner", source })?;
         }
         self.hub_link = Some(self.start_hub_link());
+        let _control = self.start_control();
         let mut log_check = tokio::time::interval(limits::LOG_CHECK_EVERY);
         log_check.set_missed_tick_behavior(MissedTickBehavior::Delay);
         tracing::info!(pid = self.state.host_pid, "host starts");
@@ -292,6 +299,11 @@ impl<'a> Shell<'a> {
                 Some(index) => self.feed(Event::Retired(Process::Engine(index))),
                 None => tracing::warn!(name, "no engine of this host has this name"),
             },
+            Inbox::Control((wish, answer)) => {
+                tracing::info!(?wish, "asked at the control socket");
+                // Whoever asked may have left.
+                let _ = answer.send(self.on_wish(&wish));
+            }
         }
     }
 

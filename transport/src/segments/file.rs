@@ -20,7 +20,7 @@ use rustix::fs::{FlockOperation, MemfdFlags, Mode, OFlags, SealFlags};
 use rustix::io::Errno;
 
 /// Pages are of this size, or of a multiple that the kernel rounds up to by itself.
-const PAGE_LEN: u64 = 4_096;
+pub(super) const PAGE_LEN: u64 = 4_096;
 
 /// What stands behind the content: the number of its use.
 const TURN_LEN: u64 = 8;

@@ -43,6 +43,7 @@ use phalanx_protocol::limits::{SEGMENT_LEN_MIN, TASK_PAYLOAD_LEN_MAX};
 use phalanx_protocol::payload::SegmentRef;
 
 pub(crate) use self::file::OpenError;
+use self::mapping::{copy_shared, is_worth_sharing};
 pub(crate) use self::peer::{Beacon, PeerMemory};
 pub use self::table::SegmentStats;
 use self::table::{Bounds, Made, Table};
@@ -103,7 +104,13 @@ impl SegmentWriter {
                 format!("{end} bytes for a segment of {}", self.len),
             ));
         }
-        self.made.file.write_at(self.written, piece)?;
+        if end <= self.made.filled && is_worth_sharing(piece.len()) {
+            copy_shared(&self.made.file, self.written, piece)?;
+        } else {
+            // Writing takes memory, and fails where touching a mapping would kill.
+            self.made.file.write_at(self.written, piece)?;
+            self.made.filled = self.made.filled.max(end);
+        }
         self.written = end;
         Ok(())
     }

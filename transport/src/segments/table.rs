@@ -53,6 +53,8 @@ impl Bounds {
 pub(super) struct Made {
     pub(super) file: SegmentFile,
     mapping: Mapping,
+    /// How far it has been written in any of its uses: so far it has its memory.
+    pub(super) filled: u64,
     /// The number of its present use.
     turn: u64,
     /// Which process made it: a forked child has a copy of this, and must not write to it.
@@ -197,7 +199,7 @@ impl Table {
         inner.written += 1;
         drop(inner);
         let maker = std::process::id();
-        Ok(Some(Made { file, mapping, turn: 0, maker, table: self }))
+        Ok(Some(Made { file, mapping, filled: 0, turn: 0, maker, table: self }))
     }
 
     /// The oldest one that is free, and neither too small nor more than twice too large.

@@ -169,6 +169,25 @@ fn a_segment_is_used_again_only_when_nobody_maps_it() {
     assert_eq!(open(reader, &again).unwrap(), pattern(3, LEN - 1));
 }
 
+#[test]
+fn what_is_long_is_written_whole_the_first_time_and_again() {
+    const LONG: usize = 33 << 20;
+    let bounds = Bounds { bytes: 80 << 20, held: 4, pool_bytes: 40 << 20 };
+    let (maker, reader) = (table(bounds), table(bounds));
+    // Shorter first, so that the end of the second has never been written before it.
+    for (seed, len) in [(1, LONG / 2), (2, LONG - 7), (3, LONG - 4_099), (4, LONG - 7)] {
+        let content = pattern(seed, len);
+        let mut writer = SegmentWriter::from_table(maker, len as u64).unwrap();
+        let (head, tail) = content.split_at(17);
+        writer.write(head).unwrap();
+        writer.write(tail).unwrap();
+        let made = writer.finish().unwrap();
+        let reference = maker.find(&made).unwrap();
+        assert!(open(reader, &reference).unwrap() == content, "turn {}", reference.turn);
+    }
+    assert!(maker.stats().reused > 0);
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_nobody_uses_again_in_time_is_freed() {
     let maker = table(BOUNDS);

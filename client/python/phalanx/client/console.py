@@ -109,7 +109,7 @@ class Console:
 
         With `interactive`, which is the default in IPython, a bar shows how many are. With
         `block=False` it returns a Future. `TimeoutError` if they do not come in time, `EngineError` at
-        once if the cluster that they are of has ended.
+        once if the cluster that they are of has ended, or has given up an engine.
 
         >>> rc.wait_for_engines(4, timeout=60)
         """
@@ -138,8 +138,9 @@ class Console:
                     return
                 have = len(self.ids)
                 bar.show(have)
-                if self.cluster is not None and self.cluster.has_ended:
-                    raise EngineError(f"the cluster has ended: {have} of {n} engines were there")
+                why = None if self.cluster is None else self.cluster.failure()
+                if why is not None:
+                    raise EngineError(f"{why}; {have} of {n} engines are there")
                 if left <= 0:
                     raise TimeoutError(missing(self.engines, n, timeout))
 

@@ -11,5 +11,6 @@ True
 from __future__ import annotations
 
 from phalanx.cluster.cluster import Cluster
+from phalanx.cluster.manager import ClusterManager, clean_cluster_files
 
-__all__ = ["Cluster"]
+__all__ = ["Cluster", "ClusterManager", "clean_cluster_files"]

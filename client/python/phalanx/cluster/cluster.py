@@ -7,19 +7,22 @@ runs no task; that is what the client of it is for.
 from __future__ import annotations
 
 import atexit
-import json
 import os
+import secrets
 import signal
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from phalanx import _phalanx
 from phalanx.client import Client
+from phalanx.client.console import signal_number
+from phalanx.cluster.engine_sets import Controller, EngineSet
+from phalanx.cluster.hosting import Host
+from phalanx.cluster.shared import Shared
+from phalanx.cluster.starting import awaited, check_launcher, import_path_in_environment
 from phalanx.error import ClusterError
 
 if TYPE_CHECKING:
@@ -27,21 +30,30 @@ if TYPE_CHECKING:
 
 __all__ = ["Cluster"]
 
-T = TypeVar("T")
-
 ENGINE_TIMEOUT_S = 60
-"""How long a cluster may take to start, all engines included."""
+"""How long engines may take to start."""
 
-PATH_ENV = "PHALANX_PYTHON_PATH"
-"""Where engines look for modules, as the program that starts them does; a JSON list."""
+STOP_TIMEOUT_S = 30
+"""How long a cluster that another program has started may take to end."""
+
+KEPT = frozenset(
+    {"config", "delay", "load_profile", "log", "log_level", "parent", "send_engines_connection_env"}
+)
+"""Options of ipyparallel that change nothing here: there is nothing to wait for or to load."""
 
 
-class Cluster:
+class Cluster(Shared):
     """Hub and `n` engines on this machine. `n` is the number of processors if not given.
 
     Every method that takes time has two forms: `start_cluster()` to be awaited, and
     `start_cluster_sync()`. As a context manager, with `with` or `async with`, it gives a connected
     client and stops at the end.
+
+    `cluster_id` names it, by default with a name of its own. `profile` is a directory of clusters, and
+    `profile_dir` or `home` where they are. Each engine runs `startup_script` (a file) and
+    `startup_command` (code) before it takes tasks, also after a restart; `engine_args` are further
+    arguments of `python -m phalanx.engine`. With `shutdown_atexit=False` it is not stopped when the
+    program ends in order, but it does not outlive the program.
 
     >>> import phalanx as px
     >>> with px.Cluster(n=4) as rc:
@@ -53,29 +65,43 @@ class Cluster:
         self,
         *,
         n: int | None = None,
+        engines: Any = None,
+        controller: Any = None,
         cluster_id: str | None = None,
+        profile: str | None = None,
+        profile_dir: str | None = None,
         home: str | None = None,
         python: str | None = None,
-        engine_args: tuple[str, ...] | list[str] = (),
+        engine_args: Iterable[str] = (),
+        startup_script: str | os.PathLike[str] | None = None,
+        startup_command: str | None = None,
         engine_timeout: float = ENGINE_TIMEOUT_S,
         shutdown_atexit: bool = True,
         progress: Callable[[str], object] | None = None,
+        engine_launcher_class: Any = None,
+        controller_launcher_class: Any = None,
+        **kept: Any,
     ) -> None:
-        if n is not None and (isinstance(n, bool) or not isinstance(n, int)):
-            raise TypeError(f"n is a number of engines, not {n!r}")
-        if n is not None and n < 0:
-            raise ValueError(f"n is at least 0, not {n}")
-        self.n = n if n is not None else os.cpu_count() or 1
-        self.home = home
+        if unknown := sorted(kept.keys() - KEPT):
+            raise TypeError(f"a Cluster has no option {', '.join(map(repr, unknown))}")
+        check_launcher("engines", engines, engine_launcher_class)
+        check_launcher("controller", controller, controller_launcher_class)
+        self.n = os.cpu_count() or 1 if n is None else _checked(n)
+        self.profile = profile or "default"
+        self.home = home if home is not None else profile_dir
         self.python = python
         self.engine_args = tuple(engine_args)
+        self.startup_script = None if startup_script is None else os.path.abspath(startup_script)
+        self.startup_command = startup_command
         self.engine_timeout = engine_timeout
         self.shutdown_atexit = shutdown_atexit
         self.progress = progress
-        self._cluster_id = cluster_id
+        self._cluster_id = cluster_id or ("default" if cluster_id == "" else None)
         self._native: NativeCluster | None = None
+        self._host: Host | None = None
         self._client: Client | None = None
         self._connection_file: str | None = None
+        self._engine_sets: dict[str, EngineSet] = {}
         self._pid = os.getpid()
 
     # ------------------------------------------------------------------ start
@@ -86,32 +112,56 @@ class Cluster:
         `ClusterError` says which step failed, and shows the log.
 
         >>> px.Cluster(n=2).start_cluster_sync()                         # doctest: +SKIP
-        <Cluster(cluster_id='local-12345-0', engines=2, running)>
+        <Cluster(cluster_id='local-12345-0', profile='default', controller=<running>, engine_sets=['1f2e'])>
         """
-        if self._connection_file is not None:
-            raise RuntimeError(f"{self!r} runs already")
         if n is not None:
-            self.n = n
-        with _import_path_in_environment():
-            self._native = _phalanx.start_cluster(
-                self.n,
-                cluster_id=self._cluster_id,
-                home=self.home,
-                python=self.python,
-                engine_args=self.engine_args,
-                timeout=self.engine_timeout,
-                progress=self.progress,
-            )
-        self._pid = os.getpid()
-        self._cluster_id = self._native.cluster_id
-        self._connection_file = self._native.connection_file
-        if self.shutdown_atexit:
-            _to_stop.add(self)
+            self.n = _checked(n)
+        host = self._start(self.n)
+        if self.n:
+            self._add_set(None, host.engines())
         return self
 
-    async def start_cluster(self, n: int | None = None) -> Cluster:
-        """As `start_cluster_sync`, to be awaited."""
-        return await _in_thread(self.start_cluster_sync, n)
+    start_cluster = awaited(start_cluster_sync)
+
+    def start_controller_sync(self, **options: Any) -> None:
+        """Starts the hub without engines; `start_engines` brings them.
+
+        `RuntimeError` if it runs already.
+
+        >>> px.Cluster().start_controller_sync()                         # doctest: +SKIP
+        """
+        if options.keys() - KEPT:
+            raise TypeError(f"start_controller has no options {sorted(options)}")
+        self._start(0)
+
+    start_controller = awaited(start_controller_sync)
+
+    def start_engines_sync(self, n: int | None = None, engine_set_id: str | None = None) -> str:
+        """Starts `n` more engines, as the first were; waits until they take tasks. Their set's id.
+
+        May be called again and again. `ClusterError`, with the end of the log, if one does not start;
+        then none of them stays. `KeyError` for an id that there is already.
+
+        >>> cluster.start_engines_sync(1)                                # doctest: +SKIP
+        '1f2e3d4c'
+        """
+        host = self._running_host()
+        if engine_set_id in self._engine_sets:
+            raise KeyError(f"there is an engine set {engine_set_id!r} already")
+        names = host.add(self.n if n is None else _checked(n))
+        try:
+            host.wait_until(
+                names,
+                lambda _, process: process["state"] == "running",
+                "started",
+                self.engine_timeout,
+            )
+        except BaseException:
+            host.stop(names)
+            raise
+        return self._add_set(engine_set_id, names)
+
+    start_engines = awaited(start_engines_sync)
 
     def start_and_connect_sync(self, n: int | None = None, activate: bool = False) -> Client:
         """Starts the cluster, and gives a client of it; with `activate`, `%px` works on all engines.
@@ -129,9 +179,7 @@ class Cluster:
             client.activate()
         return client
 
-    async def start_and_connect(self, n: int | None = None, activate: bool = False) -> Client:
-        """As `start_and_connect_sync`, to be awaited."""
-        return await _in_thread(self.start_and_connect_sync, n, activate)
+    start_and_connect = awaited(start_and_connect_sync)
 
     def connect_client_sync(self, **options: Any) -> Client:
         """A client of this cluster; takes the options of `Client`.
@@ -140,9 +188,41 @@ class Cluster:
         """
         return Client(self.connection_file, cluster=self, **options)
 
-    async def connect_client(self, **options: Any) -> Client:
-        """As `connect_client_sync`, to be awaited."""
-        return await _in_thread(lambda: self.connect_client_sync(**options))
+    connect_client = awaited(connect_client_sync)
+
+    def _start(self, n: int) -> Host:
+        if self._connection_file is not None:
+            raise RuntimeError(f"{self!r} runs already")
+        startup: list[str] = []
+        if self.startup_script is not None:
+            startup += ["--startup-script", self.startup_script]
+        if self.startup_command is not None:
+            startup += ["--startup-command", self.startup_command]
+        with import_path_in_environment():
+            self._native = _phalanx.start_cluster(
+                n,
+                cluster_id=self._cluster_id,
+                home=self.home,
+                profile=None if self.profile == "default" else self.profile,
+                python=self.python,
+                engine_args=[*startup, *self.engine_args],
+                timeout=self.engine_timeout,
+                progress=self.progress,
+            )
+        self._pid = os.getpid()
+        self._cluster_id = self._native.cluster_id
+        self._connection_file = self._native.connection_file
+        self._host = Host(self._native.dir)
+        if self.shutdown_atexit:
+            _to_stop.add(self)
+        self.write_cluster_file()
+        return self._host
+
+    def _add_set(self, engine_set_id: str | None, names: Iterable[str]) -> str:
+        name = engine_set_id if engine_set_id is not None else secrets.token_hex(4)
+        self._engine_sets[name] = EngineSet(self._running_host(), names)
+        self.update_cluster_file()
+        return name
 
     # ------------------------------------------------------------------ stop
 
@@ -156,13 +236,53 @@ class Cluster:
         if client is not None:
             client.close()
         native, self._native = self._native, None
-        self._connection_file = None
+        file, self._connection_file = self._connection_file, None
+        host, self._host = self._host, None
+        self._engine_sets.clear()
         if native is not None:
             native.stop()
+        elif host is not None and file is not None:
+            _stop_from_afar(host, file)
 
-    async def stop_cluster(self) -> None:
-        """As `stop_cluster_sync`, to be awaited."""
-        await _in_thread(self.stop_cluster_sync)
+    stop_cluster = awaited(stop_cluster_sync)
+
+    def stop_controller_sync(self) -> None:
+        """Ends the hub, and with it the engines: they do not outlive it. As `stop_cluster_sync`."""
+        self.stop_cluster_sync()
+
+    stop_controller = awaited(stop_controller_sync)
+
+    def stop_engines_sync(self, engine_set_id: str | None = None) -> None:
+        """Ends a set of engines, by default all. What runs on them directly is lost.
+
+        `KeyError` for an unknown set; without sets it does nothing.
+
+        >>> cluster.stop_engines_sync("my set")                          # doctest: +SKIP
+        """
+        for name in self._set_names(engine_set_id):
+            self._end(self._engine_sets[name].names)
+            del self._engine_sets[name]
+        self.update_cluster_file()
+
+    stop_engines = awaited(stop_engines_sync)
+
+    def stop_engine_sync(self, engine_id: int) -> None:
+        """Ends one engine, named as `Client.ids` names it. `KeyError` if there is none."""
+        name = self._engine_name(engine_id)
+        self._end([name])
+        for engine_set in self._engine_sets.values():
+            if name in engine_set.names:
+                engine_set.names.remove(name)
+        self.update_cluster_file()
+
+    stop_engine = awaited(stop_engine_sync)
+
+    def _end(self, names: list[str]) -> None:
+        if names and self._host is not None:
+            self._host.stop(names)
+            self._host.wait_until(
+                names, lambda _, process: process["pid"] is None, "ended", self.engine_timeout
+            )
 
     def __enter__(self) -> Client:
         self._client = self.start_and_connect_sync()
@@ -190,35 +310,67 @@ class Cluster:
 
     # ------------------------------------------------------------------ engines
 
-    def restart_engines_sync(self) -> None:
-        """Kills all engines; the cluster starts each again under the same id, with an empty namespace.
+    def restart_engines_sync(self, engine_set_id: str | None = None) -> None:
+        """Ends engines, by default all, and starts them again under their ids, their namespaces empty.
 
-        What runs or waits on them directly is lost; load-balanced tasks run again.
+        What runs or waits on them directly is lost; load-balanced tasks run again. Returns once they
+        take tasks. `KeyError` for an unknown set.
 
         >>> cluster.restart_engines_sync()                               # doctest: +SKIP
         """
-        with self.connect_client_sync() as client:
-            before = {engine["id"]: engine["pid"] for engine in client.engines}
-            for pid in before.values():
-                os.kill(pid, signal.SIGKILL)
-            _wait_for_new(client, before, self.engine_timeout)
+        for name in self._set_names(engine_set_id):
+            self._restart(self._engine_sets[name].names)
 
-    async def restart_engines(self) -> None:
-        """As `restart_engines_sync`, to be awaited."""
-        await _in_thread(self.restart_engines_sync)
+    restart_engines = awaited(restart_engines_sync)
 
-    def signal_engines_sync(self, signum: int) -> None:
-        """Sends a signal to every engine; SIGINT interrupts the task that runs.
+    def restart_engine_sync(self, engine_id: int) -> None:
+        """Ends one engine, and starts it again under its id. `KeyError` if there is none."""
+        self._restart([self._engine_name(engine_id)])
+
+    restart_engine = awaited(restart_engine_sync)
+
+    def _restart(self, names: list[str]) -> None:
+        host = self._running_host()
+        before = {name: process["pid"] for name, process in host.engines().items()}
+        host.restart(names)
+        host.wait_until(
+            names,
+            lambda name, process: process["state"] == "running" and process["pid"] != before[name],
+            "started again",
+            self.engine_timeout,
+        )
+
+    def signal_engines_sync(
+        self, signum: int | str | signal.Signals, engine_set_id: str | None = None
+    ) -> None:
+        """Sends engines, by default all, a signal; SIGINT interrupts the task that runs.
 
         >>> cluster.signal_engines_sync(signal.SIGINT)                   # doctest: +SKIP
         """
-        with self.connect_client_sync() as client:
-            for engine in client.engines:
-                os.kill(engine["pid"], signum)
+        for name in self._set_names(engine_set_id):
+            self._running_host().signal(self._engine_sets[name].names, signal_number(signum))
 
-    async def signal_engines(self, signum: int) -> None:
-        """As `signal_engines_sync`, to be awaited."""
-        await _in_thread(self.signal_engines_sync, signum)
+    signal_engines = awaited(signal_engines_sync)
+
+    def signal_engine_sync(self, signum: int | str | signal.Signals, engine_id: int) -> None:
+        """Sends one engine a signal. `KeyError` if there is none."""
+        self._running_host().signal([self._engine_name(engine_id)], signal_number(signum))
+
+    signal_engine = awaited(signal_engine_sync)
+
+    def _set_names(self, engine_set_id: str | None) -> list[str]:
+        if engine_set_id is None:
+            return list(self._engine_sets)
+        if engine_set_id not in self._engine_sets:
+            raise KeyError(f"there is no engine set {engine_set_id!r}: {list(self._engine_sets)}")
+        return [engine_set_id]
+
+    def _engine_name(self, engine_id: int) -> str:
+        with self.connect_client_sync() as client:
+            names = {engine["id"]: engine["name"] for engine in client.engines}
+        if engine_id not in names:
+            raise KeyError(f"there is no engine {engine_id}: there are {sorted(names)}")
+        return str(names[engine_id])
 
     # ------------------------------------------------------------------ what is known of it
 
@@ -226,6 +378,21 @@ class Cluster:
     def cluster_id(self) -> str | None:
         """The cluster's name; its own choice, once it runs, if none was given."""
         return self._cluster_id
+
+    @property
+    def engines(self) -> dict[str, EngineSet]:
+        """The sets of engines, by their ids."""
+        return dict(self._engine_sets)
+
+    @property
+    def engine_set(self) -> EngineSet | None:
+        """The first of them."""
+        return next(iter(self._engine_sets.values()), None)
+
+    @property
+    def controller(self) -> Controller | None:
+        """The hub and its host; None if the cluster was not started."""
+        return None if self._host is None else Controller(self._host)
 
     @property
     def connection_file(self) -> str:
@@ -236,29 +403,70 @@ class Cluster:
 
     @property
     def is_running(self) -> bool:
-        """Whether the cluster was started, and its host process lives."""
-        return self._native is not None and self._native.is_running()
+        """Whether the cluster was started, and serves."""
+        if self._native is not None and not self._native.is_running():
+            return False
+        return self._host is not None and Controller(self._host).running
 
     @property
     def has_ended(self) -> bool:
         """Whether it was started, and has ended without being asked to from here."""
-        return self._native is not None and not self._native.is_running()
+        return self._host is not None and not self.is_running
 
-    @property
-    def cluster_dir(self) -> str | None:
-        """The directory of the cluster, with its logs; None if it does not run."""
-        return None if self._native is None else self._native.dir
+    def failure(self) -> str | None:
+        """Why engines that are waited for may never come, if that is known.
+
+        >>> cluster.failure() is None
+        True
+        """
+        if self.has_ended:
+            return "the cluster has ended"
+        try:
+            engines = {} if self._host is None else self._host.engines()
+        except ClusterError:
+            return "the cluster has ended"
+        for name, process in engines.items():
+            if process["state"] == "failed":
+                return f"engine {name} was given up: {process['last_exit']}"
+        return None
+
+    def _running_host(self) -> Host:
+        if self._host is None:
+            raise ClusterError(f"{self!r} is not running: start it, or enter it with `with`")
+        return self._host
 
     def __repr__(self) -> str:
-        state = "running" if self._connection_file is not None else "stopped"
-        return f"<Cluster(cluster_id={self._cluster_id!r}, engines={self.n}, {state})>"
+        facts = f"cluster_id={self._cluster_id!r}, profile={self.profile!r}"
+        if self._host is not None:
+            facts += f", controller=<{Controller(self._host).state}>"
+        if self._engine_sets:
+            facts += f", engine_sets={list(self._engine_sets)}"
+        return f"<{type(self).__name__}({facts})>"
 
 
-async def _in_thread(f: Callable[..., T], *args: Any) -> T:
-    """What blocks, off the event loop."""
-    from asyncio import to_thread  # not everybody's: it takes longer to import than all else
+def _checked(n: Any) -> int:
+    """A number of engines."""
+    if isinstance(n, bool) or not isinstance(n, int):
+        raise TypeError(f"n is a number of engines, not {n!r}")
+    if n < 0:
+        raise ValueError(f"n is at least 0, not {n}")
+    return n
 
-    return await to_thread(f, *args)
+
+def _stop_from_afar(host: Host, connection_file: str) -> None:
+    """Ends a cluster that another process has started, and waits until it has."""
+    if not Controller(host).running:
+        return
+    with Client(connection_file) as client:
+        client.shutdown(hub=True)
+    end = time.monotonic() + STOP_TIMEOUT_S
+    home = str(host.directory.parent.parent)
+    while any(each["dir"] == str(host.directory) for each in _phalanx.list_clusters(home)):
+        if time.monotonic() > end:
+            raise ClusterError(
+                f"the cluster in {host.directory} has not ended in {STOP_TIMEOUT_S} s"
+            )
+        time.sleep(0.02)
 
 
 _to_stop: WeakSet[Cluster] = WeakSet()
@@ -270,33 +478,3 @@ def _stop_all() -> None:
     for cluster in list(_to_stop):
         if cluster._pid == os.getpid():
             cluster.stop_cluster_sync()
-
-
-@contextmanager
-def _import_path_in_environment() -> Iterator[None]:
-    """Tells engines where this program finds modules: they are to find them too."""
-    own = [os.getcwd() if entry == "" else entry for entry in sys.path]
-    before = os.environ.get(PATH_ENV)
-    os.environ[PATH_ENV] = json.dumps([entry for entry in own if os.path.isabs(entry)])
-    try:
-        yield
-    finally:
-        if before is None:
-            os.environ.pop(PATH_ENV, None)
-        else:
-            os.environ[PATH_ENV] = before
-
-
-def _wait_for_new(client: Client, before: dict[int, int], timeout: float) -> None:
-    """Waits until each engine is there again as another process."""
-    end = time.monotonic() + timeout
-    seen = -1
-    while time.monotonic() < end:
-        if client.native.changes() != seen:
-            seen = client.native.changes()
-            now = {engine["id"]: engine["pid"] for engine in client.engines}
-            if all(now.get(engine) not in (None, pid) for engine, pid in before.items()):
-                client.wait_for_engines(len(before), timeout=max(0.1, end - time.monotonic()))
-                return
-        time.sleep(0.02)
-    raise TimeoutError(f"the engines have not come back within {timeout} s")

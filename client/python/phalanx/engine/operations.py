@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from phalanx import functions, originals
+from phalanx.engine.counting import ItemCounter
 from phalanx.engine.execution import Execution
 from phalanx.engine.interrupts import AbortRequested, Interrupts
 from phalanx.engine.namespace import Namespace
@@ -66,6 +67,7 @@ class Operations:
         self._engine_id = engine_id
         self._write = write
         self._outlet = outlet
+        self._counter = None if outlet is None else ItemCounter(outlet.count)
         self._functions = FunctionCache()
         self._execution = Execution(namespace)
         self._operations: dict[str, Callable[[Task], Any]] = {
@@ -144,11 +146,18 @@ class Operations:
         if len(call) == 2:
             return f(*call[0], **call[1])
         columns, _, return_exceptions = call
-        if return_exceptions:
-            return [self._call_item(f, items) for items in zip(*columns, strict=False)]
-        if len(columns) == 1:
-            return [f(item) for item in columns[0]]
-        return [f(*items) for items in zip(*columns, strict=False)]
+        first, *others = columns
+        items_of_first = self._counter.over(first) if self._counter is not None else iter(first)
+        try:
+            if return_exceptions:
+                rows = zip(items_of_first, *others, strict=False)
+                return [self._call_item(f, items) for items in rows]
+            if not others:
+                return [f(item) for item in items_of_first]
+            return [f(*items) for items in zip(items_of_first, *others, strict=False)]
+        finally:
+            if self._counter is not None:
+                self._counter.end()
 
     def _call_item(self, f: Any, items: tuple[Any, ...]) -> Any:
         try:

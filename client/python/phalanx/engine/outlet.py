@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from phalanx import _phalanx
-from phalanx.frames import DATA, DISPLAY, FRAME_LEN_MAX, Told, frame
+from phalanx.frames import DATA, DISPLAY, FRAME_LEN_MAX, PROGRESS, Told, frame
 from phalanx.serialize import pack_value
 
 __all__ = ["Outlet", "current"]
@@ -44,6 +44,7 @@ class Outlet:
         self._lock = threading.RLock()
         self._timer: threading.Timer | None = None
         self._touched = False
+        self.diverted: dict[int, Any] = {}  # by thread: another display publisher
         self._reset()
 
     def _reset(self) -> None:
@@ -81,6 +82,10 @@ class Outlet:
                     self._long[number] = _plain(message)
                 body = _phalanx.encode_value(_shortened(message))
             self._write(DISPLAY, frame(number, body))
+
+    def count(self, done: int) -> None:
+        """Tells how many items of the task are done."""
+        self.display({"type": PROGRESS, "done": done})
 
     def publish(self, data: Mapping[str, Any]) -> None:
         """Publishes data: it is merged with what the task has published before."""

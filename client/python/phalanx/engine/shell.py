@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -112,8 +113,13 @@ def run_command(command: str) -> int:
 
 
 def _display(message: dict[str, Any]) -> None:
-    if outlet.current is not None:
+    if outlet.current is None:
+        return
+    other = outlet.current.diverted.get(threading.get_ident())
+    if other is None:
         outlet.current.display(message)
+    elif message["type"] != "clear_output":
+        other.publish(message["data"], message["metadata"], transient=message["transient"])
 
 
 def on_ipython(make: Callable[[], Any]) -> None:

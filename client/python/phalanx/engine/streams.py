@@ -37,11 +37,14 @@ class TaskStream(io.TextIOBase):
         self._held_len = 0
         self._lock = threading.RLock()
         self.buffer = _Bytes(self)
+        self.diverted: dict[int, Any] = {}  # by thread: another stream
 
     def write(self, text: str) -> int:
         """Takes text; a whole line goes out at once."""
         if not isinstance(text, str):
             raise TypeError(f"a text stream takes str, not {type(text).__name__}")
+        if self.diverted and (other := self.diverted.get(threading.get_ident())) is not None:
+            return int(other.write(text))
         with self._lock:
             self._held.append(text)
             self._held_len += len(text)
@@ -51,6 +54,9 @@ class TaskStream(io.TextIOBase):
 
     def flush(self) -> None:
         """Hands on what is held back."""
+        if self.diverted and (other := self.diverted.get(threading.get_ident())) is not None:
+            other.flush()
+            return
         with self._lock:
             if self._held:
                 text = "".join(self._held)

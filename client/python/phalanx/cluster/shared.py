@@ -1,0 +1,148 @@
+"""Clusters that several processes use: what one tells the others, by a dict or a file.
+
+Who may use it: `Cluster` is built on it. Nothing in it is secret: it says where the connection file is, not
+what is in it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from phalanx import _phalanx
+from phalanx.cluster.engine_sets import EngineSet
+from phalanx.cluster.hosting import Host
+from phalanx.error import ClusterError
+
+if TYPE_CHECKING:
+    from typing import Self
+
+__all__ = ["CLUSTER_FILE", "Shared"]
+
+CLUSTER_FILE = "cluster.json"
+"""In the cluster's directory: what `from_file` reads."""
+
+
+class Shared:
+    """The part of a cluster that can be handed to another process.
+
+    >>> isinstance(cluster, Shared)
+    True
+    """
+
+    n: int
+    profile: str
+    home: str | None
+    engine_timeout: float
+    _cluster_id: str | None
+    _connection_file: str | None
+    _host: Host | None
+    _engine_sets: dict[str, EngineSet]
+
+    def __init__(self, **options: Any) -> None:
+        raise NotImplementedError
+
+    @property
+    def cluster_dir(self) -> str | None:
+        """The directory of the cluster, with its logs; None if it does not run."""
+        return None if self._host is None else str(self._host.directory)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What another process needs to use this cluster: `Cluster.from_dict`.
+
+        >>> px.Cluster.from_dict(cluster.to_dict()).cluster_id == cluster.cluster_id
+        True
+        """
+        return {
+            "cluster_id": self._cluster_id,
+            "profile": self.profile,
+            "home": self.home,
+            "n": self.n,
+            "engine_timeout": self.engine_timeout,
+            "connection_file": self._connection_file,
+            "cluster_dir": self.cluster_dir,
+            "engine_sets": {name: each.names for name, each in self._engine_sets.items()},
+        }
+
+    @classmethod
+    def from_dict(cls, d: Mapping[str, Any]) -> Self:
+        """A cluster that another process has started. It is stopped only when told to."""
+        kept = ("n", "cluster_id", "profile", "home", "engine_timeout")
+        options: dict[str, Any] = {key: d[key] for key in kept if key in d}
+        copy = cls(shutdown_atexit=False, **options)
+        directory = d.get("cluster_dir")
+        if directory is not None:
+            copy._host = host = Host(directory)
+            copy._connection_file = d["connection_file"]
+            sets = d.get("engine_sets", {})
+            copy._engine_sets = {name: EngineSet(host, names) for name, names in sets.items()}
+        return copy
+
+    @classmethod
+    def from_file(
+        cls,
+        cluster_file: str | os.PathLike[str] | None = None,
+        *,
+        profile: str | None = None,
+        profile_dir: str | None = None,
+        cluster_id: str = "",
+    ) -> Self:
+        """A running cluster, by its file or its id; by default the newest. Also one of `phalanx start`.
+
+        `FileNotFoundError` if there is none.
+
+        >>> px.Cluster.from_file(cluster.cluster_file).n
+        4
+        """
+        if cluster_file is None:
+            try:
+                found = _phalanx.find_cluster(cluster_id or None, profile, profile_dir)
+            except ClusterError as missing:
+                raise FileNotFoundError(str(missing)) from missing
+            cluster_file = Path(found).parent / CLUSTER_FILE
+        path = Path(cluster_file)
+        if path.exists() or not path.parent.joinpath("client.json").exists():
+            return cls.from_dict(json.loads(path.read_text(encoding="utf-8")))
+        host = Host(str(path.parent))
+        names = list(host.engines())
+        return cls.from_dict(
+            {
+                "cluster_id": host.state()["cluster"],
+                "profile": profile,
+                "home": profile_dir,
+                "n": len(names),
+                "connection_file": str(path.parent / "client.json"),
+                "cluster_dir": str(path.parent),
+                "engine_sets": {"all": names},
+            }
+        )
+
+    @property
+    def cluster_file(self) -> str | None:
+        """The file that `from_file` reads; None if the cluster does not run."""
+        directory = self.cluster_dir
+        return None if directory is None else os.path.join(directory, CLUSTER_FILE)
+
+    def write_cluster_file(self) -> None:
+        """Writes what `from_file` reads, for this user alone. Done by itself at the start."""
+        path = self.cluster_file
+        if path is None:
+            raise ClusterError(f"{self!r} is not running: it has no file")
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with open(descriptor, "w", encoding="utf-8") as file:
+            json.dump(self.to_dict(), file, indent=2)
+
+    def update_cluster_file(self) -> None:
+        """Writes it again, if it is there. Done by itself when engines come or go."""
+        path = self.cluster_file
+        if path is not None and os.path.exists(path):
+            self.write_cluster_file()
+
+    def remove_cluster_file(self) -> None:
+        """Removes it. Done by itself when the cluster ends."""
+        path = self.cluster_file
+        if path is not None:
+            Path(path).unlink(missing_ok=True)

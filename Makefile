@@ -91,14 +91,14 @@ docs:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
 
 # The user guide, into target/guide. A link that leads nowhere is an error. What it needs is the
-# package's extra `docs`; the package itself is read, not imported.
+# package's extra `docs`; the package itself is read, not imported. Not `--quiet`: it counts no warnings.
 DOCS_EXTRA = import tomllib; \
 	extras = tomllib.load(open("client/python/pyproject.toml", "rb"))["project"]["optional-dependencies"]; \
 	print(*extras["docs"], sep="\n")
 
 guide: $(VENV)/bin/maturin
 	$(VENV)/bin/python -c '$(DOCS_EXTRA)' | $(VENV)/bin/pip install --quiet -r /dev/stdin
-	$(VENV)/bin/mkdocs build --strict --quiet
+	$(VENV)/bin/mkdocs build --strict
 
 # Where the tool is installed; it needs its advisory database too.
 deny:

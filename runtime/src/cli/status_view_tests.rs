@@ -38,7 +38,7 @@ fn engine(id: u32, name: &str, host: &str) -> EngineStatus {
         pid: 900 + id,
         ..EngineInfo::default()
     };
-    EngineStatus { info, assigned: 5, running: 2, ended: 40, losses: 0 }
+    EngineStatus { info, assigned: 5, direct: 1, held: 0, running: 2, ended: 40, losses: 0 }
 }
 
 fn answer() -> ClusterStatus {

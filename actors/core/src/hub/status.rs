@@ -43,6 +43,8 @@ impl Hub {
         let engines = self.registry.iter().map(|(id, engine)| EngineStatus {
             info: engine.info(id),
             assigned: engine.assigned.len() as u64,
+            direct: engine.direct as u64,
+            held: engine.backlog.len() as u64,
             running: engine.running,
             ended: engine.ended,
             losses: engine.losses(),

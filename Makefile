@@ -5,8 +5,9 @@ CARGO ?= cargo
 EXAMPLES := hello_apply map dag_diamond pi embedded_service
 # Programs written for ipyparallel, with only their import changed.
 PORTED := as_completed debug_composite execute_and_pull joblib_grid option_pricing parallel_decorator \
-	parameter_sweep pi_digits ring_of_engines rmt wave_equation word_count
-PYTHON_EXAMPLES := hello_apply map dag_diamond pi $(PORTED:%=ported/%)
+	parameter_sweep pi_digits ring_of_engines rmt task_farm wave_equation \
+	word_count
+PYTHON_EXAMPLES := hello_apply map dag_diamond pi errors elsewhere $(PORTED:%=ported/%)
 
 .PHONY: python wheel demo test test-rust test-python check format lint lint-python arrows skips docs guide deny \
 	examples examples-rust examples-python simulate bench clean
@@ -97,14 +98,14 @@ docs:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
 
 # The user guide, into target/guide. A link that leads nowhere is an error. What it needs is the
-# package's extra `docs`; the package itself is read, not imported.
+# package's extra `docs`; the package itself is read, not imported. Not `--quiet`: it counts no warnings.
 DOCS_EXTRA = import tomllib; \
 	extras = tomllib.load(open("client/python/pyproject.toml", "rb"))["project"]["optional-dependencies"]; \
 	print(*extras["docs"], sep="\n")
 
 guide: $(VENV)/bin/maturin
 	$(VENV)/bin/python -c '$(DOCS_EXTRA)' | $(VENV)/bin/pip install --quiet -r /dev/stdin
-	$(VENV)/bin/mkdocs build --strict --quiet
+	$(VENV)/bin/mkdocs build --strict
 
 # Where the tool is installed; it needs its advisory database too.
 deny:

@@ -103,7 +103,7 @@ pub(crate) fn open_hub(
             Scheduling::Remote => RoomsSite::Remote,
         };
         let mut shell = HubShell {
-            hub: Hub::new(settings),
+            hub: Hub::new(HubSettings { zero_us: clock.zero_us(), ..settings }),
             sessions: HashMap::default(),
             rooms,
             effects: Vec::new(),

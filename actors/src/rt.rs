@@ -9,6 +9,7 @@
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use actix::prelude::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, SpawnHandle};
 use phalanx_core::Time;
@@ -32,6 +33,14 @@ impl Clock {
         let nanos = self.start.elapsed().as_nanos();
         // 584 years fit.
         Time::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+
+    /// What [`Time::ZERO`] is to people: microseconds since 1970-01-01 UTC. For records only.
+    pub(crate) fn zero_us(self) -> u64 {
+        // A clock that stands before 1970 counts as there.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let zero = now.saturating_sub(self.start.elapsed());
+        u64::try_from(zero.as_micros()).unwrap_or(u64::MAX)
     }
 }
 

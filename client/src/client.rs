@@ -194,7 +194,7 @@ impl Client {
             Ok(Ok(Answer::Status(status))) => Ok(*status),
             Ok(Err(error)) => Err(error),
             // The room checks that answers fit; without a room there is no answer.
-            Ok(Ok(Answer::Done)) | Err(_) => Err(RequestError::Disconnected),
+            Ok(Ok(_)) | Err(_) => Err(RequestError::Disconnected),
         }
     }
 
@@ -349,7 +349,7 @@ impl Client {
         }
     }
 
-    fn shared(&self) -> &Shared {
+    pub(crate) fn shared(&self) -> &Shared {
         self.handle.shared()
     }
 

@@ -58,6 +58,7 @@ pub mod error;
 mod link;
 mod live;
 mod map;
+mod queries;
 mod result;
 mod shared;
 pub mod task_batch;
@@ -84,4 +85,5 @@ pub use crate::error::{
 };
 pub use crate::live::{LiveOutput, OutputReader};
 pub use crate::map::AsyncMapResult;
+pub use crate::queries::Repeat;
 pub use crate::result::{AsyncResult, FromPayload, Metadata, Raw};

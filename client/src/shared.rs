@@ -133,6 +133,16 @@ impl Shared {
         Ok((first.unwrap_or_default(), batch))
     }
 
+    /// Wants the outcomes of tasks, whoever submitted them: they report to the batch, in this order.
+    pub(crate) fn watch(&self, tasks: &[TaskId]) -> Result<Arc<Batch>, RequestError> {
+        let batch = Arc::new(Batch::new(tasks.len()));
+        self.with(|inner| {
+            let key = |index| Place { batch: Arc::clone(&batch), index: index as u32 };
+            inner.room.watch(tasks, key, &mut inner.effects)
+        })?;
+        Ok(batch)
+    }
+
     /// Wants tasks to end.
     pub(crate) fn abort(&self, tasks: impl IntoIterator<Item = TaskId>) {
         self.with(|inner| inner.room.abort(tasks));

@@ -14,7 +14,7 @@ use phalanx_transport::protocol::ids::TaskId;
 use crate::batch::{Batch, Wait, nth_task};
 use crate::blocking::Waiter;
 use crate::client::{Client, Handle};
-use crate::core::{End, NewTask, SubmitError};
+use crate::core::{End, NewTask, RequestError, SubmitError};
 use crate::live::OutputReader;
 
 pub use crate::batch::Until;
@@ -36,8 +36,17 @@ pub struct Ended {
 pub struct TaskBatch {
     handle: Arc<Handle>,
     batch: Arc<Batch>,
-    first: TaskId,
+    ids: Ids,
     len: u32,
+}
+
+/// The names of the tasks of a batch.
+#[derive(Clone)]
+enum Ids {
+    /// In a row, from this one on.
+    From(TaskId),
+    /// These.
+    Listed(Arc<[TaskId]>),
 }
 
 impl Client {
@@ -54,7 +63,23 @@ impl Client {
         let len = u32::try_from(ids).map_err(|_| SubmitError::QueueFull)?;
         let handle = self.handle();
         let (first, batch) = handle.shared().submit(tasks)?;
-        Ok(TaskBatch { handle: Arc::clone(handle), batch, first, len })
+        Ok(TaskBatch { handle: Arc::clone(handle), batch, ids: Ids::From(first), len })
+    }
+
+    /// The outcomes of tasks by name, whoever submitted them; each comes when the task has ended. A
+    /// task that the hub has no record of comes as rejected. Dropping the batch before does not take
+    /// back the wish: at most [`WATCHES_PER_CLIENT_MAX`] of them are open.
+    ///
+    /// [`WATCHES_PER_CLIENT_MAX`]: phalanx_transport::protocol::limits::WATCHES_PER_CLIENT_MAX
+    ///
+    /// # Errors
+    /// [`RequestError`] if there are too many, the client is closed, or it is a monitor's.
+    pub fn watch(&self, tasks: impl Into<Arc<[TaskId]>>) -> Result<TaskBatch, RequestError> {
+        let tasks: Arc<[TaskId]> = tasks.into();
+        let len = u32::try_from(tasks.len()).map_err(|_| RequestError::TooManyWatched)?;
+        let handle = self.handle();
+        let batch = handle.shared().watch(&tasks)?;
+        Ok(TaskBatch { handle: Arc::clone(handle), batch, ids: Ids::Listed(tasks), len })
     }
 }
 
@@ -70,8 +95,11 @@ impl TaskBatch {
     }
 
     /// The name of a task, known at once. Beyond the last it names somebody else's.
-    pub const fn id(&self, index: u32) -> TaskId {
-        nth_task(self.first, index)
+    pub fn id(&self, index: u32) -> TaskId {
+        match &self.ids {
+            Ids::From(first) => nth_task(*first, index),
+            Ids::Listed(ids) => ids.get(index as usize).copied().unwrap_or_default(),
+        }
     }
 
     /// When they were submitted, by this client's clock.
@@ -133,7 +161,7 @@ impl TaskBatch {
 impl fmt::Debug for TaskBatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TaskBatch")
-            .field("first", &self.first)
+            .field("first", &self.id(0))
             .field("len", &self.len)
             .field("ended", &self.ended_len())
             .finish_non_exhaustive()

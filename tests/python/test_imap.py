@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import os
+import signal
 import threading
+import time
 import warnings
 from collections import deque
 from itertools import count
@@ -14,6 +17,7 @@ import numpy as np
 import pytest
 
 import phalanx as px
+from support import children, start_python
 
 
 @pytest.fixture(params=["direct", "balanced"])
@@ -230,14 +234,11 @@ def _rss_kb(pid):
 
 
 def _hub_pid():
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            try:
-                words = (entry / "cmdline").read_bytes().split(b"\0")
-            except OSError:
-                continue
-            if len(words) > 1 and words[1] == b"hub":
-                return int(entry.name)
+    """The hub of this run's cluster."""
+    for pid in children(os.getpid()):
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        if len(words) > 1 and words[1] == b"hub":
+            return pid
     raise AssertionError("there is no hub")
 
 
@@ -268,3 +269,39 @@ def test_warnings_are_for_what_is_odd(lview):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert list(lview.executor.map(abs, [-1], timeout=30)) == [1]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "next(view.imap(time.sleep, [60]))",
+        "next(rc.executor().map(time.sleep, [60]))",
+        "rc.executor().submit(time.sleep, 60).result()",
+        "next(iter(view.map_async(time.sleep, [60])))",
+        "next(rc[0].imap(time.sleep, [60]))",
+    ],
+)
+def test_ctrl_c_ends_a_wait_within_a_second(cluster, call):
+    code = f"""
+import sys, time
+import phalanx as px
+rc = px.Client(sys.argv[1])
+rc.wait_for_engines(4, timeout=30)
+view = rc.load_balanced_view()
+try:
+    print("waiting", flush=True)
+    {call}
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+rc.abort()
+assert rc.wait(timeout=20)
+print(rc[:].apply_sync(abs, -1), flush=True)
+"""
+    with start_python(code, cluster.connection_file) as program:
+        assert program.stdout.readline() == "waiting\n"
+        program.send_signal(signal.SIGINT)
+        sent = time.monotonic()
+        assert program.stdout.readline() == "interrupted\n"
+        assert time.monotonic() - sent < 1.5
+        assert program.stdout.readline() == "[1, 1, 1, 1]\n"
+    assert program.returncode == 0

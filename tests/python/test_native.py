@@ -371,8 +371,8 @@ def test_ctrl_c_ends_a_wait_and_the_client_goes_on(cluster: NativeCluster) -> No
         from phalanx import _phalanx
         client = _phalanx.connect(sys.argv[1], "script", 10.0)
         batch = client.submit("python.apply", [b"time.sleep(60)"])
-        print("waiting", flush=True)
         try:
+            print("waiting", flush=True)
             batch.wait()
         except KeyboardInterrupt:
             print("interrupted", flush=True)

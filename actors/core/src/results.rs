@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use phalanx_protocol::ids::{EngineId, TaskId};
-use phalanx_protocol::outcome::{Outcome, RunTimes, carried_bytes};
+use phalanx_protocol::outcome::{Delivery, Outcome, RunTimes, carried_bytes};
 use phalanx_protocol::output::TaskOutput;
 use phalanx_protocol::payload::Payload;
 use phalanx_protocol::room::Ending;
@@ -41,6 +41,21 @@ impl Ended {
         Ending { success: self.outcome.is_done(), engine: self.engine }
     }
 
+    /// As it is told to a client; nothing is copied.
+    pub(crate) fn delivery(&self, number: u64, task: TaskId) -> Delivery {
+        Delivery {
+            number,
+            task,
+            outcome: self.outcome.clone(),
+            engine: self.engine,
+            attempts: self.attempts,
+            times: self.times,
+            payload: self.payload.clone(),
+            output: self.output.clone(),
+            tried: self.tried.as_deref().map_or_else(Vec::new, <[_]>::to_vec),
+        }
+    }
+
     /// How many bytes are kept of it.
     pub fn carried_bytes(&self) -> u64 {
         carried_bytes(&self.payload, self.output.as_deref())
@@ -68,6 +83,8 @@ pub struct Bounds {
 struct Kept {
     ended: Ended,
     delivered: bool,
+    /// Somebody wants it forgotten: it stays until its owner has it, for nobody else.
+    purged: bool,
 }
 
 /// The store.
@@ -100,7 +117,7 @@ impl Results {
             return false;
         }
         self.bytes += ended.carried_bytes();
-        self.kept.insert(task, Kept { ended, delivered: false });
+        self.kept.insert(task, Kept { ended, delivered: false, purged: false });
         self.make_room();
         true
     }
@@ -115,11 +132,36 @@ impl Results {
         self.get(task).map(Ended::ending).or_else(|| self.endings.get(task))
     }
 
+    /// The same, unless somebody wanted it forgotten: for others than its owner.
+    pub fn on_record(&self, task: TaskId) -> Option<&Ended> {
+        self.kept.get(&task).filter(|kept| !kept.purged).map(|kept| &kept.ended)
+    }
+
+    /// Cuts outcomes down to how they ended: those that their owner has now, the others once it has.
+    pub fn purge(&mut self, is_wanted: impl Fn(TaskId, &Ended) -> bool) {
+        for (task, kept) in &mut self.kept {
+            kept.purged |= is_wanted(*task, &kept.ended);
+        }
+        let kept = std::mem::take(&mut self.delivered);
+        for task in kept {
+            if self.kept.get(&task).is_some_and(|kept| kept.purged) {
+                self.cut_down(task);
+            } else {
+                self.delivered.push_back(task);
+            }
+        }
+    }
+
     /// Its owner has it, or is gone: from now on it may be evicted.
     pub fn mark_delivered(&mut self, task: TaskId) {
         if let Some(kept) = self.kept.get_mut(&task)
             && !kept.delivered
         {
+            if kept.purged {
+                kept.delivered = true;
+                self.delivered_bytes += kept.ended.carried_bytes();
+                return self.cut_down(task);
+            }
             kept.delivered = true;
             self.delivered_bytes += kept.ended.carried_bytes();
             self.delivered.push_back(task);
@@ -160,9 +202,13 @@ impl Results {
             let Some(task) = self.delivered.pop_front() else {
                 break;
             };
-            let Some(kept) = self.kept.remove(&task) else {
-                continue;
-            };
+            self.cut_down(task);
+        }
+    }
+
+    /// Keeps only how a delivered task ended.
+    fn cut_down(&mut self, task: TaskId) {
+        if let Some(kept) = self.kept.remove(&task) {
             self.bytes -= kept.ended.carried_bytes();
             self.delivered_bytes -= kept.ended.carried_bytes();
             self.endings.insert(task, kept.ended.ending(), self.bounds.endings);

@@ -5,6 +5,7 @@ use phalanx_protocol::client::{
     Abort, ClientToHub, EngineLeft, HubToClient, Leave, Open, Ping, Received, Refused, Shutdown,
     StatusReply, StatusRequest,
 };
+use phalanx_protocol::query::{Purge, RecordsReply, RecordsRequest, Watch};
 
 /// What a client's message asks of the hub.
 pub fn client_request(message: ClientToHub) -> ClientRequest {
@@ -14,6 +15,11 @@ pub fn client_request(message: ClientToHub) -> ClientRequest {
         ClientToHub::Submit(spec) => ClientRequest::Submit(spec),
         ClientToHub::Received(Received { up_to }) => ClientRequest::Received(up_to),
         ClientToHub::Abort(Abort { tasks }) => ClientRequest::Abort(tasks),
+        ClientToHub::Watch(Watch { tasks }) => ClientRequest::Watch(tasks),
+        ClientToHub::RecordsRequest(RecordsRequest { request, select }) => {
+            ClientRequest::Records(request, select)
+        }
+        ClientToHub::Purge(Purge { request, what }) => ClientRequest::Purge(request, what),
         ClientToHub::StatusRequest(StatusRequest { request }) => ClientRequest::Status(request),
         ClientToHub::Shutdown(Shutdown { request, scope }) => {
             ClientRequest::Shutdown(request, scope)
@@ -37,6 +43,9 @@ pub fn client_message(reply: ClientReply) -> HubToClient {
         ClientReply::Status(request, status) => {
             HubToClient::Status(StatusReply { request, status: *status })
         }
+        ClientReply::Records(request, records, next) => {
+            HubToClient::Records(RecordsReply { request, records, next })
+        }
         ClientReply::Pong(request) => HubToClient::Pong(Ping { request }),
         ClientReply::Refused(request, code, detail) => {
             HubToClient::Refused(Refused { request, code: Some(code), detail })
@@ -54,6 +63,7 @@ mod tests {
     use phalanx_protocol::output::Output;
     use phalanx_protocol::payload::Payload;
     use phalanx_protocol::peer::{ClusterStatus, EngineInfo};
+    use phalanx_protocol::query::{Cursor, Purged, Select, TaskRecord};
     use phalanx_protocol::task::{Target, TaskSpec};
 
     use super::*;
@@ -82,6 +92,18 @@ mod tests {
             (ClientToHub::Submit(spec.clone()), ClientRequest::Submit(spec)),
             (ClientToHub::Received(Received { up_to: 5 }), ClientRequest::Received(5)),
             (ClientToHub::Abort(Abort { tasks: vec![TASK] }), ClientRequest::Abort(vec![TASK])),
+            (ClientToHub::Watch(Watch { tasks: vec![TASK] }), ClientRequest::Watch(vec![TASK])),
+            (
+                ClientToHub::RecordsRequest(RecordsRequest {
+                    request: RequestId(4),
+                    select: Select::Tasks(vec![TASK]),
+                }),
+                ClientRequest::Records(RequestId(4), Select::Tasks(vec![TASK])),
+            ),
+            (
+                ClientToHub::Purge(Purge { request: RequestId(5), what: Purged::All }),
+                ClientRequest::Purge(RequestId(5), Purged::All),
+            ),
             (
                 ClientToHub::StatusRequest(StatusRequest { request: RequestId(1) }),
                 ClientRequest::Status(RequestId(1)),
@@ -118,6 +140,8 @@ mod tests {
         };
         let output = Output { attempt: TASK.attempt(1), offset: 4, chunks: Vec::new() };
         let info = EngineInfo { id: EngineId(3), ..EngineInfo::default() };
+        let record = TaskRecord { task: TASK, ..TaskRecord::default() };
+        let next = Cursor { open_after: Some(TASK), ended_from: None };
         let status = ClusterStatus { uptime_ms: 4, ..ClusterStatus::default() };
         let table = [
             (ClientReply::Opened(Box::new(opened.clone())), HubToClient::Opened(opened)),
@@ -135,6 +159,14 @@ mod tests {
             (
                 ClientReply::Status(RequestId(1), Box::new(status.clone())),
                 HubToClient::Status(StatusReply { request: RequestId(1), status }),
+            ),
+            (
+                ClientReply::Records(RequestId(4), vec![record.clone()], Some(next)),
+                HubToClient::Records(RecordsReply {
+                    request: RequestId(4),
+                    records: vec![record],
+                    next: Some(next),
+                }),
             ),
             (ClientReply::Pong(RequestId(2)), HubToClient::Pong(Ping { request: RequestId(2) })),
             (

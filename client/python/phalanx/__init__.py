@@ -67,6 +67,7 @@ from phalanx.error import (
 from phalanx.executereply import ExecuteReply
 from phalanx.executor import ViewExecutor
 from phalanx.functions import interactive
+from phalanx.hubresult import AsyncHubResult
 from phalanx.kernels import bind_kernel
 from phalanx.load_balanced_view import LoadBalancedView
 from phalanx.mapresult import AsyncMapResult
@@ -82,6 +83,7 @@ __all__ = [
     "FIRST_EXCEPTION",
     "AbortedTask",
     "AlreadyDisplayedError",
+    "AsyncHubResult",
     "AsyncMapResult",
     "AsyncResult",
     "BroadcastView",

@@ -22,6 +22,9 @@ DependencyRef: TypeAlias = tuple[Sequence[TaskId], bool, bool, bool]
 AttemptsRef: TypeAlias = tuple[int, Sequence[str], float, float | None]
 """`(retries, kinds of errors, pause before the first, run limit)`; the last two in seconds."""
 
+RecordPlace: TypeAlias = tuple[TaskId | None, int | None]
+"""Where a page of records begins: after this open task, or from this ended one on."""
+
 __version__: str
 
 FORMAT_RAW: int
@@ -181,6 +184,7 @@ class NativeClient:
         follow: DependencyRef | None = None,
         timeout: float | None = None,
         attempts: AttemptsRef | None = None,
+        label: str | None = None,
     ) -> Batch:
         """Submits one task, or with `engines` one for each, and returns at once.
 
@@ -202,6 +206,7 @@ class NativeClient:
         follow: DependencyRef | None = None,
         timeout: float | None = None,
         attempts: AttemptsRef | None = None,
+        label: str | None = None,
     ) -> Batch:
         """Submits one task for each list of parts, all or none, in one Batch.
 
@@ -221,11 +226,42 @@ class NativeClient:
         follow: DependencyRef | None = None,
         timeout: float | None = None,
         attempts: AttemptsRef | None = None,
+        label: str | None = None,
     ) -> Batch:
         """Submits a call of a typed handler; the value travels as MessagePack.
 
         None, bool, int, float, str, bytes-likes, list, tuple, dict, timezone-aware datetime and
         numpy arrays, nested. `TypeError` or `OverflowError` for all else.
+        """
+
+    def watch(self, ids: Sequence[TaskId]) -> Batch:
+        """The outcomes of tasks by name, whoever submitted them, each once it has ended.
+
+        A task that is not on record comes as rejected with `Purged`.
+        """
+
+    def records_of(self, ids: Sequence[TaskId]) -> list[dict[str, Any]]:
+        """What is on record of these tasks, by id; those that are not are left out.
+
+        `task`, `number` (None while it is open), `status` (`waiting`, `ready`, `assigned`, `running`, or
+        how it ended), `method`, `label`, `direct`, `engine`, `attempts`, `submitted_us`, `times`
+        (`[started_us, ran_ns]`), `ended_us`, `again`, `repeatable`, `whole`, `result_bytes`.
+        """
+
+    def records(
+        self, after: RecordPlace | None = None
+    ) -> tuple[list[dict[str, Any]], RecordPlace | None]:
+        """A page of all records, and where the next begins: open tasks by id, then ended ones."""
+
+    def resubmit(self, tasks: Sequence[tuple[TaskId, int | None, str, str | None]]) -> Batch:
+        """Runs tasks again: `(id, number of its record, method, new label)` of each."""
+
+    def purge(
+        self, ids: Sequence[TaskId] | None = None, engines: Sequence[int] | None = None
+    ) -> None:
+        """Has ended tasks forgotten: these, those of these engines, or all.
+
+        `RefusedError` if one of the tasks has not ended, or there is no such engine.
         """
 
     def abort(self, ids: Sequence[TaskId]) -> None: ...

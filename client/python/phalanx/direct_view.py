@@ -69,10 +69,13 @@ class DirectView(View):
         """Sends the same to each of the engines."""
         ids, single = self._resolve(targets)
         client = self.client
+        label = label or self.label
         if single:
-            batch = client.native.submit(method, parts, function=function, engine=ids[0])
+            batch = client.native.submit(
+                method, parts, function=function, engine=ids[0], label=label
+            )
         else:
-            batch = client.native.submit(method, parts, function=function, engines=ids)
+            batch = client.native.submit(method, parts, function=function, engines=ids, label=label)
         client.note(batch, len(ids), self._history)
         return AsyncResult(
             client,
@@ -80,7 +83,7 @@ class DirectView(View):
             fname,
             single=single,
             targets=ids,
-            label=label or self.label,
+            label=label,
             convert=convert,
         )
 
@@ -94,7 +97,7 @@ class DirectView(View):
     def _call(self, method: str, value: Any) -> AsyncResult:
         ids, single = self._resolve(None)
         where: dict[str, Any] = {"engine": ids[0]} if single else {"engines": ids}
-        batch = self.client.native.call(method, value, **where)
+        batch = self.client.native.call(method, value, label=self.label, **where)
         self.note(batch, len(ids))
         return AsyncResult(self.client, batch, method, single=single, targets=ids, label=self.label)
 
@@ -254,7 +257,7 @@ class DirectView(View):
         if flatten:
             parts = [part[0] if len(part) == 1 else part for part in parts]
         packed = [pack_value({key: part}) for part in parts]
-        batch = self.client.native.submit_many("python.push", packed, engines=ids)
+        batch = self.client.native.submit_many("python.push", packed, engines=ids, label=self.label)
         self.note(batch, len(ids))
         result = AsyncResult(
             self.client, batch, "scatter", single=False, targets=ids, label=self.label
@@ -275,7 +278,7 @@ class DirectView(View):
         check_dist(dist)
         ids, _ = self._resolve(targets)
         native = self.client.native
-        batch = native.submit("python.pull", pack_value(key), engines=ids)
+        batch = native.submit("python.pull", pack_value(key), engines=ids, label=self.label)
         self.note(batch, len(ids))
         result = AsyncMapResult(
             self.client, batch, "gather", dist=dist, targets=ids, label=self.label
@@ -322,7 +325,11 @@ class DirectView(View):
             packed = [pack_call(row, None) for row in rows]
         if packed:
             batch: Any = self.client.native.submit_many(
-                "python.apply", packed, function=function_ref(pf.func), engines=ids
+                "python.apply",
+                packed,
+                function=function_ref(pf.func),
+                engines=ids,
+                label=self.label,
             )
             self.note(batch, len(packed))
         else:

@@ -48,6 +48,22 @@ class History:
         client, seq = task
         return any(c == client and start <= seq < stop for c, start, stop in self._ranges)
 
+    def index(self, task: tuple[int, int]) -> int:
+        """The place of a task that is in it.
+
+        >>> history = History()
+        >>> history.add((1, 0), 2)
+        >>> history.index((1, 1))
+        1
+        """
+        place = 0
+        client, seq = task
+        for known, start, stop in self._ranges:
+            if known == client and start <= seq < stop:
+                return place + seq - start
+            place += stop - start
+        raise ValueError(f"task {task} is not in this history")
+
     def __len__(self) -> int:
         return sum(stop - start for _, start, stop in self._ranges)
 

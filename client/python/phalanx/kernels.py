@@ -5,7 +5,6 @@ Who may use it: code that runs on an engine. What it starts is in `phalanx.engin
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from typing import Any
 
@@ -22,13 +21,15 @@ def bind_kernel(**options: Any) -> str:
 
     >>> path = rc[0].apply_sync(px.bind_kernel)                          # doctest: +SKIP
     """
+    from importlib.util import find_spec
+
     from phalanx.engine import outlet  # an engine has it; a client needs none of it
 
     if outlet.current is None:
         raise RuntimeError(
             "bind_kernel is for engines: run it there, as in view.apply(bind_kernel)"
         )
-    if importlib.util.find_spec("ipykernel") is None:
+    if find_spec("ipykernel") is None:
         raise ImportError(
             "bind_kernel needs ipykernel, which is not installed where the engine runs"
         )

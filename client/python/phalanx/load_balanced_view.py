@@ -130,6 +130,8 @@ class LoadBalancedView(AttemptFlags, View):
         attempts = self.attempts_ref()
         if attempts is not None:
             where["attempts"] = attempts
+        if self.label is not None:
+            where["label"] = self.label
         return where
 
     def _apply(

@@ -14,14 +14,12 @@ from phalanx.batches import Batch
 from phalanx.failures import composite_error
 from phalanx.futures import Arrival, T, seconds, tell
 from phalanx.partition import BLOCKS, ROUND_ROBIN, join, join_dealt
+from phalanx.watching import FOLLOWED_MAX
 
 if TYPE_CHECKING:
     from phalanx.client import Client
 
 __all__ = ["AsyncMapResult"]
-
-FOLLOWED_MAX = 64
-"""Parts under way whose items are counted too; of more, a part is little of the whole."""
 
 
 class AsyncMapResult(AsyncResult["list[T]"]):

@@ -5,7 +5,6 @@ Who may use it: whatever waits and says so. tqdm is imported when the first bar 
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 import time
 from types import TracebackType
@@ -85,7 +84,9 @@ class Bar:
 
 def _bar_class(widget: bool | None) -> Any:
     """tqdm's bar for where we are; None without tqdm."""
-    if importlib.util.find_spec("tqdm") is None:
+    from importlib.util import find_spec
+
+    if find_spec("tqdm") is None:
         return None
     if widget or (widget is None and _is_notebook()):
         from tqdm.notebook import tqdm as notebook_bar
@@ -98,9 +99,8 @@ def _bar_class(widget: bool | None) -> Any:
 
 def _is_notebook() -> bool:
     """Whether there is a front end that shows widgets."""
+    from importlib.util import find_spec
+
     shell = running_shell()
-    return (
-        shell is not None
-        and getattr(shell, "kernel", None) is not None
-        and importlib.util.find_spec("ipywidgets") is not None
-    )
+    is_kernel = shell is not None and getattr(shell, "kernel", None) is not None
+    return is_kernel and find_spec("ipywidgets") is not None

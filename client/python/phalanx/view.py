@@ -15,6 +15,7 @@ from phalanx.executor import ViewExecutor
 from phalanx.flags import check_label, check_switch
 from phalanx.futures import T
 from phalanx.history import History
+from phalanx.hubqueries import HubViewQueries
 from phalanx.remotefunction import ParallelFunction, RemoteFunction, parallel, remote
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ REPR_TARGETS_MAX = 16
 """Characters of the targets that a view shows of itself."""
 
 
-class View:
+class View(HubViewQueries):
     """A way of addressing engines, with flags that hold for its calls.
 
     >>> isinstance(rc[:], View), isinstance(rc.load_balanced_view(), View)

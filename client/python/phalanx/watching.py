@@ -20,7 +20,10 @@ from phalanx.progress import Bar
 if TYPE_CHECKING:
     from phalanx.streaming import OutputStreamer
 
-__all__ = ["Convert", "Watched"]
+__all__ = ["FOLLOWED_MAX", "Convert", "Watched"]
+
+FOLLOWED_MAX = 64
+"""Tasks of one result that are followed when their metadata is looked at; of more, `follow_output` does."""
 
 Convert: TypeAlias = "Callable[[Any, int | None, Callable[[], Metadata]], Any]"
 """Makes what the caller gets of a value, the engine that it is from, and the metadata of its task."""
@@ -233,7 +236,8 @@ class Watched(TaskFuture[T]):
         if facts["engine_id"] is None:
             facts["engine_id"] = self._engine_of(index)
         if not self._batch.ready(index):
-            self._add_live(facts, self._output_of(index))
+            if self._outputs is not None or len(self._batch) <= FOLLOWED_MAX:
+                self._add_live(facts, self._output_of(index))
             return facts
         output = self._batch.output(index)
         if output:

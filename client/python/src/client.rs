@@ -14,13 +14,14 @@ use phalanx_client::core::{NewTask, SubmitError};
 use phalanx_client::protocol::ids::EngineId;
 use phalanx_client::protocol::limits::{CLIENT_QUEUE_BYTES_MAX, CLIENT_QUEUE_TASKS_MAX};
 use phalanx_client::protocol::payload::Format;
+use phalanx_client::protocol::query::{Cursor, Purged, TaskRecord};
 use phalanx_client::protocol::value;
 use phalanx_client::task_batch::TaskBatch;
-use phalanx_client::{ConnectError, ConnectionFile, TaskId, WaitForEnginesError};
+use phalanx_client::{ConnectError, ConnectionFile, Repeat, TaskId, WaitForEnginesError};
 use pyo3::prelude::*;
 use serde::Serialize;
 
-use crate::batch::Batch;
+use crate::batch::{Batch, id_pair};
 use crate::errors::{self, ClosedError};
 use crate::fork::OfProcess;
 use crate::parts::{FunctionRef, pack_parts};
@@ -212,6 +213,15 @@ fn plain<'py>(py: Python<'py>, told: &impl Serialize) -> PyResult<Bound<'py, PyA
     values::decode(py, &bytes)
 }
 
+/// Where a page of records begins: `(open tasks after, ended ones from number)`.
+type Place = (Option<(u32, u64)>, Option<u64>);
+
+/// A task that is to run again: its id, the number of its record, its method, its new label.
+type AgainRef = ((u32, u64), Option<u64>, String, Option<String>);
+
+/// Some records, and where the others begin.
+type Page<'py> = (Bound<'py, PyAny>, Option<Place>);
+
 #[pymethods]
 impl NativeClient {
     #[getter]
@@ -272,7 +282,8 @@ impl NativeClient {
     }
 
     #[pyo3(signature = (method, parts, *, function = None, engine = None, engines = None,
-        subset = None, after = None, follow = None, timeout = None, attempts = None))]
+        subset = None, after = None, follow = None, timeout = None, attempts = None,
+        label = None))]
     #[allow(clippy::too_many_arguments, reason = "keywords of Python")]
     fn submit<'py>(
         &self,
@@ -286,15 +297,17 @@ impl NativeClient {
         follow: Option<DependencyRef>,
         timeout: Option<f64>,
         attempts: Option<AttemptsRef>,
+        label: Option<String>,
     ) -> PyResult<Batch> {
-        let wishes = Wishes { engine, engines, subset, after, follow, timeout, attempts };
+        let wishes = Wishes { engine, engines, subset, after, follow, timeout, attempts, label };
         let template = Template::one(method, wishes)?.with(function);
         let arguments = pack_parts(parts)?;
         self.hand_in(parts.py(), [template.task(Format::Pickle5, arguments)])
     }
 
     #[pyo3(signature = (method, list_of_parts, *, function = None, engine = None, engines = None,
-        subset = None, after = None, follow = None, timeout = None, attempts = None))]
+        subset = None, after = None, follow = None, timeout = None, attempts = None,
+        label = None))]
     #[allow(clippy::too_many_arguments, reason = "keywords of Python")]
     fn submit_many<'py>(
         &self,
@@ -308,8 +321,9 @@ impl NativeClient {
         follow: Option<DependencyRef>,
         timeout: Option<f64>,
         attempts: Option<AttemptsRef>,
+        label: Option<String>,
     ) -> PyResult<Batch> {
-        let wishes = Wishes { engine, engines, subset, after, follow, timeout, attempts };
+        let wishes = Wishes { engine, engines, subset, after, follow, timeout, attempts, label };
         let template = Template::many(method, wishes)?.with(function);
         let pack = |parts: PyResult<Bound<'py, PyAny>>| pack_parts(&parts?);
         let arguments = list_of_parts.try_iter()?.map(pack).collect::<PyResult<_>>()?;
@@ -317,7 +331,8 @@ impl NativeClient {
     }
 
     #[pyo3(signature = (method, value, *, engine = None, engines = None, subset = None,
-        after = None, follow = None, timeout = None, attempts = None))]
+        after = None, follow = None, timeout = None, attempts = None,
+        label = None))]
     #[allow(clippy::too_many_arguments, reason = "keywords of Python")]
     fn call(
         &self,
@@ -330,11 +345,71 @@ impl NativeClient {
         follow: Option<DependencyRef>,
         timeout: Option<f64>,
         attempts: Option<AttemptsRef>,
+        label: Option<String>,
     ) -> PyResult<Batch> {
-        let wishes = Wishes { engine, engines, subset, after, follow, timeout, attempts };
+        let wishes = Wishes { engine, engines, subset, after, follow, timeout, attempts, label };
         let template = Template::one(method, wishes)?;
         let arguments = values::encode(value)?;
         self.hand_in(value.py(), [template.task(Format::MessagePack, arguments)])
+    }
+
+    /// The outcomes of tasks by name, whoever submitted them.
+    fn watch(&self, ids: Vec<(u32, u64)>) -> PyResult<Batch> {
+        let tasks: Vec<TaskId> = ids.into_iter().map(TaskId::from).collect();
+        let watched = self.get()?.watch(tasks).map_err(|error| errors::request_error(&error))?;
+        Ok(Batch::new(watched))
+    }
+
+    /// What is on record of these tasks.
+    fn records_of<'py>(
+        &self,
+        py: Python<'py>,
+        ids: Vec<(u32, u64)>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let tasks: Vec<TaskId> = ids.into_iter().map(TaskId::from).collect();
+        let records = self.ask(py, self.get()?.records_of(&tasks))?;
+        plain(py, &records)
+    }
+
+    /// A page of all that is on record, and where the next one begins.
+    #[pyo3(signature = (after = None))]
+    fn records<'py>(&self, py: Python<'py>, after: Option<Place>) -> PyResult<Page<'py>> {
+        let (open_after, ended_from) = after.unwrap_or_default();
+        let from = Cursor { open_after: open_after.map(TaskId::from), ended_from };
+        let (records, next) = self.ask(py, self.get()?.records(from))?;
+        let next = next.map(|next| (next.open_after.map(id_pair), next.ended_from));
+        Ok((plain(py, &records)?, next))
+    }
+
+    /// Runs tasks again: `(id, number of its record or None, method, label)` of each.
+    fn resubmit(&self, tasks: Vec<AgainRef>) -> PyResult<Batch> {
+        let repeat = |(id, number, method, label): AgainRef| Repeat {
+            record: TaskRecord { task: TaskId::from(id), number, method, ..TaskRecord::default() },
+            label,
+        };
+        let tasks: Vec<Repeat> = tasks.into_iter().map(repeat).collect();
+        let submitted = self.get()?.resubmit(&tasks);
+        Ok(Batch::new(submitted.map_err(|error| errors::submit_error(&error))?))
+    }
+
+    /// Has ended tasks forgotten: these, those of these engines, or all.
+    #[pyo3(signature = (ids = None, engines = None))]
+    fn purge(
+        &self,
+        py: Python<'_>,
+        ids: Option<Vec<(u32, u64)>>,
+        engines: Option<Vec<u32>>,
+    ) -> PyResult<()> {
+        let what = match (ids, engines) {
+            (Some(ids), None) => Purged::Tasks(ids.into_iter().map(TaskId::from).collect()),
+            (None, Some(engines)) => Purged::Engines(engines.into_iter().map(EngineId).collect()),
+            (None, None) => Purged::All,
+            (Some(_), Some(_)) => {
+                let text = "either tasks or engines are purged at once";
+                return Err(pyo3::exceptions::PyValueError::new_err(text));
+            }
+        };
+        self.ask(py, self.get()?.purge(what))
     }
 
     fn abort(&self, ids: Vec<(u32, u64)>) -> PyResult<()> {

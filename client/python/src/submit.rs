@@ -65,6 +65,7 @@ pub(crate) struct Wishes {
     pub(crate) follow: Option<DependencyRef>,
     pub(crate) timeout: Option<f64>,
     pub(crate) attempts: Option<AttemptsRef>,
+    pub(crate) label: Option<String>,
 }
 
 /// The engines of tasks that are submitted together.
@@ -105,7 +106,7 @@ impl Template {
         wishes: Wishes,
         of_engines: impl FnOnce(Vec<u32>) -> Targets,
     ) -> PyResult<Self> {
-        let Wishes { engine, engines, subset, after, follow, timeout, attempts } = wishes;
+        let Wishes { engine, engines, subset, after, follow, timeout, attempts, label } = wishes;
         let method = MethodName::try_from(method);
         let method = method.map_err(|error| PyValueError::new_err(error.to_string()))?;
         let targets = match (engine, engines, subset) {
@@ -123,7 +124,8 @@ impl Template {
         let follow = follow.map(DependencyRef::read).transpose()?;
         let attempts = attempts.map(AttemptsRef::read).transpose()?;
         let (retry, run_limit_ms) = attempts.unwrap_or_default();
-        let options = TaskOptions { after, follow, timeout_ms, retry, run_limit_ms };
+        let options =
+            TaskOptions { after, follow, timeout_ms, retry, run_limit_ms, label, again: None };
         let options = (options != TaskOptions::default()).then(|| Box::new(options));
         Ok(Self { method, targets, options, function: None })
     }

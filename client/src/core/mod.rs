@@ -17,6 +17,7 @@
 //! | `functions` | which functions the hub has, and which are kept to be sent again |
 //! | `deliveries` | which outcomes and payloads of this session arrived, and were confirmed |
 //! | `questions` | what was asked and not answered |
+//! | `watches` | whose outcomes are wanted beside those of open tasks |
 //! | `room` | who the client is, which tasks are open, which engines there are; `wishes` is what callers may want of it |
 
 mod deliveries;
@@ -27,6 +28,7 @@ mod submits;
 mod task;
 #[cfg(test)]
 mod tests;
+mod watches;
 mod wishes;
 
 use std::sync::Arc;
@@ -35,10 +37,12 @@ use bytes::Bytes;
 use phalanx_transport::protocol::client::{ClientToHub, HubToClient};
 use phalanx_transport::protocol::error::ErrorCode;
 use phalanx_transport::protocol::ids::{ClientId, Epoch, RequestId, TaskId, Ticket};
-use phalanx_transport::protocol::limits::REQUESTS_OPEN_MAX;
+use phalanx_transport::protocol::limits::{REQUESTS_OPEN_MAX, WATCHES_PER_CLIENT_MAX};
 use phalanx_transport::protocol::outcome::Delivery;
 use phalanx_transport::protocol::output::Output;
 use phalanx_transport::protocol::peer::ClusterStatus;
+use phalanx_transport::protocol::query::{Cursor, TaskRecord};
+use phalanx_transport::protocol::role::Role;
 
 pub use self::room::ClientRoom;
 pub use self::task::{NewTask, SubmitError};
@@ -121,6 +125,8 @@ pub enum Answer {
     Done,
     /// To a request for the cluster's status.
     Status(Box<ClusterStatus>),
+    /// To a request for records: some, and where the others begin.
+    Records(Vec<TaskRecord>, Option<Cursor>),
 }
 
 /// Why a question has no answer.
@@ -141,4 +147,12 @@ pub enum RequestError {
     /// Too many questions are open.
     #[error("{REQUESTS_OPEN_MAX} requests are open already; wait for some answers")]
     TooMany,
+    /// Too many outcomes are waited for.
+    #[error(
+        "more than {WATCHES_PER_CLIENT_MAX} outcomes of tasks by name are waited for; wait for some"
+    )]
+    TooManyWatched,
+    /// This role may not ask it.
+    #[error("a {0} may not ask for results; connect with a client's connection file")]
+    WrongRole(Role),
 }

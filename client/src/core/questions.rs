@@ -16,6 +16,8 @@ pub(super) enum Question {
     Alive,
     /// How is the cluster.
     Status,
+    /// What is on record.
+    Records,
 }
 
 /// The open questions of one session; their numbers are never used again.

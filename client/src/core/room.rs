@@ -11,15 +11,17 @@ use phalanx_transport::protocol::client::{
 use phalanx_transport::protocol::error::ErrorCode;
 use phalanx_transport::protocol::function::FunctionLimits;
 use phalanx_transport::protocol::ids::{EngineId, RequestId, TaskId};
-use phalanx_transport::protocol::limits::ABORTS_PER_MESSAGE_MAX;
+use phalanx_transport::protocol::limits::{ABORTS_PER_MESSAGE_MAX, WATCHES_PER_MESSAGE_MAX};
 use phalanx_transport::protocol::outcome::Delivery;
 use phalanx_transport::protocol::peer::EngineInfo;
+use phalanx_transport::protocol::query::Watch;
 use phalanx_transport::protocol::role::Role;
 use rustc_hash::FxHashMap;
 
 use super::deliveries::{Deliveries, Violation};
 use super::questions::{Question, Questions};
 use super::submits::Submits;
+use super::watches::Watches;
 use super::{Answer, BURST_KEPT_MAX, Effect, End, Event, RequestError};
 
 /// How far the session is.
@@ -67,6 +69,7 @@ pub struct ClientRoom<K> {
     /// Aborts that the hub has to be told of: due at once, many in one message.
     pub(super) aborts_due: Vec<TaskId>,
     pub(super) questions: Questions,
+    pub(super) watches: Watches<K>,
     pub(super) engines: BTreeMap<EngineId, EngineInfo>,
 }
 
@@ -86,6 +89,7 @@ impl<K> ClientRoom<K> {
             aborting: BTreeSet::new(),
             aborts_due: Vec::new(),
             questions: Questions::default(),
+            watches: Watches::default(),
             engines: BTreeMap::new(),
         }
     }
@@ -170,6 +174,8 @@ impl<K> ClientRoom<K> {
         assert!(self.aborting.iter().all(|seq| self.open.contains_key(seq)));
         assert!(self.session == Session::Open || self.aborts_due.is_empty());
         self.questions.check_invariants();
+        self.watches.check_invariants();
+        assert!(self.closed.is_none() || self.watches.is_empty());
         assert!(self.session == Session::Open || self.questions.is_empty());
         assert!(self.closed.is_none() || self.open.is_empty());
     }
@@ -196,6 +202,7 @@ impl<K> ClientRoom<K> {
         self.on_session_down(effects);
         self.closed = Some(Arc::clone(cause));
         self.end_all(effects, || End::Disconnected(Arc::clone(cause)));
+        self.end_watches(effects, || End::Disconnected(Arc::clone(cause)));
         self.submits.restart(self.submits.client(), self.submits.next_seq());
         self.engines.clear();
         effects.push(Effect::EnginesChanged);
@@ -246,6 +253,10 @@ impl<K> ClientRoom<K> {
                 let status = Ok(Answer::Status(Box::new(reply.status)));
                 self.on_answer(reply.request, Some(Question::Status), status, effects);
             }
+            HubToClient::Records(reply) => {
+                let records = Ok(Answer::Records(reply.records, reply.next));
+                self.on_answer(reply.request, Some(Question::Records), records, effects);
+            }
             HubToClient::Pong(pong) => {
                 self.on_answer(pong.request, Some(Question::Alive), Ok(Answer::Done), effects);
             }
@@ -271,6 +282,9 @@ impl<K> ClientRoom<K> {
             self.end_all(effects, || End::Forgotten(opened.epoch));
             self.submits.restart(opened.client, next_seq);
         }
+        if self.identity.is_some_and(|old| old.epoch != opened.epoch) {
+            self.end_watches(effects, || End::Forgotten(opened.epoch));
+        }
         if self.submits.on_reopened(next_seq, opened.grant).is_err() {
             // Somebody else submits under our name: take a new one.
             self.identity = None;
@@ -285,6 +299,8 @@ impl<K> ClientRoom<K> {
         effects.push(Effect::EnginesChanged);
         let recorded = self.submits.recorded_below();
         self.send_aborts_of(0..recorded, effects);
+        let watched: Vec<TaskId> = self.watches.tasks().collect();
+        self.send_watches(&watched, effects);
         self.pump(effects);
         self.leave_if_recorded(effects);
     }
@@ -317,6 +333,10 @@ impl<K> ClientRoom<K> {
 
     fn on_outcome(&mut self, delivery: Delivery, effects: &mut Vec<Effect<K>>) {
         let task = delivery.task;
+        for key in self.watches.take(task) {
+            let end = End::Delivered(Box::new(delivery.clone()));
+            effects.push(Effect::Ended { key, task, end });
+        }
         let ours = task.client == self.submits.client();
         // One that is not open was delivered over an earlier session.
         let Some(key) = ours.then(|| self.open.remove(&task.seq)).flatten() else {
@@ -409,6 +429,25 @@ impl<K> ClientRoom<K> {
                 Effect::Send(Abort { tasks }.into())
             }));
         }
+    }
+
+    /// Says which outcomes are wanted. Those of own open tasks come by themselves; and the wish
+    /// could overtake a submit, so that the hub would not know the task.
+    pub(super) fn send_watches(&self, tasks: &[TaskId], effects: &mut Vec<Effect<K>>) {
+        if self.session != Session::Open {
+            return;
+        }
+        let wanted = tasks.iter().copied().filter(|task| self.key(*task).is_none());
+        let wanted: Vec<TaskId> = wanted.collect();
+        effects.extend(wanted.chunks(WATCHES_PER_MESSAGE_MAX).map(|tasks| {
+            let tasks = tasks.to_vec();
+            Effect::Send(Watch { tasks }.into())
+        }));
+    }
+
+    fn end_watches(&mut self, effects: &mut Vec<Effect<K>>, end: impl Fn() -> End) {
+        let ended = self.watches.take_all();
+        effects.extend(ended.map(|(task, key)| Effect::Ended { key, task, end: end() }));
     }
 
     pub(super) fn leave_if_recorded(&mut self, effects: &mut Vec<Effect<K>>) {

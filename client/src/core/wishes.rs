@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use phalanx_transport::protocol::client::{Leave, Ping, Scope, Shutdown, StatusRequest};
 use phalanx_transport::protocol::ids::{RequestId, TaskId};
+use phalanx_transport::protocol::query::{Purge, Purged, RecordsRequest, Select};
 use phalanx_transport::protocol::role::Role;
 
 use super::questions::Question;
@@ -97,6 +98,65 @@ impl<K> ClientRoom<K> {
         let request = self.ask(Question::Alive)?;
         effects.push(Effect::Send(Shutdown { request, scope }.into()));
         Ok(request)
+    }
+
+    /// Asks what is on record.
+    ///
+    /// # Errors
+    /// [`RequestError`] if it cannot be asked.
+    pub fn records(
+        &mut self,
+        select: Select,
+        effects: &mut Vec<Effect<K>>,
+    ) -> Result<RequestId, RequestError> {
+        let request = self.ask(Question::Records)?;
+        effects.push(Effect::Send(RecordsRequest { request, select }.into()));
+        Ok(request)
+    }
+
+    /// Asks for ended tasks to be forgotten.
+    ///
+    /// # Errors
+    /// [`RequestError`] if it cannot be asked.
+    pub fn purge(
+        &mut self,
+        what: Purged,
+        effects: &mut Vec<Effect<K>>,
+    ) -> Result<RequestId, RequestError> {
+        let request = self.ask(Question::Alive)?;
+        effects.push(Effect::Send(Purge { request, what }.into()));
+        Ok(request)
+    }
+
+    /// Wants the outcomes of tasks, whoever submitted them: each comes with its key, at once if the
+    /// task has ended. The wish outlives the session. A task that is not on record comes as
+    /// rejected.
+    ///
+    /// # Errors
+    /// [`RequestError`]; nothing is wanted then.
+    pub fn watch(
+        &mut self,
+        tasks: &[TaskId],
+        mut key: impl FnMut(usize) -> K,
+        effects: &mut Vec<Effect<K>>,
+    ) -> Result<(), RequestError> {
+        if self.closed.is_some() {
+            return Err(RequestError::Disconnected);
+        }
+        if !matches!(self.role, Role::Client | Role::Admin) {
+            return Err(RequestError::WrongRole(self.role));
+        }
+        if !self.watches.admits(tasks.len()) {
+            return Err(RequestError::TooManyWatched);
+        }
+        let mut news = Vec::new();
+        for (index, task) in tasks.iter().enumerate() {
+            if self.watches.add(*task, key(index)) {
+                news.push(*task);
+            }
+        }
+        self.send_watches(&news, effects);
+        Ok(())
     }
 
     /// Takes no more tasks, and says goodbye as soon as the hub has recorded those submitted (at

@@ -44,6 +44,9 @@ pub(super) enum Command {
     List(ListArgs),
     /// Show a cluster's hub, engines, tasks and clients
     Status(StatusArgs),
+    /// Look at tasks, of any client
+    #[command(subcommand)]
+    Task(TaskCommand),
     /// Show the log lines of a cluster's processes
     Logs(LogsArgs),
     /// Run the host of a cluster (phalanx start does this)
@@ -222,6 +225,42 @@ pub(super) struct StatusArgs {
     pub(super) output: OutputArgs,
 }
 
+/// What to do about tasks.
+#[derive(Debug, Subcommand)]
+pub(super) enum TaskCommand {
+    /// List the tasks that the hub has on record: open ones, and the latest that ended
+    List(TaskListArgs),
+    /// Show what the hub has on record of one task
+    Show(TaskShowArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct TaskListArgs {
+    #[command(flatten)]
+    pub(super) which: WhichArgs,
+    #[command(flatten)]
+    pub(super) output: OutputArgs,
+    /// Only those that have not ended
+    #[arg(long)]
+    pub(super) open: bool,
+    /// Only those with this label
+    #[arg(long, value_name = "TEXT")]
+    pub(super) label: Option<String>,
+    /// How many of the latest at most
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    pub(super) limit: usize,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct TaskShowArgs {
+    #[command(flatten)]
+    pub(super) which: WhichArgs,
+    #[command(flatten)]
+    pub(super) output: OutputArgs,
+    /// Its id, such as c7/42
+    pub(super) task: phalanx_client::TaskId,
+}
+
 #[derive(Debug, Args)]
 pub(super) struct LogsArgs {
     #[command(flatten)]
@@ -259,6 +298,8 @@ mod tests {
             "phalanx list --output json",
             "phalanx status --output quiet",
             "phalanx logs --follow hub",
+            "phalanx task list --open --label first --limit 5",
+            "phalanx task show c7/42 --output json",
             "phalanx host -n 1 --until-stdin-closes",
             "phalanx hub --connection hub.json --listen 127.0.0.1:7000",
             "phalanx engine --connection engine.json --slots 2 --label gpu",

@@ -12,6 +12,7 @@ mod start;
 mod status;
 mod status_view;
 mod stop;
+mod task;
 
 use std::process::ExitCode;
 
@@ -57,6 +58,7 @@ fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Clean => stop::clean(&context),
         Command::List(args) => list::list(&context, &args),
         Command::Status(args) => status::status(&context, args),
+        Command::Task(command) => task::task(&context, command),
         Command::Logs(args) => logs::logs(&context, args),
     }
 }
@@ -122,6 +124,10 @@ enum CliError {
     Method(#[from] MethodNameError),
     #[error("cluster {cluster} is not running; start it with: phalanx start --cluster {cluster}")]
     NotRunning { cluster: String },
+    #[error("the hub has no record of task {task}; phalanx task list shows those that it has")]
+    NoTask { task: phalanx_client::TaskId },
+    #[error("the hub did not answer: {problem}")]
+    NoAnswer { problem: String },
     #[error("cluster {cluster} has no log of {process:?}; it has: {known}")]
     NoLog { cluster: String, process: String, known: String },
     #[error("{} is not a program that can be started", path.display())]

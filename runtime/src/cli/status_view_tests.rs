@@ -38,7 +38,8 @@ fn engine(id: u32, name: &str, host: &str) -> EngineStatus {
         pid: 900 + id,
         ..EngineInfo::default()
     };
-    EngineStatus { info, assigned: 5, running: 2, ended: 40, ..EngineStatus::default() }
+    let figures = EngineStatus::default();
+    EngineStatus { info, assigned: 5, direct: 1, running: 2, ended: 40, ..figures }
 }
 
 fn answer() -> ClusterStatus {

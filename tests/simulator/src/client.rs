@@ -167,6 +167,7 @@ impl World<'_> {
                 backoff_ms: backoff.as_millis() as u64,
             }),
             run_limit_ms: wish.run_limit.map(|limit| limit.as_millis() as u64),
+            ..TaskOptions::default()
         };
         NewTask {
             target,

@@ -9,7 +9,7 @@
 //!   | <------------------ Accepted* ------- |   all below next_seq are recorded; new grant
 //!   | <------------------ Delivery* ------- |   numbered per session
 //!   | -- Received* ---------------------->  |   all deliveries below up_to arrived
-//!   | -- Abort, StatusRequest, Shutdown ->  |   any time
+//!   | -- Abort, StatusRequest, Shutdown ->  |   any time; so are the questions of [`crate::query`]
 //!   | <--- EngineJoined, EngineLeft ------- |   any time
 //!   | <------------------ Output* --------- |   while a task runs; events lane, may be dropped
 //! ```
@@ -26,6 +26,7 @@ use crate::macros::{map_encoded, messages};
 use crate::outcome::Delivery;
 use crate::output::Output;
 use crate::peer::{ClusterStatus, EngineInfo};
+use crate::query::{Purge, RecordsReply, RecordsRequest, Watch};
 use crate::task::TaskSpec;
 
 messages! {
@@ -49,6 +50,12 @@ messages! {
         8 => Leave(Leave), named, Tasks, [Client, Monitor, Admin];
         /// Gives the hub a function that submits of this session name.
         9 => Define(Define), hot, Tasks, [Client, Admin], payload payload;
+        /// Asks what is on record.
+        10 => RecordsRequest(RecordsRequest), named, Control, [Client, Monitor, Admin];
+        /// Asks for the outcomes of tasks, also another client's.
+        11 => Watch(Watch), named, Control, [Client, Admin];
+        /// Asks for tasks to be forgotten.
+        12 => Purge(Purge), named, Control, [Client, Admin];
     }
 }
 
@@ -69,10 +76,12 @@ messages! {
         6 => Status(StatusReply), named, Control, [Hub];
         /// Says no to a request.
         7 => Refused(Refused), named, Control, [Hub];
-        /// Answers [`Ping`] and [`Shutdown`].
+        /// Answers [`Ping`], [`Shutdown`] and [`Purge`].
         8 => Pong(Ping), named, Control, [Hub];
         /// What a running task writes.
         9 => Output(Output), hot, Events, [Hub];
+        /// Answers [`RecordsRequest`].
+        10 => Records(RecordsReply), named, Control, [Hub];
     }
 }
 

@@ -12,6 +12,7 @@
 //! | [`function`] | functions that are sent once for each session |
 //! | [`output`] | what a task writes while it runs |
 //! | [`payload`] | opaque bytes: inline, or a ticket for a payload stream |
+//! | [`query`] | what clients may ask of the hub's records |
 //! | [`peer`] | what peers tell of themselves: engine profile, inventory, status |
 //! | [`room`] | what the hub and its scheduling rooms tell each other |
 //! | [`client`], [`engine`], [`host`], [`scheduling`], [`handshake`] | the conversations, one enum per direction |
@@ -40,6 +41,7 @@ pub mod outcome;
 pub mod output;
 pub mod payload;
 pub mod peer;
+pub mod query;
 pub mod role;
 pub mod room;
 pub mod scheduling;

@@ -292,7 +292,38 @@ pub const REQUESTS_OPEN_MAX: usize = 1_024;
 /// Tasks named by one abort message; more go into further messages.
 pub const ABORTS_PER_MESSAGE_MAX: usize = 20_000;
 
+/// Longest label of a task: a word or two for people. A longer one is rejected at submit.
+pub const LABEL_LEN_MAX: usize = 255;
+
+/// Ended tasks of which a record is kept for whoever asks (times, engine, label, how it ended):
+/// about 200 bytes each. Beyond it the oldest are forgotten; outcomes are bounded by themselves.
+pub const RECORDS_MAX: usize = 32_768;
+
+/// Bytes of arguments and functions of ended tasks that are kept so that they can be run again.
+/// Beyond it the oldest are dropped, and running them again is refused; longer ones never are kept.
+pub const RECORD_ARGUMENT_BYTES_MAX: u64 = 32 << 20;
+
+/// Bytes of records in one answer. The rest is the next page.
+pub const RECORDS_IN_MESSAGE_BYTES_MAX: usize = 512 << 10;
+
+/// Tasks whose records one request names: their answer always fits. More are refused.
+pub const RECORDS_NAMED_MAX: usize = 512;
+
+/// Tasks of which one client waits for the outcome beside its own. Further ones come as rejected.
+pub const WATCHES_PER_CLIENT_MAX: usize = 65_536;
+
+/// Tasks named by one watch or purge; more go into further messages.
+pub const WATCHES_PER_MESSAGE_MAX: usize = 20_000;
+
 const _: () = {
+    assert!(WATCHES_PER_MESSAGE_MAX * 15 < HEADER_LEN_MAX);
+    assert!(RECORDS_NAMED_MAX * 15 < HEADER_LEN_MAX && RECORDS_NAMED_MAX <= LIST_ITEMS_MAX);
+    assert!(
+        RECORDS_NAMED_MAX * (crate::query::RECORD_BYTES + METHOD_LEN_MAX + LABEL_LEN_MAX + 20)
+            <= RECORDS_IN_MESSAGE_BYTES_MAX
+    );
+    assert!(RECORDS_IN_MESSAGE_BYTES_MAX + 1_024 < HEADER_LEN_MAX);
+    assert!(RECORDS_IN_MESSAGE_BYTES_MAX / crate::query::RECORD_BYTES <= LIST_ITEMS_MAX);
     assert!(INLINE_LEN_MAX + HEADER_LEN_MAX < u32::MAX as usize);
     assert!((INLINE_LEN_MAX as u64) < TASK_PAYLOAD_LEN_MAX);
     assert!(INLINE_LEN_MAX < SEGMENT_LEN_MIN && (SEGMENT_LEN_MIN as u64) < TASK_PAYLOAD_LEN_MAX);

@@ -116,6 +116,10 @@ map_encoded! {
         pub info: EngineInfo,
         /// Attempts assigned and not ended.
         pub assigned: u64,
+        /// How many of these are at direct tasks.
+        pub direct: u64,
+        /// Direct tasks that wait in the hub until it has room for them.
+        pub held: u64,
         /// Attempts that it said it has been running for some time.
         pub running: u64,
         /// Attempts that it ended since it first registered.

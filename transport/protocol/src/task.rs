@@ -12,6 +12,7 @@ use crate::ids::{AttemptId, EngineId, TaskId};
 use crate::limits::METHOD_LEN_MAX;
 use crate::macros::map_encoded;
 use crate::payload::Payload;
+use crate::query::Again;
 
 /// The wire name of a typed handler. At most [`METHOD_LEN_MAX`] bytes, not empty.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -239,13 +240,19 @@ map_encoded! {
         /// How long an attempt may run, in milliseconds; then it is aborted and the task fails.
         /// Watched from [`crate::limits::STARTED_AFTER`] on.
         pub run_limit_ms: Option<u64>,
+        /// What its client calls it: kept in its record. At most
+        /// [`crate::limits::LABEL_LEN_MAX`] bytes.
+        pub label: Option<String>,
+        /// The task that it runs again: method, arguments, function and engines are taken from its
+        /// record, whatever the spec says of them.
+        pub again: Option<Again>,
     }
 }
 
 impl TaskOptions {
     /// Whether only a balanced task may have these.
     pub const fn is_for_balanced(&self) -> bool {
-        let Self { after, follow, timeout_ms, retry, run_limit_ms: _ } = self;
+        let Self { after, follow, timeout_ms, retry, run_limit_ms: _, label: _, again: _ } = self;
         after.is_some() || follow.is_some() || timeout_ms.is_some() || retry.is_some()
     }
 }

@@ -28,7 +28,8 @@ const CODEC_LIMITS: [&str; 7] = [
 ];
 
 /// What a monitor may say: nothing that changes anything.
-const MONITOR_SAYS: [&str; 6] = ["Hello", "Proof", "Open", "StatusRequest", "Ping", "Leave"];
+const MONITOR_SAYS: [&str; 7] =
+    ["Hello", "Proof", "Open", "StatusRequest", "Ping", "Leave", "RecordsRequest"];
 
 fn manifest_path(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);

@@ -12,6 +12,7 @@ use phalanx_protocol::payload::{Body, Payload};
 use phalanx_protocol::task::Assignment;
 
 use super::ledger::{Place, Task, TaskState};
+use super::records::{Arguments, Record};
 use super::sessions::Peer;
 use super::tries::Failure;
 use super::{Arriving, EngineOrder, Hub, HubEffect};
@@ -240,6 +241,11 @@ impl Hub {
         if task.watched {
             self.tell_dag(DagEvent::Ended(id, ended.ending()), effects);
         }
+        // One that was not taken, or not all of which came, cannot be run again.
+        let is_whole =
+            task.state() != TaskState::Arriving && !matches!(ended.outcome, Outcome::Rejected(_));
+        let status = ended.outcome.name();
+        let result_bytes = ended.carried_bytes();
         self.results.insert(id, ended);
         self.settle_with_client(id, &task);
         if let Place::Direct(engine) = task.place
@@ -247,7 +253,24 @@ impl Hub {
         {
             self.release_held(now, id.client, engine, effects);
         }
+        self.records.push(Record {
+            task: id,
+            arguments: Arguments::of(task.payload, task.function).filter(|_| is_whole),
+            method: task.method,
+            tag: task.tag,
+            place: task.place,
+            submitted: task.submitted,
+            attempts: task.attempts,
+            ended: now,
+            times,
+            status,
+            engine,
+            result_bytes,
+        });
         self.deliver(id.client, effects);
+        if !self.watches.is_empty() {
+            self.tell_watchers(id, effects);
+        }
     }
 
     /// Takes an ended task from whoever has it.
@@ -293,7 +316,7 @@ impl Hub {
         let Some(client) = self.clients.get_mut(id.client) else {
             return;
         };
-        client.release(task.payload.len());
+        client.release(task.granted_bytes());
         if let Some(function) = &task.function {
             client.held_functions.release(function.digest);
         }

@@ -13,6 +13,7 @@ use rustc_hash::FxHashMap;
 use super::arriving::Lacks;
 use super::confirmations::Owed;
 use super::functions::HeldFunctions;
+use super::watches::ClientWatches;
 use crate::Time;
 
 /// How far clients may run ahead.
@@ -20,6 +21,15 @@ use crate::Time;
 pub(crate) struct Window {
     pub(crate) tasks: u64,
     pub(crate) bytes: u64,
+}
+
+/// An outcome that was sent and is not confirmed.
+#[derive(Debug)]
+struct InFlight {
+    task: TaskId,
+    bytes: u64,
+    /// Whether it watches the task, instead of being told as its owner.
+    is_watched: bool,
 }
 
 /// A client, with or without a session.
@@ -56,9 +66,13 @@ pub(crate) struct Client {
     pub(crate) owed: Owed,
     /// Outcomes to send.
     outbox: VecDeque<TaskId>,
-    /// Outcomes sent in this session and not confirmed, with their bytes.
-    in_flight: VecDeque<(TaskId, u64)>,
+    /// Outcomes sent in this session and not confirmed.
+    in_flight: VecDeque<InFlight>,
     in_flight_bytes: u64,
+    /// How many of these it watches: they do not count as delivered.
+    watched_in_flight: usize,
+    /// The tasks whose outcome it wants beside those of its own.
+    pub(crate) watches: ClientWatches,
     /// Deliveries of this session below this are confirmed.
     confirmed: u64,
     /// Open tasks.
@@ -91,6 +105,8 @@ impl Client {
             outbox: VecDeque::new(),
             in_flight: VecDeque::new(),
             in_flight_bytes: 0,
+            watched_in_flight: 0,
+            watches: ClientWatches::default(),
             confirmed: 0,
             open: 0,
             held: BTreeMap::new(),
@@ -103,9 +119,13 @@ impl Client {
         self.session = Some(session);
         self.gone_since = None;
         self.in_flight_bytes = 0;
+        self.watched_in_flight = 0;
         self.confirmed = 0;
-        while let Some((task, _)) = self.in_flight.pop_back() {
-            self.outbox.push_front(task);
+        while let Some(sent) = self.in_flight.pop_back() {
+            // What it watches it asks for again.
+            if !sent.is_watched {
+                self.outbox.push_front(sent.task);
+            }
         }
     }
 
@@ -149,32 +169,53 @@ impl Client {
 
     /// The next outcome to send, if the client may be sent one more.
     pub(crate) fn next_to_send(&self) -> Option<TaskId> {
-        let may = self.session.is_some()
+        if self.may_be_sent() { self.outbox.front().copied() } else { None }
+    }
+
+    /// The next outcome that it watches, if it may be sent one more.
+    pub(crate) fn next_watched_to_send(&self) -> Option<TaskId> {
+        self.watches.first_due().filter(|_| self.may_be_sent())
+    }
+
+    fn may_be_sent(&self) -> bool {
+        self.session.is_some()
             && self.in_flight.len() < DELIVERIES_IN_FLIGHT_MAX
-            && self.in_flight_bytes < DELIVERY_BYTES_IN_FLIGHT_MAX;
-        if may { self.outbox.front().copied() } else { None }
+            && self.in_flight_bytes < DELIVERY_BYTES_IN_FLIGHT_MAX
     }
 
     /// Moves the next outcome to those in flight; answers its number.
     pub(crate) fn send_next(&mut self, bytes: u64) -> u64 {
         let number = self.confirmed + self.in_flight.len() as u64;
         if let Some(task) = self.outbox.pop_front() {
-            self.in_flight.push_back((task, bytes));
+            self.in_flight.push_back(InFlight { task, bytes, is_watched: false });
             self.in_flight_bytes += bytes;
         }
         number
     }
 
-    /// The client has all deliveries below `up_to`: answers one of them, until there are none.
+    /// The first outcome that it watches is sent; answers its number.
+    pub(crate) fn send_watched(&mut self, task: TaskId, bytes: u64) -> u64 {
+        let number = self.sent();
+        self.watches.note_sent();
+        self.in_flight.push_back(InFlight { task, bytes, is_watched: true });
+        self.in_flight_bytes += bytes;
+        self.watched_in_flight += 1;
+        number
+    }
+
+    /// The client has all deliveries below `up_to`: answers one of its own, until there are none.
     pub(crate) fn confirm_next(&mut self, up_to: u64) -> Option<TaskId> {
-        if self.confirmed >= up_to {
-            return None;
+        while self.confirmed < up_to {
+            let InFlight { task, bytes, is_watched } = self.in_flight.pop_front()?;
+            self.in_flight_bytes -= bytes;
+            self.confirmed += 1;
+            if !is_watched {
+                self.finished += 1;
+                return Some(task);
+            }
+            self.watched_in_flight -= 1;
         }
-        let (task, bytes) = self.in_flight.pop_front()?;
-        self.in_flight_bytes -= bytes;
-        self.confirmed += 1;
-        self.finished += 1;
-        Some(task)
+        None
     }
 
     /// Deliveries below this have been sent in this session.
@@ -187,8 +228,9 @@ impl Client {
         self.departed = true;
         self.gone_since = None;
         self.in_flight_bytes = 0;
-        let tasks: Vec<TaskId> =
-            self.in_flight.drain(..).map(|(task, _)| task).chain(self.outbox.drain(..)).collect();
+        self.watched_in_flight = 0;
+        let sent = self.in_flight.drain(..).filter(|sent| !sent.is_watched);
+        let tasks: Vec<TaskId> = sent.map(|sent| sent.task).chain(self.outbox.drain(..)).collect();
         self.finished += tasks.len() as u64;
         tasks
     }
@@ -200,7 +242,7 @@ impl Client {
 
     /// How many outcomes it has not confirmed.
     pub(crate) fn undelivered(&self) -> u64 {
-        (self.outbox.len() + self.in_flight.len()) as u64
+        (self.outbox.len() + self.in_flight.len() - self.watched_in_flight) as u64
     }
 
     /// Remembers an abort that overtook its submit.
@@ -221,8 +263,11 @@ impl Client {
     }
 
     fn check_invariants(&self, id: ClientId) {
-        let bytes: u64 = self.in_flight.iter().map(|(_, bytes)| bytes).sum();
+        let bytes: u64 = self.in_flight.iter().map(|sent| sent.bytes).sum();
         assert_eq!(bytes, self.in_flight_bytes, "{id} bytes in flight");
+        let watched = self.in_flight.iter().filter(|sent| sent.is_watched).count();
+        assert_eq!(watched, self.watched_in_flight, "{id} watched and in flight");
+        self.watches.check_invariants();
         assert_eq!(
             self.open + self.undelivered() + self.finished,
             self.next_seq,

@@ -10,6 +10,7 @@ use phalanx_protocol::ids::{
 use phalanx_protocol::outcome::{Delivery, Report};
 use phalanx_protocol::output::Output;
 use phalanx_protocol::peer::{ClusterStatus, EngineInfo, EngineProfile, Inventory, Registration};
+use phalanx_protocol::query::{Cursor, Purged, Select, TaskRecord};
 use phalanx_protocol::role::Role;
 use phalanx_protocol::room::{DagVerdict, RoomName, SchedulerVerdict};
 use phalanx_protocol::task::{Assignment, TaskSpec};
@@ -88,6 +89,12 @@ pub enum ClientRequest {
     Received(u64),
     /// Wants tasks to end.
     Abort(Vec<TaskId>),
+    /// Wants the outcomes of tasks, whoever submitted them.
+    Watch(Vec<TaskId>),
+    /// Wants to know what is on record.
+    Records(RequestId, Select),
+    /// Wants tasks to be forgotten.
+    Purge(RequestId, Purged),
     /// Wants to know how the cluster is.
     Status(RequestId),
     /// Wants engines, or everything, to end.
@@ -178,6 +185,8 @@ pub enum ClientReply {
     EngineLeft(EngineId, String),
     /// How the cluster is.
     Status(RequestId, Box<ClusterStatus>),
+    /// What is on record, and where the next page begins.
+    Records(RequestId, Vec<TaskRecord>, Option<Cursor>),
     /// Done, or alive.
     Pong(RequestId),
     /// No.

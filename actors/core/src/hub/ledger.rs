@@ -23,6 +23,15 @@ pub(crate) enum Place {
     Balanced(Option<Box<[EngineId]>>),
 }
 
+/// What few tasks have.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Tag {
+    /// What its client calls it.
+    pub(crate) label: Option<String>,
+    /// The task that it runs again. Its client did not send its arguments, and is not granted them.
+    pub(crate) again: Option<TaskId>,
+}
+
 /// What a task waits, or waited, for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Waits {
@@ -73,6 +82,9 @@ pub(crate) struct Task {
     pub(crate) waits: Option<Box<Waits>>,
     /// How often it may run and how long; where it failed. `None` for most.
     pub(crate) tries: Option<Box<Tries>>,
+    pub(crate) tag: Option<Box<Tag>>,
+    /// When it was recorded.
+    pub(crate) submitted: Time,
     state: TaskState,
     /// When it came into its state, among all tasks: the order of rebuilds and resends.
     order: u64,
@@ -90,11 +102,13 @@ pub(crate) struct Task {
 
 impl Task {
     pub(crate) fn new(
+        submitted: Time,
         method: MethodName,
         payload: Payload,
         function: Option<Arc<Function>>,
         place: Place,
         waits: Option<Box<Waits>>,
+        tag: Option<Box<Tag>>,
     ) -> Self {
         Self {
             method,
@@ -103,6 +117,8 @@ impl Task {
             place,
             waits,
             tries: None,
+            tag,
+            submitted,
             state: TaskState::Arriving,
             order: 0,
             attempts: 0,
@@ -116,6 +132,12 @@ impl Task {
     /// The same, with other chances.
     pub(crate) fn with_tries(self, tries: Option<Box<Tries>>) -> Self {
         Self { tries, ..self }
+    }
+
+    /// The bytes of arguments that count against its client's grant.
+    pub(crate) fn granted_bytes(&self) -> u64 {
+        let is_again = self.tag.as_ref().is_some_and(|tag| tag.again.is_some());
+        if is_again { 0 } else { self.payload.len() }
     }
 
     pub(crate) const fn state(&self) -> TaskState {
@@ -244,6 +266,18 @@ impl Ledger {
             .collect();
         found.sort_unstable();
         found.into_iter().map(|(_, id)| id).collect()
+    }
+
+    /// The first open tasks beyond this one, by id; at most so many. Looks at all of them.
+    pub(crate) fn next_ids(&self, after: Option<TaskId>, count: usize) -> Vec<TaskId> {
+        let beyond = |id: &TaskId| after.is_none_or(|after| *id > after);
+        let mut found: Vec<TaskId> = self.open.keys().copied().filter(beyond).collect();
+        if found.len() > count {
+            found.select_nth_unstable(count);
+            found.truncate(count);
+        }
+        found.sort_unstable();
+        found
     }
 
     /// The open tasks of one client, in the order they came into their state.

@@ -8,6 +8,9 @@
 //! |---|---|
 //! | `sessions` | whose a session is, and what ends with it |
 //! | `requests` | what clients ask and are told |
+//! | `queries` | reading records, forgetting them, running a task again |
+//! | `records` | what is kept of ended tasks for whoever asks |
+//! | `watches` | who wants another's outcome |
 //! | `submit` | what a new task is, whether it is taken, where it goes first |
 //! | `arriving` | when a submit that lacks something goes on |
 //! | `attempts` | assigning, fencing, ending, aborting |
@@ -29,12 +32,15 @@ mod functions;
 mod keeper;
 mod ledger;
 mod output;
+mod queries;
+mod records;
 mod requests;
 mod rooms;
 mod sessions;
 mod status;
 mod submit;
 mod tries;
+mod watches;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -56,9 +62,12 @@ use self::confirmations::Confirmations;
 use self::functions::ArrivingFunction;
 use self::keeper::Keeper;
 use self::ledger::Ledger;
+pub use self::records::RecordBounds;
+use self::records::Records;
 use self::rooms::Rooms;
 use self::sessions::Session;
 use self::tries::Clocks;
+use self::watches::Watches;
 use crate::registry::Registry;
 use crate::results::{Bounds, Results};
 use crate::{Room, Time};
@@ -81,6 +90,10 @@ pub struct HubSettings {
     pub confirm_after: Duration,
     /// How much is kept of ended tasks.
     pub results: Bounds,
+    /// How much is kept of ended tasks for whoever asks.
+    pub records: RecordBounds,
+    /// What [`Time::ZERO`] is to people: microseconds since 1970-01-01 UTC. Decides nothing.
+    pub zero_us: u64,
     /// How many functions a session may define; its peers must agree.
     pub functions: FunctionLimits,
     /// Bytes of functions that the open tasks of a client may hold.
@@ -104,6 +117,11 @@ impl HubSettings {
                 undelivered: limits::UNDELIVERED_RESULTS_MAX,
                 bytes: limits::RESULT_BYTES_MAX,
             },
+            records: RecordBounds {
+                count: limits::RECORDS_MAX,
+                argument_bytes: limits::RECORD_ARGUMENT_BYTES_MAX,
+            },
+            zero_us: 0,
             functions: FunctionLimits {
                 count: limits::FUNCTIONS_PER_SESSION_MAX,
                 bytes: limits::FUNCTION_BYTES_PER_SESSION_MAX,
@@ -145,6 +163,8 @@ pub struct Hub {
     gone: BTreeSet<(Time, ClientId)>,
     registry: Registry,
     results: Results,
+    records: Records,
+    watches: Watches,
     rooms: Rooms,
     /// Panics of rooms at the event of this task.
     panics: FxHashMap<TaskId, u32>,
@@ -176,6 +196,8 @@ impl Hub {
             registry: Registry::new(settings.epoch, settings.lost_after)
                 .with_function_limits(settings.functions),
             results: Results::new(settings.results),
+            records: Records::new(settings.records),
+            watches: Watches::default(),
             rooms: Rooms::default(),
             panics: FxHashMap::default(),
             clocks: Clocks::default(),
@@ -284,6 +306,8 @@ impl Room for Hub {
         self.clients.check_invariants();
         self.registry.check_invariants();
         self.results.check_invariants();
+        self.records.check_invariants();
+        self.check_watches();
         self.check_tasks();
         self.check_clocks();
         self.check_sessions();

@@ -5,7 +5,6 @@ use phalanx_protocol::error::ErrorCode;
 use phalanx_protocol::function::FunctionTable;
 use phalanx_protocol::ids::{ClientId, EngineId, RequestId, SessionId};
 use phalanx_protocol::limits::{CLIENT_SESSIONS_MAX, ENGINES_IN_MESSAGE_BYTES_MAX, TEXT_LEN_MAX};
-use phalanx_protocol::outcome::Delivery;
 use phalanx_protocol::peer::EngineState;
 
 use super::ledger::TaskState;
@@ -42,6 +41,7 @@ impl Hub {
             ClientRequest::Define(define) => {
                 self.on_define(now, session, client, define, effects);
             }
+            ClientRequest::Watch(tasks) => self.on_watch(session, client, tasks, effects),
             ClientRequest::Received(up_to) => self.on_received(session, client, up_to, effects),
             ClientRequest::Leave { abort_open } => {
                 self.on_client_leave(now, client, abort_open, effects);
@@ -67,6 +67,12 @@ impl Hub {
             ClientRequest::Status(request) => {
                 effects.push(reply(ClientReply::Status(request, Box::new(self.status(now)))));
             }
+            ClientRequest::Records(request, select) => {
+                self.on_records_request(session, request, select, effects);
+            }
+            ClientRequest::Purge(request, what) => {
+                self.on_purge(session, request, &what, effects);
+            }
             ClientRequest::Ping(request) => effects.push(reply(ClientReply::Pong(request))),
             ClientRequest::Shutdown(request, scope) => {
                 self.on_shutdown(session, request, scope, effects);
@@ -75,6 +81,7 @@ impl Hub {
             | ClientRequest::Submit(_)
             | ClientRequest::Define(_)
             | ClientRequest::Received(_)
+            | ClientRequest::Watch(_)
             | ClientRequest::Leave { .. } => Self::refuse_session(
                 session,
                 ErrorCode::OutOfOrder,
@@ -120,6 +127,7 @@ impl Hub {
     }
 
     fn resume_client(&mut self, id: ClientId, session: SessionId, effects: &mut Vec<HubEffect>) {
+        self.drop_watches(id);
         let Some(client) = self.clients.get_mut(id) else {
             return;
         };
@@ -203,20 +211,15 @@ impl Hub {
             any = true;
             // An outcome in an outbox is not delivered, so the store still has it.
             let ended = self.results.get(task).expect("undelivered outcomes are kept");
-            let delivery = Delivery {
-                number: client.send_next(ended.carried_bytes()),
-                task,
-                outcome: ended.outcome.clone(),
-                engine: ended.engine,
-                attempts: ended.attempts,
-                times: ended.times,
-                payload: ended.payload.clone(),
-                output: ended.output.clone(),
-                tried: ended.tried.as_deref().map_or_else(Vec::new, <[_]>::to_vec),
-            };
+            let number = client.send_next(ended.carried_bytes());
+            let delivery = ended.delivery(number, task);
             effects.push(HubEffect::ToClient(session, ClientReply::Delivery(Box::new(delivery))));
         }
-        if any {
+        while let Some(watched) = self.next_watched(id) {
+            any = true;
+            effects.push(HubEffect::ToClient(session, watched));
+        }
+        if any && let Some(client) = self.clients.get_mut(id) {
             client.owed.note_told();
             self.client_due(id);
         }
@@ -256,6 +259,7 @@ impl Hub {
                 }
             }
         }
+        self.drop_watches(id);
         let Some(client) = self.clients.get_mut(id) else {
             return;
         };

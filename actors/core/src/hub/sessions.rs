@@ -82,6 +82,7 @@ impl Hub {
                 self.gone.insert((now + ttl, id));
             }
             self.clients.note_connected(false);
+            self.drop_watches(id);
             self.clients.forget_if_over(id);
         }
     }

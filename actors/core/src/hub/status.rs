@@ -43,13 +43,15 @@ impl Hub {
         let engines = self.registry.iter().map(|(id, engine)| EngineStatus {
             info: engine.info(id),
             assigned: engine.assigned.len() as u64,
+            direct: engine.direct as u64,
+            held: engine.backlog.len() as u64,
             running: engine.running,
             ended: engine.ended,
             losses: engine.losses(),
             functions: engine.functions.sent(),
         });
-        // Beside what it is, an engine has five figures.
-        let weight = |engine: &EngineStatus| engine.info.weight() + 100;
+        // Beside what it is, an engine has seven figures.
+        let weight = |engine: &EngineStatus| engine.info.weight() + 140;
         fitting(engines, weight, ENGINES_IN_MESSAGE_BYTES_MAX)
     }
 

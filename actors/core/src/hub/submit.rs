@@ -5,8 +5,8 @@ use std::sync::Arc;
 use phalanx_protocol::error::ErrorCode;
 use phalanx_protocol::ids::{ClientId, EngineId, SessionId, TaskId};
 use phalanx_protocol::limits::{
-    DEPENDENCIES_PER_TASK_MAX, DIRECT_WINDOW_MAX, RETRIES_MAX, RETRY_KINDS_MAX, TARGET_ENGINES_MAX,
-    TEXT_LEN_MAX,
+    DEPENDENCIES_PER_TASK_MAX, DIRECT_WINDOW_MAX, LABEL_LEN_MAX, RETRIES_MAX, RETRY_KINDS_MAX,
+    TARGET_ENGINES_MAX, TEXT_LEN_MAX,
 };
 use phalanx_protocol::outcome::{Loss, Outcome, Rejection};
 use phalanx_protocol::payload::{Body, Payload};
@@ -15,7 +15,7 @@ use phalanx_protocol::task::{Dependency, Target, TaskOptions, TaskSpec};
 
 use super::arriving::Lacks;
 use super::functions::Needed;
-use super::ledger::{Place, Task, TaskState, Waits};
+use super::ledger::{Place, Tag, Task, TaskState, Waits};
 use super::tries::Tries;
 use super::{Hub, HubEffect};
 use crate::Time;
@@ -29,7 +29,7 @@ impl Hub {
         now: Time,
         session: SessionId,
         client: ClientId,
-        spec: TaskSpec,
+        mut spec: TaskSpec,
         effects: &mut Vec<HubEffect>,
     ) {
         let Some(known) = self.clients.get_mut(client) else {
@@ -54,7 +54,7 @@ impl Hub {
             return;
         };
         let granted = known.record(tasks, len.saturating_mul(tasks));
-        let needed = if granted { self.check(&spec) } else { Err(over_grant(client)) };
+        let needed = if granted { self.check(&mut spec) } else { Err(over_grant(client)) };
         let payload = match needed {
             Ok(_) => self.kept(spec.payload),
             Err(_) => Payload::empty(),
@@ -67,9 +67,11 @@ impl Hub {
             _ => None,
         };
         let tries = Tries::of(spec.options.as_deref());
+        let tag = tag(spec.options.as_deref_mut());
         let waits = waits(now, spec.options);
         let task = |place| {
-            Task::new(spec.method.clone(), payload.clone(), function.clone(), place, waits.clone())
+            let (method, waits, tag) = (spec.method.clone(), waits.clone(), tag.clone());
+            Task::new(now, method, payload.clone(), function.clone(), place, waits, tag)
                 .with_tries(tries.clone())
         };
         match spec.target {
@@ -199,8 +201,10 @@ impl Hub {
         }
     }
 
-    /// Whether the task can be taken at all, and what it needs of the functions.
-    fn check(&self, spec: &TaskSpec) -> Result<Needed, Refusal> {
+    /// Whether the task can be taken at all, and what it needs of the functions. One that runs
+    /// another again gets from its record what it lacks.
+    fn check(&self, spec: &mut TaskSpec) -> Result<Needed, Refusal> {
+        let needed = self.recall(spec)?;
         match &spec.target {
             Target::Any => {}
             Target::Engine(engine) => self.check_engines(std::slice::from_ref(engine))?,
@@ -217,7 +221,7 @@ impl Hub {
         if let Some(options) = &spec.options {
             self.check_options(spec, options)?;
         }
-        self.needed(spec.id.client, spec.function)
+        Ok(needed)
     }
 
     fn check_engines(&self, engines: &[EngineId]) -> Result<(), Refusal> {
@@ -234,6 +238,10 @@ impl Hub {
     }
 
     fn check_options(&self, spec: &TaskSpec, options: &TaskOptions) -> Result<(), Refusal> {
+        if options.label.as_ref().is_some_and(|label| label.len() > LABEL_LEN_MAX) {
+            let detail = format!("a label has at most {LABEL_LEN_MAX} bytes");
+            return Err((ErrorCode::TooLarge, detail));
+        }
         if spec.target.is_direct() && options.is_for_balanced() {
             let detail = "after, follow, timeout and retries are for balanced tasks";
             return Err((ErrorCode::InvalidTask, detail.into()));
@@ -347,6 +355,14 @@ fn place(target: Target) -> Place {
             Place::Balanced(Some(engines.into()))
         }
     }
+}
+
+/// What few tasks have, taken out of their options.
+fn tag(options: Option<&mut TaskOptions>) -> Option<Box<Tag>> {
+    let options = options?;
+    let label = options.label.take().filter(|label| label.len() <= LABEL_LEN_MAX);
+    let again = options.again.take().map(|again| again.task);
+    (label.is_some() || again.is_some()).then(|| Box::new(Tag { label, again }))
 }
 
 fn waits(now: Time, options: Option<Box<TaskOptions>>) -> Option<Box<Waits>> {

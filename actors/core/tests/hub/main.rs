@@ -6,6 +6,8 @@ mod confirmations;
 mod engines;
 mod functions;
 mod harness;
+mod queries;
 mod rooms;
 mod submits;
 mod tries;
+mod watches;

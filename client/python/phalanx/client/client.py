@@ -28,6 +28,7 @@ from phalanx.direct_view import DirectView
 from phalanx.error import NoEnginesRegistered
 from phalanx.futures import seconds
 from phalanx.history import History
+from phalanx.hubqueries import HubQueries
 from phalanx.load_balanced_view import LoadBalancedView
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ OPEN_LOOK_MIN = 64
 """Submits after which tasks that nobody waits for are first looked through for ended ones."""
 
 
-class Client(LowLevel, Console, WithDask):
+class Client(HubQueries, LowLevel, Console, WithDask):
     """A connection to a cluster.
 
     `connection_info` is the path of a client's connection file, or a dict with its contents. Without
@@ -79,6 +80,8 @@ class Client(LowLevel, Console, WithDask):
         self.profile = profile
         self.writable_results = writable_results
         self._history = History()
+        self._forgotten: set[tuple[int, int]] = set()  # whose results are purged here
+        self._shown_from = 0  # the place in the history before which all are
         self._open: dict[int, Batch] = {}  # by the id of the object
         self._look_at = OPEN_LOOK_MIN
         self._views: WeakValueDictionary[Any, View] = WeakValueDictionary()
@@ -322,14 +325,24 @@ class Client(LowLevel, Console, WithDask):
             )
 
     def _named(self, name: str) -> Iterator[Batch]:
-        """The task of this name, if it has not ended yet."""
+        """The task of this name, of any client, if it has not ended yet."""
         task = parse_msg_id(name)
-        if task not in self._history:
-            raise KeyError(f"{name} is no task of this client")
+        place = self.open_place(task)
+        if place is not None:
+            yield Picked([place], self.abort_tasks)
+        elif task not in self._history:
+            if not self.native.records_of([task]):
+                raise KeyError(f"{name} is not on the hub's record")
+            yield self.native.watch([task])
+
+    def open_place(self, task: tuple[int, int]) -> tuple[Batch, int] | None:
+        """Where the outcome of an own task will come, if that is known: its batch and the place there."""
+        client, seq = task
         for batch in list(self._open.values()):
             first = batch.id(0)
-            if first[1] <= task[1] < first[1] + len(batch):
-                yield Picked([(batch, task[1] - first[1])], self.abort_tasks)
+            if first[0] == client and first[1] <= seq < first[1] + len(batch):
+                return batch, seq - first[1]
+        return None
 
     def note(self, batch: Batch, count: int, history: History) -> None:
         """Remembers a submit of so many tasks; views call it for each."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import secrets
 import signal
 import time
 from collections.abc import Callable, Iterable
@@ -219,7 +218,7 @@ class Cluster(Shared):
         return self._host
 
     def _add_set(self, engine_set_id: str | None, names: Iterable[str]) -> str:
-        name = engine_set_id if engine_set_id is not None else secrets.token_hex(4)
+        name = engine_set_id if engine_set_id is not None else os.urandom(4).hex()
         self._engine_sets[name] = EngineSet(self._running_host(), names)
         self.update_cluster_file()
         return name
@@ -460,8 +459,8 @@ def _stop_from_afar(host: Host, connection_file: str) -> None:
     with Client(connection_file) as client:
         client.shutdown(hub=True)
     end = time.monotonic() + STOP_TIMEOUT_S
-    home = str(host.directory.parent.parent)
-    while any(each["dir"] == str(host.directory) for each in _phalanx.list_clusters(home)):
+    home = os.path.dirname(os.path.dirname(host.directory))
+    while any(each["dir"] == host.directory for each in _phalanx.list_clusters(home)):
         if time.monotonic() > end:
             raise ClusterError(
                 f"the cluster in {host.directory} has not ended in {STOP_TIMEOUT_S} s"

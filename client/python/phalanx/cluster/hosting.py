@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from phalanx.error import ClusterError
+
+if TYPE_CHECKING:
+    import socket
 
 __all__ = ["Host", "ProcessState"]
 
@@ -57,17 +58,17 @@ class Host:
     """
 
     def __init__(self, directory: str) -> None:
-        self.directory = Path(directory)
+        self.directory = directory
 
     # ------------------------------------------------------------------ what it says
 
     def state(self) -> dict[str, Any]:
         """What the host has written last; `ClusterError` if there is nothing."""
         try:
-            text = (self.directory / STATE_FILE).read_text(encoding="utf-8")
+            with open(os.path.join(self.directory, STATE_FILE), encoding="utf-8") as file:
+                state: dict[str, Any] = json.load(file)
         except OSError as missing:
             raise ClusterError(f"there is no cluster in {self.directory}: {missing}") from None
-        state: dict[str, Any] = json.loads(text)
         return state
 
     def engines(self) -> dict[str, ProcessState]:
@@ -81,9 +82,10 @@ class Host:
 
     def log_end(self, process: str) -> str:
         """The last lines of a process's log, to be shown below an error; empty if there is none."""
-        path = self.directory / "logs" / f"{process}.log"
+        path = os.path.join(self.directory, "logs", f"{process}.log")
         try:
-            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+            with open(path, encoding="utf-8", errors="replace") as file:
+                lines = file.read().splitlines()
         except OSError:
             return ""
         shown = "".join(f"\n  {line}" for line in lines[-LOG_LINES:])
@@ -162,8 +164,10 @@ class Host:
 
 
 @contextmanager
-def _connected(directory: Path) -> Iterator[socket.socket]:
+def _connected(directory: str) -> Iterator[socket.socket]:
     """A connection to the socket. An address of one is short; an open directory names any path."""
+    import socket  # not everybody's
+
     opened = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as host:

@@ -5,12 +5,11 @@ Who may use it: users, and front ends that list clusters. It starts and stops no
 
 from __future__ import annotations
 
-import subprocess
+import os
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
-from phalanx import _phalanx, command
+from phalanx import _phalanx
 from phalanx.cluster.cluster import Cluster
 from phalanx.cluster.shared import CLUSTER_FILE
 from phalanx.error import ClusterError
@@ -71,7 +70,7 @@ class ClusterManager:
         if key in self.clusters:
             return
         try:
-            path = Path(facts["dir"]) / CLUSTER_FILE
+            path = os.path.join(facts["dir"], CLUSTER_FILE)
             self.clusters[key] = Cluster.from_file(path, profile=name, profile_dir=home)
         except (ClusterError, OSError):
             return  # it has ended since
@@ -114,13 +113,17 @@ def clean_cluster_files(
 
     >>> px.clean_cluster_files()
     """
+    import subprocess  # not everybody's
+
+    from phalanx import command
+
     homes: list[str | None] = [*profile_dirs] if profile_dirs is not None else [None]
     program = command.find()
     if program is None:
         raise ClusterError("the command phalanx is not found: set PHALANX_BIN to it")
     for home in homes:
         for facts in _phalanx.list_clusters(home) if force else []:
-            Cluster.from_file(Path(facts["dir"]) / CLUSTER_FILE).stop_cluster_sync()
+            Cluster.from_file(os.path.join(facts["dir"], CLUSTER_FILE)).stop_cluster_sync()
         place = [] if home is None else ["--home", home]
         done = subprocess.run(
             [program, *place, "clean"], capture_output=True, text=True, check=False

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from pathlib import Path
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from phalanx import _phalanx
@@ -48,7 +48,7 @@ class Shared:
     @property
     def cluster_dir(self) -> str | None:
         """The directory of the cluster, with its logs; None if it does not run."""
-        return None if self._host is None else str(self._host.directory)
+        return None if self._host is None else self._host.directory
 
     def to_dict(self) -> dict[str, Any]:
         """What another process needs to use this cluster: `Cluster.from_dict`.
@@ -102,11 +102,13 @@ class Shared:
                 found = _phalanx.find_cluster(cluster_id or None, profile, profile_dir)
             except ClusterError as missing:
                 raise FileNotFoundError(str(missing)) from missing
-            cluster_file = Path(found).parent / CLUSTER_FILE
-        path = Path(cluster_file)
-        if path.exists() or not path.parent.joinpath("client.json").exists():
-            return cls.from_dict(json.loads(path.read_text(encoding="utf-8")))
-        host = Host(str(path.parent))
+            cluster_file = os.path.join(os.path.dirname(found), CLUSTER_FILE)
+        directory = os.path.dirname(os.path.abspath(cluster_file))
+        connection_file = os.path.join(directory, "client.json")
+        if os.path.exists(cluster_file) or not os.path.exists(connection_file):
+            with open(cluster_file, encoding="utf-8") as file:
+                return cls.from_dict(json.load(file))
+        host = Host(directory)
         names = list(host.engines())
         return cls.from_dict(
             {
@@ -114,8 +116,8 @@ class Shared:
                 "profile": profile,
                 "home": profile_dir,
                 "n": len(names),
-                "connection_file": str(path.parent / "client.json"),
-                "cluster_dir": str(path.parent),
+                "connection_file": connection_file,
+                "cluster_dir": directory,
                 "engine_sets": {"all": names},
             }
         )
@@ -145,4 +147,5 @@ class Shared:
         """Removes it. Done by itself when the cluster ends."""
         path = self.cluster_file
         if path is not None:
-            Path(path).unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                os.remove(path)

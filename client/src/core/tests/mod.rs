@@ -4,6 +4,7 @@ mod faults;
 mod functions;
 mod properties;
 mod tables;
+mod watches;
 
 use std::time::Duration;
 
@@ -179,6 +180,7 @@ fn effect_text(effect: &Effect<u64>) -> String {
         Effect::Output(output) => format!("output {} from {}", output.attempt, output.offset),
         Effect::Answered(request, answer) => match answer {
             Ok(Answer::Done) => format!("{request} done"),
+            Ok(Answer::Records(..)) => format!("{request} records"),
             Ok(Answer::Status(_)) => format!("{request} status"),
             Err(RequestError::Refused { .. }) => format!("{request} refused"),
             Err(error) => format!("{request} {error:?}"),
@@ -216,6 +218,12 @@ fn message_text(message: &ClientToHub) -> String {
             let ids: Vec<_> = abort.tasks.iter().map(TaskId::to_string).collect();
             format!("abort {}", ids.join(" "))
         }
+        ClientToHub::Watch(watch) => {
+            let ids: Vec<_> = watch.tasks.iter().map(TaskId::to_string).collect();
+            format!("watch {}", ids.join(" "))
+        }
+        ClientToHub::RecordsRequest(records) => format!("records {}", records.request),
+        ClientToHub::Purge(purge) => format!("purge {}", purge.request),
         ClientToHub::StatusRequest(status) => format!("status {}", status.request),
         ClientToHub::Shutdown(shutdown) => format!("shutdown {}", shutdown.request),
         ClientToHub::Ping(ping) => format!("ping {}", ping.request),

@@ -13,6 +13,9 @@ use phalanx_protocol::payload::{Format, Payload};
 use phalanx_protocol::peer::{
     ClientStatus, ClusterStatus, EngineInfo, EngineState, EngineStatus, RoomStatus, TaskCounts,
 };
+use phalanx_protocol::query::{
+    Again, Cursor, Purge, Purged, RecordsReply, RecordsRequest, Select, TaskRecord, Watch,
+};
 use phalanx_protocol::task::{Accept, Dependency, Quorum, Retry, Target, TaskOptions, TaskSpec};
 
 use super::{
@@ -42,11 +45,19 @@ fn options() -> TaskOptions {
         timeout_ms: Some(60_000),
         retry: Some(Retry { count: 3, kinds: vec!["OSError".into()], backoff_ms: 250 }),
         run_limit_ms: Some(5_000),
+        label: None,
+        again: None,
     }
 }
 
 fn submits() -> Vec<(&'static str, ClientToHub)> {
     let with_options = TaskSpec { options: Some(Box::new(options())), ..spec(42, Target::Any) };
+    let again = TaskOptions {
+        label: Some("first try".into()),
+        again: Some(Again { task: task(41), number: Some(40) }),
+        ..TaskOptions::default()
+    };
+    let again = TaskSpec { options: Some(Box::new(again)), ..spec(47, Target::Any) };
     let ticket = TaskSpec {
         payload: by_stream(Format::Pickle5, 9, 1 << 20),
         ..spec(43, Target::Engine(EngineId(3)))
@@ -59,6 +70,7 @@ fn submits() -> Vec<(&'static str, ClientToHub)> {
         TaskSpec { payload: Payload::empty(), ..spec(44, Target::Subset(engines(&[0, 200]))) };
     vec![
         ("", with_options.into()),
+        ("again", again.into()),
         ("engine-ticket", ticket.into()),
         ("engines-segment", segment.into()),
         ("subset-empty", empty.into()),
@@ -73,6 +85,8 @@ impl Samples for ClientToHub {
         let resume = Resume { epoch: Epoch(5), client: ClientId(7), token: 0xfeed_beef_cafe_f00d };
         let open = |resume| Open { resume, name: "notebook".into() };
         let shutdown = |scope| Shutdown { request, scope };
+        let records = |select| RecordsRequest { request, select };
+        let purge = |what| Purge { request, what };
         let mut samples = vec![
             ("", open(Some(resume)).into()),
             ("anew", open(None).into()),
@@ -83,11 +97,41 @@ impl Samples for ClientToHub {
             ("cluster", shutdown(Scope::Cluster).into()),
             ("", Ping { request }.into()),
             ("", Leave { abort_open: true }.into()),
+            ("", records(Select::Tasks(vec![task(42)])).into()),
+            ("page", records(Select::From(page())).into()),
+            ("", Watch { tasks: vec![task(42), task(43)] }.into()),
+            ("", purge(Purged::Tasks(vec![task(42)])).into()),
+            ("engines", purge(Purged::Engines(engines(&[3]))).into()),
+            ("all", purge(Purged::All).into()),
             ("", define(inline(Format::Raw, b"def"), false).into()),
             ("ticket-reset", define(by_stream(Format::Raw, 14, 65_537), true).into()),
         ];
         samples.splice(2..2, submits());
         samples
+    }
+}
+
+fn page() -> Cursor {
+    Cursor { open_after: Some(task(40)), ended_from: Some(7) }
+}
+
+fn record() -> TaskRecord {
+    TaskRecord {
+        task: task(42),
+        number: Some(41),
+        status: "done".into(),
+        method: "table.sum".into(),
+        label: Some("first try".into()),
+        direct: true,
+        engine: Some(EngineId(3)),
+        attempts: 2,
+        submitted_us: 1_795_316_399_000_000,
+        times: RunTimes { started_us: 1_795_316_400_000_000, ran_ns: 1_500_000 },
+        ended_us: 1_795_316_400_002_000,
+        again: Some(task(41)),
+        repeatable: true,
+        whole: true,
+        result_bytes: 70,
     }
 }
 
@@ -112,6 +156,8 @@ fn status() -> ClusterStatus {
         engines: vec![EngineStatus {
             info: engine_info(),
             assigned: 21,
+            direct: 20,
+            held: 12,
             running: 2,
             ended: 1_000,
             losses: 1,
@@ -220,6 +266,7 @@ impl Samples for HubToClient {
             ("", refused.into()),
             ("", Ping { request }.into()),
             ("", written().into()),
+            ("", RecordsReply { request, records: vec![record()], next: Some(page()) }.into()),
         ]);
         samples
     }

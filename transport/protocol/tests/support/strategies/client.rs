@@ -4,6 +4,7 @@ use phalanx_protocol::client::*;
 use phalanx_protocol::ids::{ClientId, Epoch};
 use phalanx_protocol::outcome::Delivery;
 use phalanx_protocol::peer::{ClientStatus, ClusterStatus, EngineStatus, RoomStatus, TaskCounts};
+use phalanx_protocol::query::*;
 use proptest::option;
 use proptest::prelude::*;
 
@@ -27,8 +28,54 @@ impl Strategies for ClientToHub {
             message(request().prop_map(|request| Ping { request })),
             message(any::<bool>().prop_map(|abort_open| Leave { abort_open })),
             message(define()),
+            message(
+                (request(), select())
+                    .prop_map(|(request, select)| RecordsRequest { request, select }),
+            ),
+            message(some(task_id()).prop_map(|tasks| Watch { tasks })),
+            message((request(), purged()).prop_map(|(request, what)| Purge { request, what })),
         ]
     }
+}
+
+fn cursor() -> impl Strategy<Value = Cursor> {
+    (option::of(task_id()), option::of(number()))
+        .prop_map(|(open_after, ended_from)| Cursor { open_after, ended_from })
+}
+
+fn select() -> impl Strategy<Value = Select> {
+    prop_oneof![some(task_id()).prop_map(Select::Tasks), cursor().prop_map(Select::From)]
+}
+
+fn purged() -> impl Strategy<Value = Purged> {
+    prop_oneof![
+        some(task_id()).prop_map(Purged::Tasks),
+        some(engine_id()).prop_map(Purged::Engines),
+        Just(Purged::All),
+    ]
+}
+
+fn record() -> impl Strategy<Value = TaskRecord> {
+    let names = (task_id(), option::of(number()), text(), text(), option::of(text()));
+    let runs = (any::<bool>(), option::of(engine_id()), number32(), run_times());
+    let rest = (number(), number(), option::of(task_id()), any::<bool>(), any::<bool>(), number());
+    (names, runs, rest).prop_map(|(names, runs, rest)| TaskRecord {
+        task: names.0,
+        number: names.1,
+        status: names.2,
+        method: names.3,
+        label: names.4,
+        direct: runs.0,
+        engine: runs.1,
+        attempts: runs.2,
+        times: runs.3,
+        submitted_us: rest.0,
+        ended_us: rest.1,
+        again: rest.2,
+        repeatable: rest.3,
+        whole: rest.4,
+        result_bytes: rest.5,
+    })
 }
 
 fn opened() -> impl Strategy<Value = Opened> {
@@ -85,15 +132,22 @@ impl Strategies for HubToClient {
             message(refused),
             message(request().prop_map(|request| Ping { request })),
             message(output()),
+            message(
+                (request(), some(record()), option::of(cursor()))
+                    .prop_map(|(request, records, next)| RecordsReply { request, records, next }),
+            ),
         ]
     }
 }
 
 fn engine_status() -> impl Strategy<Value = EngineStatus> {
-    (engine_info(), number(), number(), number(), number32(), number()).prop_map(
-        |(info, assigned, running, ended, losses, functions)| EngineStatus {
+    let figures = (number(), number(), number(), number(), number(), number32(), number());
+    (engine_info(), figures).prop_map(
+        |(info, (assigned, direct, held, running, ended, losses, functions))| EngineStatus {
             info,
             assigned,
+            direct,
+            held,
             running,
             ended,
             losses,

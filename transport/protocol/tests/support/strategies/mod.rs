@@ -18,6 +18,7 @@ use phalanx_protocol::outcome::*;
 use phalanx_protocol::output::*;
 use phalanx_protocol::payload::{Body, Format, Payload, SegmentRef};
 use phalanx_protocol::peer::{EngineInfo, EngineState, Registration};
+use phalanx_protocol::query::Again;
 use phalanx_protocol::task::*;
 use proptest::collection::vec;
 use proptest::option;
@@ -151,13 +152,17 @@ fn options() -> impl Strategy<Value = TaskOptions> {
         kinds,
         backoff_ms,
     });
-    (part(), part(), option::of(number()), option::of(retry), option::of(number())).prop_map(
-        |(after, follow, timeout_ms, retry, run_limit_ms)| TaskOptions {
+    let again = (task_id(), option::of(number())).prop_map(|(task, number)| Again { task, number });
+    let tags = (option::of(text()), option::of(again));
+    (part(), part(), option::of(number()), option::of(retry), option::of(number()), tags).prop_map(
+        |(after, follow, timeout_ms, retry, run_limit_ms, (label, again))| TaskOptions {
             after,
             follow,
             timeout_ms,
             retry,
             run_limit_ms,
+            label,
+            again,
         },
     )
 }

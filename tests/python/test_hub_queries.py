@@ -32,6 +32,12 @@ def say_and_add(a: int, b: int) -> int:
     return a + b
 
 
+def on_record(client: px.Client, *results: px.AsyncResult) -> Callable[[], bool]:
+    """Whether the hub has these tasks: a question may overtake another client's submit."""
+    names = [name for result in results for name in result.msg_ids]
+    return lambda: len(client.db_query({"msg_id": {"$in": names}}, keys=[])) == len(names)
+
+
 # ---------------------------------------------------------------------- results of others
 
 
@@ -77,6 +83,7 @@ def test_waiting_for_another_ones_task_ends_when_it_ends(
 
 def test_what_went_wrong_is_raised_to_whoever_asks(rc: px.Client, other: px.Client) -> None:
     ar = rc[1].apply_async(divmod, 1, 0)
+    assert ar.wait(10)
     with pytest.raises(px.RemoteError, match="ZeroDivisionError"):
         other.get_result(ar.msg_id).get(timeout=10)
     assert other.get_result(ar.msg_id, block=True).metadata.status == "error"
@@ -109,8 +116,9 @@ def test_an_own_task_that_runs_gives_an_ordinary_result(rc: px.Client) -> None:
         result.get(timeout=10)
 
 
-def test_get_result_waits_if_it_is_to_block(rc: px.Client, other: px.Client) -> None:
+def test_get_result_waits_if_it_is_to_block(rc: px.Client, other: px.Client, until: Until) -> None:
     ar = rc[0].apply_async(time.sleep, 0.05)
+    until(on_record(other, ar))
     assert other.get_result(ar.msg_id, block=True).ready()
 
 
@@ -144,11 +152,15 @@ def test_results_and_metadata_by_name(rc: px.Client) -> None:
 
 @pytest.mark.req(94)
 @pytest.mark.req(95)
-def test_result_status_tells_pending_from_completed(rc: px.Client, other: px.Client) -> None:
+def test_result_status_tells_pending_from_completed(
+    rc: px.Client, other: px.Client, until: Until
+) -> None:
     done = rc[0].apply_async(abs, -3)
     failed = rc[0].apply_async(divmod, 1, 0)
     done.wait(10), failed.wait(10)
     running = rc[1].apply_async(time.sleep, 60)
+    assert rc.result_status(running.msg_id)["pending"] == [running.msg_id], "also at once"
+    until(on_record(other, running))
     names = [done.msg_id, failed.msg_id, running.msg_id]
     status = other.result_status(names)
     assert status == {"completed": names[:2], "pending": names[2:]}
@@ -327,8 +339,11 @@ def test_what_ran_on_an_engine_is_purged_together(rc: px.Client) -> None:
     assert zero.msg_id not in rc.results and one.msg_id in rc.results
 
 
-def test_tasks_that_have_not_ended_are_not_purged(rc: px.Client, other: px.Client) -> None:
+def test_tasks_that_have_not_ended_are_not_purged(
+    rc: px.Client, other: px.Client, until: Until
+) -> None:
     ar = rc[0].apply_async(time.sleep, 60)
+    until(on_record(other, ar))
     with pytest.raises(RuntimeError, match="not ended"):
         rc.purge_local_results("all")
     with pytest.raises(RuntimeError, match="has not ended"):
@@ -354,9 +369,10 @@ def test_everything_is_purged(rc: px.Client) -> None:
 
 @pytest.mark.req(80)
 def test_tasks_of_others_are_waited_for_and_aborted_by_name(
-    rc: px.Client, other: px.Client
+    rc: px.Client, other: px.Client, until: Until
 ) -> None:
     ar = rc[0].apply_async(time.sleep, 60)
+    until(on_record(other, ar))
     assert not other.wait(ar.msg_id, timeout=0.05)
     other.abort(ar.msg_id)
     assert other.wait(ar.msg_id, timeout=10) and ar.wait(10)

@@ -309,7 +309,8 @@ pub const RECORDS_IN_MESSAGE_BYTES_MAX: usize = 512 << 10;
 /// Tasks whose records one request names: their answer always fits. More are refused.
 pub const RECORDS_NAMED_MAX: usize = 512;
 
-/// Tasks of which one client waits for the outcome beside its own. Further ones come as rejected.
+/// Tasks of which one client waits for the outcome beside its own open ones. A further one is an error at
+/// the caller; one sent all the same closes the session.
 pub const WATCHES_PER_CLIENT_MAX: usize = 65_536;
 
 /// Tasks named by one watch or purge; more go into further messages.

@@ -13,9 +13,10 @@
 //! anything else                                           {"error": "why"}
 //! ```
 
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -29,6 +30,9 @@ use crate::limits;
 
 /// The socket's name in the cluster's directory.
 pub const SOCKET_FILE: &str = "host.sock";
+
+/// As all files of a cluster; the directory has kept others out before this was said.
+const SOCKET_MODE: u32 = 0o600;
 
 /// What somebody wants of the host. Engines are named by their stable names.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -75,6 +79,7 @@ impl Control {
         let open = File::open(dir)?;
         let address = format!("/proc/self/fd/{}/{SOCKET_FILE}", open.as_raw_fd());
         let listener = UnixListener::bind(address)?;
+        std::fs::set_permissions(&path, Permissions::from_mode(SOCKET_MODE))?;
         tokio::spawn(listen(listener, Arc::new(ask)).in_current_span());
         Ok(Self { path })
     }

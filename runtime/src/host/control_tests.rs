@@ -22,6 +22,8 @@ async fn ask_with(text: Vec<u8>, dir: PathBuf) -> String {
 async fn ask(text: &str, main_loop: impl Fn(Asked) -> bool + Send + Sync + 'static) -> String {
     let dir = tempfile::tempdir().unwrap();
     let control = Control::start(dir.path(), main_loop).unwrap();
+    let mode = dir.path().join(SOCKET_FILE).metadata().unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "for this user alone");
     let answer = ask_with(format!("{text}\n").into_bytes(), dir.path().to_owned()).await;
     drop(control);
     assert!(!dir.path().join(SOCKET_FILE).exists(), "it goes with the host");

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::thread::{self, JoinHandle};
 
 use phalanx_core::Time;
-pub use phalanx_core::scheduler::{Hwm, Settings as Placement};
+pub use phalanx_core::scheduler::{Hwm, Scheme, SchemeError, Settings as Placement};
 use phalanx_protocol::error::ErrorCode;
 use phalanx_protocol::limits::CLOSE_DEADLINE;
 use phalanx_protocol::scheduling::{HubToScheduling, Offer, SchedulingToHub};

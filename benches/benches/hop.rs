@@ -230,7 +230,7 @@ const ENGINE: EngineId = EngineId(1);
 /// The two events of a task in the scheduler.
 fn place_and_free(seq: u64) -> [SchedulerEvent; 2] {
     let task = TaskId::new(ClientId(1), seq);
-    let ready = ReadyTask { task, method: None, follows: false, alone: false, engines: None };
+    let ready = ReadyTask { task, ..ReadyTask::default() };
     [SchedulerEvent::Place(ready), SchedulerEvent::Free(task, Some(Duration::from_micros(2)))]
 }
 

@@ -70,7 +70,7 @@ fn queued(tasks: u64, engines: impl Fn(u64) -> Option<Vec<EngineId>>) -> Schedul
             slots: 1,
             methods: vec![method.clone()],
             assigned: vec![TaskId::new(ClientId(0), engine.into())],
-            alone: Vec::new(),
+            ..EngineCapacity::default()
         };
         room.handle(Time::ZERO, SchedulerEvent::EngineUp(capacity), &mut effects);
     }

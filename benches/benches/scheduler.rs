@@ -5,7 +5,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use phalanx_core::scheduler::{Scheduler, SchedulerEffect, SchedulerEvent};
+use phalanx_core::scheduler::{Hwm, Scheduler, SchedulerEffect, SchedulerEvent, Scheme, Settings};
 use phalanx_core::{Room, Time};
 use phalanx_protocol::ids::{ClientId, EngineId, TaskId};
 use phalanx_protocol::room::{EngineCapacity, ReadyTask, SchedulerVerdict};
@@ -28,11 +28,16 @@ struct Bench {
 impl Bench {
     /// Engines with one slot that offer all of so many methods.
     fn new(engines: u32, methods: usize) -> Self {
+        Self::with(Settings::default(), engines, methods)
+    }
+
+    /// The same, that place so.
+    fn with(settings: Settings, engines: u32, methods: usize) -> Self {
         let names = (0..methods).map(|number| format!("bench.method.{number}"));
         let methods: Vec<_> =
             names.map(|name| MethodName::try_from(name.as_str()).expect("short enough")).collect();
         let mut bench = Self {
-            room: Scheduler::default(),
+            room: Scheduler::with_settings(settings),
             running: VecDeque::new(),
             effects: Vec::new(),
             methods,
@@ -42,8 +47,7 @@ impl Bench {
                 engine: EngineId(engine),
                 slots: 1,
                 methods: bench.methods.clone(),
-                assigned: Vec::new(),
-                alone: Vec::new(),
+                ..EngineCapacity::default()
             }));
         }
         bench
@@ -63,8 +67,8 @@ impl Bench {
             task: TaskId::new(ClientId(1), seq),
             method: Some(method.clone()),
             follows: engines.is_some(),
-            alone: false,
             engines,
+            ..ReadyTask::default()
         }));
     }
 
@@ -100,6 +104,32 @@ fn stream(criterion: &mut Criterion) {
                         }
                     }
                     bench.drain(ran);
+                    black_box(bench.room.queued_len())
+                });
+            });
+        }
+    }
+}
+
+/// A client keeps 100 tasks in flight on engines that always have room, so that the scheme chooses.
+fn schemes(criterion: &mut Criterion) {
+    const TASKS: u64 = 100_000;
+    const IN_FLIGHT: u64 = 100;
+    let mut group = criterion.benchmark_group("scheduler/schemes");
+    group.sample_size(10).throughput(Throughput::Elements(TASKS));
+    for scheme in Scheme::ALL {
+        for engines in [8, 64, 1_000] {
+            group.bench_function(BenchmarkId::new(scheme.as_str(), engines), |bencher| {
+                bencher.iter(|| {
+                    let settings = Settings::default().with_hwm(Hwm::Fixed(0)).with_scheme(scheme);
+                    let mut bench = Bench::with(settings, engines, 1);
+                    for seq in 0..TASKS {
+                        bench.place(seq, None);
+                        if seq >= IN_FLIGHT {
+                            bench.end_one(SHORT);
+                        }
+                    }
+                    bench.drain(SHORT);
                     black_box(bench.room.queued_len())
                 });
             });
@@ -169,5 +199,5 @@ fn classes(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, stream, backlog, classes);
+criterion_group!(benches, stream, schemes, backlog, classes);
 criterion_main!(benches);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use phalanx_transport::protocol::ids::EngineId;
+use phalanx_transport::protocol::needs::Needs;
 use phalanx_transport::protocol::payload::Format;
 use phalanx_transport::protocol::task::{MethodName, Target, TaskOptions};
 use serde::Serialize;
@@ -19,8 +20,10 @@ use crate::result::{AsyncResult, Raw};
 /// Engines among which the scheduler chooses, and what the tasks of this view wait for.
 ///
 /// A task runs at least once within its crash budget: if its engine dies it is tried elsewhere.
-/// [`on`](Self::on), [`after`](Self::after), [`follow`](Self::follow) and
-/// [`timeout`](Self::timeout), [`retries`](Self::retries) and the like return a changed view and leave this one as it is; cheap to clone.
+/// [`on`](Self::on), [`after`](Self::after), [`follow`](Self::follow),
+/// [`timeout`](Self::timeout), [`needs`](Self::needs), [`priority`](Self::priority),
+/// [`retries`](Self::retries) and the like return a changed view and leave this one as it is; cheap
+/// to clone.
 #[derive(Debug, Clone)]
 pub struct LoadBalancedView {
     handle: Arc<Handle>,
@@ -102,6 +105,24 @@ impl LoadBalancedView {
     pub fn run_limit(&self, limit: Duration) -> Self {
         let mut view = self.clone();
         view.options.run_limit_ms = Some(millis(limit));
+        view
+    }
+
+    /// The same view, but its tasks run only on engines that have this, and have so much of it to
+    /// themselves meanwhile. Replaces earlier needs. Where no engine can ever have it, they wait.
+    #[must_use]
+    pub fn needs(&self, needs: Needs) -> Self {
+        let mut view = self.clone();
+        view.options.needs = (!needs.is_empty()).then_some(needs);
+        view
+    }
+
+    /// The same view, but of the tasks that wait for an engine those with a higher priority go
+    /// first. Default: 0.
+    #[must_use]
+    pub fn priority(&self, priority: i32) -> Self {
+        let mut view = self.clone();
+        view.options.priority = priority;
         view
     }
 

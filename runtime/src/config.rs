@@ -15,6 +15,7 @@ use serde::Deserialize;
 use crate::cluster_dir::{ClusterName, ClusterNameError, Home};
 use crate::hwm::HighWaterMark;
 use crate::limits;
+use crate::placement::{self, Placement, Scheme, SchemeError};
 
 /// Name of the settings file inside the home directory.
 pub const CONFIG_FILE: &str = "config.toml";
@@ -71,6 +72,9 @@ pub enum ConfigError {
         /// Largest value.
         max: u64,
     },
+    /// There is no such scheme.
+    #[error(transparent)]
+    Scheme(#[from] SchemeError),
     /// The cluster's name cannot be a directory name.
     #[error(transparent)]
     Name(#[from] ClusterNameError),
@@ -162,6 +166,8 @@ pub struct ConfigFile {
     pub listen: Option<ListenAddress>,
     /// Whether scheduler and DAG run in a process of their own.
     pub scheduler_process: Option<bool>,
+    /// Which engine gets a task, by the name of the scheme.
+    pub scheme: Option<String>,
     /// Seconds from being told to stop until being killed.
     pub stop_grace_s: Option<u64>,
     /// Python that engines run in.
@@ -216,6 +222,17 @@ impl Settings {
     /// Whether scheduler and DAG run in a process of their own: by default in the hub's.
     pub fn scheduler_process(&self, given: bool) -> bool {
         given || self.file.scheduler_process.unwrap_or(false)
+    }
+
+    /// How the scheduler places: by default the least loaded engine, ahead by measured run time.
+    pub fn placement(
+        &self,
+        scheme: Option<Scheme>,
+        hwm: Option<HighWaterMark>,
+    ) -> Result<Placement, ConfigError> {
+        let of_file = || self.file.scheme.as_deref().map(str::parse).transpose();
+        let scheme = scheme.map_or_else(of_file, |scheme| Ok(Some(scheme)))?;
+        Ok(placement::chosen(scheme, Some(self.hwm(hwm))))
     }
 
     /// From being told to stop until being killed.
@@ -313,6 +330,17 @@ mod tests {
         assert_eq!(settings("hwm = 3").hwm("4".parse().ok()).to_string(), "4");
         assert_eq!(settings("").hwm(None).to_string(), "adaptive");
         assert!(toml::from_str::<ConfigFile>("hwm = -1").is_err());
+    }
+
+    #[test]
+    fn a_scheme_is_chosen_by_flag_or_file_and_an_unknown_one_refused() {
+        let file = settings("scheme = \"twobin\"\nhwm = 2\n");
+        let chosen = file.placement(None, None).unwrap();
+        assert_eq!((chosen.scheme, chosen.hwm), (Scheme::TwoBin, placement::Hwm::Fixed(2)));
+        assert_eq!(file.placement(Some(Scheme::Lru), None).unwrap().scheme, Scheme::Lru);
+        assert_eq!(settings("").placement(None, None).unwrap(), Placement::default());
+        let error = settings("scheme = \"first\"").placement(None, None).unwrap_err();
+        assert!(error.to_string().starts_with("\"first\" is not a scheme"), "{error}");
     }
 
     #[test]

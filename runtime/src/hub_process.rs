@@ -25,7 +25,7 @@ pub struct HubProcessOptions {
     pub listen: Option<SocketAddr>,
     /// Where the dag and scheduler rooms run.
     pub scheduling: Scheduling,
-    /// How the scheduler places, if it runs here.
+    /// How the scheduler places; its seed is drawn.
     pub placement: Placement,
 }
 
@@ -66,7 +66,8 @@ pub fn run(options: &HubProcessOptions) -> Result<HubEnd, HubProcessError> {
     let mut hub = HubOptions::new(file.credential, epoch);
     hub.listen = options.listen.map_or(file.hub_addresses, |address| vec![address]);
     hub.scheduling = options.scheduling;
-    hub.placement = options.placement;
+    hub.placement = options.placement.with_seed(epoch.0);
+    hub.hub.scheme = options.placement.scheme;
     let (sender, commands) = mpsc::channel(1);
     Ok(Hub::run(hub, commands, |addresses| on_listening(addresses, sender))?)
 }

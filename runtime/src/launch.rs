@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use crate::cluster_dir::{ClusterDir, DirError, Liveness};
 use crate::host::report::StartReport;
 use crate::host::{HostOptions, Owner, logs, sweep};
-use crate::{limits, os};
+use crate::{limits, os, placement};
 
 /// A cluster that is ready.
 #[derive(Debug)]
@@ -185,7 +185,6 @@ fn host_args(options: &HostOptions) -> Vec<OsString> {
     let values = [
         ("--cluster", options.cluster.to_string()),
         ("--engines", options.engines.to_string()),
-        ("--hwm", options.hwm.to_string()),
         ("--listen", options.listen.to_string()),
         ("--stop-grace-s", stop_grace_s.to_string()),
     ];
@@ -199,6 +198,7 @@ fn host_args(options: &HostOptions) -> Vec<OsString> {
     if options.scheduler_process {
         args.push("--scheduler-process".into());
     }
+    args.extend(placement::args(options.placement));
     if options.owner == Owner::StandardInput {
         args.push("--until-stdin-closes".into());
     }

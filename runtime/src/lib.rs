@@ -52,6 +52,7 @@ pub mod limits;
 pub mod local;
 pub mod logging;
 mod os;
+pub mod placement;
 mod python;
 pub mod ready;
 pub mod scheduler_process;

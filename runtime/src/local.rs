@@ -18,6 +18,7 @@ use crate::launch::{self, Launched};
 use crate::{limits, words};
 
 pub use crate::launch::StartError;
+use crate::placement::Placement;
 pub use crate::stop::{StopError, Stopped};
 
 /// Names the `phalanx` program for [`LocalCluster`].
@@ -113,6 +114,7 @@ pub struct LocalClusterBuilder {
     name: Option<ClusterName>,
     engines: u32,
     scheduler_process: bool,
+    placement: Placement,
     listen: ListenAddress,
     stop_grace: Duration,
     program: Option<PathBuf>,
@@ -127,6 +129,7 @@ impl Default for LocalClusterBuilder {
             name: None,
             engines: std::thread::available_parallelism().map_or(1, |n| n.get() as u32),
             scheduler_process: false,
+            placement: Placement::default(),
             listen: ListenAddress::default(),
             stop_grace: limits::STOP_GRACE,
             program: None,
@@ -207,6 +210,13 @@ impl LocalClusterBuilder {
         self
     }
 
+    /// How the scheduler places; by default the least loaded engine.
+    #[must_use]
+    pub fn placement(mut self, placement: Placement) -> Self {
+        self.placement = placement;
+        self
+    }
+
     /// From being told to stop until being killed, for each stage of a stop.
     #[must_use]
     pub fn stop_grace(mut self, grace: Duration) -> Self {
@@ -236,6 +246,7 @@ impl LocalClusterBuilder {
         let mut options = HostOptions::new(home, self.name.unwrap_or_else(own_name));
         options.engines = self.engines;
         options.scheduler_process = self.scheduler_process;
+        options.placement = self.placement;
         options.listen = self.listen;
         options.stop_grace = self.stop_grace;
         options.owner = Owner::StandardInput;

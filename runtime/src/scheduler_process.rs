@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 
 use crate::{ready, signals};
 
-/// Runs the rooms on this thread until they, or their hub, are told to stop.
+/// Runs the rooms on this thread, placing as is said, until they, or their hub, are told to stop.
 ///
 /// # Errors
 /// [`SchedulingError`] if they cannot start, or did not end because somebody asked for it.
@@ -30,8 +30,14 @@ pub fn run(connection: &Path, placement: Placement) -> Result<(), SchedulingErro
             // They have ended already: nothing is left to stop.
             let _ = sender.send(SchedulingCommand::Stop).await;
         });
-        serve(connect, placement, commands).await
+        serve(connect, placement.with_seed(seed()), commands).await
     })
+}
+
+/// What lots are drawn from. Without randomness of the system they are the same each time, and fall
+/// no less evenly.
+fn seed() -> u64 {
+    getrandom::u64().unwrap_or_default()
 }
 
 /// Connects as its file says, and tells the host of the first success.

@@ -14,6 +14,7 @@ use phalanx_protocol::limits::{
     DIRECT_WINDOW_MAX, ENGINES_MAX, LABELS_PER_ENGINE_MAX, METHODS_PER_ENGINE_MAX,
     SLOTS_PER_ENGINE_MAX, TEXT_LEN_MAX,
 };
+use phalanx_protocol::needs::check_resources;
 use phalanx_protocol::peer::{EngineInfo, EngineProfile, EngineState, Registration};
 use phalanx_protocol::task::MethodName;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -63,6 +64,11 @@ impl Engine {
         self.state
     }
 
+    /// The tasks whose last attempt it has, in no order.
+    pub fn assigned(&self) -> impl Iterator<Item = TaskId> {
+        self.assigned.iter().copied()
+    }
+
     /// What it told of itself.
     pub const fn profile(&self) -> &EngineProfile {
         &self.profile
@@ -90,6 +96,7 @@ impl Engine {
             slots: profile.slots,
             methods: profile.methods.clone(),
             labels: profile.labels.clone(),
+            resources: profile.resources.clone(),
             state: self.state,
         }
     }
@@ -364,6 +371,9 @@ fn check_profile(profile: &EngineProfile) -> Result<(), (ErrorCode, String)> {
     }
     if profile.labels.len() > LABELS_PER_ENGINE_MAX {
         return refuse(format!("more than {LABELS_PER_ENGINE_MAX} labels"));
+    }
+    if let Err(error) = check_resources(&profile.resources) {
+        return refuse(error.to_string());
     }
     let texts = [Some(&profile.kind), Some(&profile.host), profile.name.as_ref()];
     if texts.into_iter().flatten().chain(&profile.labels).any(|text| text.len() > TEXT_LEN_MAX) {

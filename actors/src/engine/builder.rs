@@ -7,6 +7,7 @@ use std::thread;
 use phalanx_protocol::engine::EngineToHub;
 use phalanx_protocol::limits::SLOTS_PER_ENGINE_MAX;
 use phalanx_protocol::method::Method;
+use phalanx_protocol::needs::{Amount, Resource};
 use phalanx_protocol::peer::Registration;
 use phalanx_transport::Settings;
 use serde::Serialize;
@@ -33,6 +34,7 @@ pub struct EngineBuilder {
     slots: u32,
     name: Option<String>,
     labels: Vec<String>,
+    resources: Vec<Resource>,
     settings: Settings,
     executor: Option<MakeExecutor>,
     on_registered: Option<OnRegistered>,
@@ -57,6 +59,7 @@ impl EngineBuilder {
             slots: 1,
             name: None,
             labels: Vec::new(),
+            resources: Vec::new(),
             settings: Settings::default(),
             executor: None,
             on_registered: None,
@@ -157,6 +160,13 @@ impl EngineBuilder {
         self
     }
 
+    /// Says how much of a resource it has: tasks that need some of it run here only while so much
+    /// is free.
+    pub fn resource(mut self, name: impl Into<String>, amount: Amount) -> Self {
+        self.resources.push((name.into(), amount));
+        self
+    }
+
     /// Times and limits of its sessions.
     pub fn settings(mut self, settings: Settings) -> Self {
         self.settings = settings;
@@ -246,6 +256,7 @@ impl EngineBuilder {
             name: self.name,
             slots,
             labels: self.labels,
+            resources: self.resources,
             executor,
             on_registered: self.on_registered,
             kept_by_host: self.kept_by_host,

@@ -3,6 +3,7 @@
 
 use phalanx_protocol::engine::EngineToHub;
 use phalanx_protocol::limits::{CLOSE_DEADLINE, SLOTS_PER_ENGINE_MAX};
+use phalanx_protocol::needs::Resource;
 use phalanx_protocol::peer::{EngineProfile, Registration};
 use tokio::sync::mpsc;
 
@@ -23,6 +24,7 @@ pub(super) struct Ready {
     pub(super) name: Option<String>,
     pub(super) slots: u32,
     pub(super) labels: Vec<String>,
+    pub(super) resources: Vec<Resource>,
     pub(super) executor: MakeExecutor,
     pub(super) on_registered: Option<OnRegistered>,
     pub(super) kept_by_host: bool,
@@ -34,7 +36,7 @@ pub(super) async fn serve(
     connect: impl Connect<EngineToHub>,
     stop: mpsc::Receiver<String>,
 ) -> Result<EngineEnd, EngineError> {
-    let Ready { name, slots, labels, executor, on_registered, kept_by_host } = ready;
+    let Ready { name, slots, labels, resources, executor, on_registered, kept_by_host } = ready;
     let executor = executor();
     let profile = EngineProfile {
         name,
@@ -45,6 +47,7 @@ pub(super) async fn serve(
         slots,
         methods: executor.methods(),
         labels,
+        resources,
     };
     let clock = Clock::start();
     // Two reasons to end at most: its own decision, and a panic on the way there.

@@ -10,6 +10,8 @@ from typing import Any, TypeAlias, final
 
 from typing_extensions import Buffer
 
+from phalanx.placing import Placing
+
 TaskId: TypeAlias = tuple[int, int]
 """`(client, seq)`."""
 
@@ -185,6 +187,7 @@ class NativeClient:
         timeout: float | None = None,
         attempts: AttemptsRef | None = None,
         label: str | None = None,
+        placing: Placing | None = None,
     ) -> Batch:
         """Submits one task, or with `engines` one for each, and returns at once.
 
@@ -207,6 +210,7 @@ class NativeClient:
         timeout: float | None = None,
         attempts: AttemptsRef | None = None,
         label: str | None = None,
+        placing: Placing | None = None,
     ) -> Batch:
         """Submits one task for each list of parts, all or none, in one Batch.
 
@@ -227,6 +231,7 @@ class NativeClient:
         timeout: float | None = None,
         attempts: AttemptsRef | None = None,
         label: str | None = None,
+        placing: Placing | None = None,
     ) -> Batch:
         """Submits a call of a typed handler; the value travels as MessagePack.
 
@@ -329,12 +334,17 @@ class NativeEngine:
         connection: str,
         name: str | None = None,
         labels: Sequence[str] = (),
-        methods: Sequence[str] = ...,
+        methods: Sequence[str] | None = None,
+        resources: Sequence[tuple[str, str]] = (),
     ) -> NativeEngine:
         """Starts the engine's thread; from the main thread. At most one in a process."""
 
     @staticmethod
-    def from_environment(labels: Sequence[str] = ()) -> NativeEngine:
+    def from_environment(
+        labels: Sequence[str] = (),
+        methods: Sequence[str] | None = None,
+        resources: Sequence[tuple[str, str]] = (),
+    ) -> NativeEngine:
         """The same for a process that a cluster's host started: all it needs is in its environment."""
 
     @property
@@ -403,13 +413,16 @@ def start_cluster(
     engine_module: str = "phalanx.engine",
     engine_args: Sequence[str] = (),
     phalanx: str | None = None,
+    scheme: str | None = None,
+    hwm: int | None = None,
     timeout: float | None = None,
     progress: Callable[[str], object] | None = None,
 ) -> NativeCluster:
     """Starts hub and `n` engines (`python -m phalanx.engine *engine_args`), and waits for them.
 
     `python` is this interpreter if not given; `phalanx` the command of that name: PHALANX_BIN, beside
-    the interpreter, or on PATH. `progress` is called with each step, a short text.
+    the interpreter, or on PATH. `scheme` and `hwm` say how the scheduler places. `progress`
+    is called with each step, a short text.
     """
 
 def find_cluster(

@@ -16,6 +16,7 @@ from phalanx.dependency import DependencyRef, dependency_ref
 from phalanx.futures import T
 from phalanx.mapresult import AsyncMapResult
 from phalanx.partition import chunks, even_chunk
+from phalanx.placing import Placing, placing
 from phalanx.remotefunction import ParallelFunction
 from phalanx.serialize import function_ref, pack_call, pack_calls, pack_chunk
 from phalanx.view import View
@@ -42,6 +43,10 @@ class LoadBalancedView(AttemptFlags, View):
     `run_limit` is how many seconds it may run. `metadata` tells the `attempts`, and where earlier ones
     were (`tried`).
 
+    `needs` says how much of which resources must be free on the engine (`{"gpu": 1}`), and is the
+    task's while it runs; `labels` which words the engine must carry; of tasks that wait, those with a
+    higher `priority` go first. A task that no engine can run waits until one comes that can.
+
     >>> import phalanx as px
     >>> view = px.Client().load_balanced_view()
     >>> view.apply_sync(sum, [1, 2, 3])
@@ -53,6 +58,9 @@ class LoadBalancedView(AttemptFlags, View):
         "after",
         "follow",
         "timeout",
+        "needs",
+        "labels",
+        "priority",
         *AttemptFlags.attempt_flag_names,
     )
 
@@ -72,6 +80,10 @@ class LoadBalancedView(AttemptFlags, View):
         self._after_ref: DependencyRef | None = None
         self._follow_ref: DependencyRef | None = None
         self._timeout: float | None = None
+        self._needs: Any = None
+        self._labels: Any = None
+        self._priority = 0
+        self._placing: Placing | None = None
 
     def check_flag(self, name: str, value: Any) -> Any:
         """The value to keep for a flag."""
@@ -115,6 +127,36 @@ class LoadBalancedView(AttemptFlags, View):
     def timeout(self, seconds: float | None) -> None:
         self._timeout = seconds
 
+    @property
+    def needs(self) -> Any:
+        """What must be free on the engine of a task of this view, and is its own: `{"gpu": 1}`."""
+        return self._needs
+
+    @needs.setter
+    def needs(self, needs: Any) -> None:
+        self._placing = placing(self._priority, self._labels, needs)
+        self._needs = needs
+
+    @property
+    def labels(self) -> Any:
+        """The words that the engine of a task of this view must carry."""
+        return self._labels
+
+    @labels.setter
+    def labels(self, labels: Any) -> None:
+        self._placing = placing(self._priority, labels, self._needs)
+        self._labels = labels
+
+    @property
+    def priority(self) -> int:
+        """Of tasks that wait for an engine those with a higher one go first; 0 by default."""
+        return self._priority
+
+    @priority.setter
+    def priority(self, priority: int | None) -> None:
+        self._placing = placing(priority, self._labels, self._needs)
+        self._priority = priority or 0
+
     def _where(self) -> dict[str, Any]:
         """The options of a submit, besides what everything has."""
         where: dict[str, Any] = {}
@@ -132,6 +174,8 @@ class LoadBalancedView(AttemptFlags, View):
             where["attempts"] = attempts
         if self.label is not None:
             where["label"] = self.label
+        if self._placing is not None:
+            where["placing"] = self._placing
         return where
 
     def _apply(

@@ -26,7 +26,7 @@ use crate::errors::{self, ClosedError};
 use crate::fork::OfProcess;
 use crate::parts::{FunctionRef, pack_parts};
 use crate::signals::{masked, spawn_masked};
-use crate::submit::{AttemptsRef, DependencyRef, Template, Wishes};
+use crate::submit::{AttemptsRef, DependencyRef, PlacingRef, Template, Wishes};
 use crate::values;
 use crate::wait::{self, Deadline, SLICE};
 
@@ -283,7 +283,7 @@ impl NativeClient {
 
     #[pyo3(signature = (method, parts, *, function = None, engine = None, engines = None,
         subset = None, after = None, follow = None, timeout = None, attempts = None,
-        label = None))]
+        label = None, placing = None))]
     #[allow(clippy::too_many_arguments, reason = "keywords of Python")]
     fn submit<'py>(
         &self,
@@ -298,8 +298,10 @@ impl NativeClient {
         timeout: Option<f64>,
         attempts: Option<AttemptsRef>,
         label: Option<String>,
+        placing: Option<PlacingRef>,
     ) -> PyResult<Batch> {
-        let wishes = Wishes { engine, engines, subset, after, follow, timeout, attempts, label };
+        let wishes =
+            Wishes { engine, engines, subset, after, follow, timeout, attempts, label, placing };
         let template = Template::one(method, wishes)?.with(function);
         let arguments = pack_parts(parts)?;
         self.hand_in(parts.py(), [template.task(Format::Pickle5, arguments)])
@@ -307,7 +309,7 @@ impl NativeClient {
 
     #[pyo3(signature = (method, list_of_parts, *, function = None, engine = None, engines = None,
         subset = None, after = None, follow = None, timeout = None, attempts = None,
-        label = None))]
+        label = None, placing = None))]
     #[allow(clippy::too_many_arguments, reason = "keywords of Python")]
     fn submit_many<'py>(
         &self,
@@ -322,8 +324,10 @@ impl NativeClient {
         timeout: Option<f64>,
         attempts: Option<AttemptsRef>,
         label: Option<String>,
+        placing: Option<PlacingRef>,
     ) -> PyResult<Batch> {
-        let wishes = Wishes { engine, engines, subset, after, follow, timeout, attempts, label };
+        let wishes =
+            Wishes { engine, engines, subset, after, follow, timeout, attempts, label, placing };
         let template = Template::many(method, wishes)?.with(function);
         let pack = |parts: PyResult<Bound<'py, PyAny>>| pack_parts(&parts?);
         let arguments = list_of_parts.try_iter()?.map(pack).collect::<PyResult<_>>()?;
@@ -332,7 +336,7 @@ impl NativeClient {
 
     #[pyo3(signature = (method, value, *, engine = None, engines = None, subset = None,
         after = None, follow = None, timeout = None, attempts = None,
-        label = None))]
+        label = None, placing = None))]
     #[allow(clippy::too_many_arguments, reason = "keywords of Python")]
     fn call(
         &self,
@@ -346,8 +350,10 @@ impl NativeClient {
         timeout: Option<f64>,
         attempts: Option<AttemptsRef>,
         label: Option<String>,
+        placing: Option<PlacingRef>,
     ) -> PyResult<Batch> {
-        let wishes = Wishes { engine, engines, subset, after, follow, timeout, attempts, label };
+        let wishes =
+            Wishes { engine, engines, subset, after, follow, timeout, attempts, label, placing };
         let template = Template::one(method, wishes)?;
         let arguments = values::encode(value)?;
         self.hand_in(value.py(), [template.task(Format::MessagePack, arguments)])

@@ -12,7 +12,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use phalanx::LocalCluster;
 use phalanx::cluster_dir::{ClusterDir, ClusterName, Home, Liveness};
 use phalanx::cluster_state::ClusterState;
+use phalanx::hwm::HighWaterMark;
 use phalanx::local::{LocalClusterBuilder, StartError};
+use phalanx::placement::{self, Hwm, Scheme};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
@@ -86,7 +88,8 @@ enum Told {
 /// Starts hub and engines, and waits for them.
 #[pyfunction]
 #[pyo3(signature = (n, *, cluster_id = None, home = None, profile = None, python = None,
-    engine_module = "phalanx.engine", engine_args = Vec::new(), phalanx = None, timeout = None, progress = None))]
+    engine_module = "phalanx.engine", engine_args = Vec::new(), phalanx = None, scheme = None, hwm = None, timeout = None,
+    progress = None))]
 #[allow(clippy::too_many_arguments, reason = "keywords of Python")]
 pub(crate) fn start_cluster(
     py: Python<'_>,
@@ -98,6 +101,8 @@ pub(crate) fn start_cluster(
     engine_module: &str,
     engine_args: Vec<OsString>,
     phalanx: Option<PathBuf>,
+    scheme: Option<&str>,
+    hwm: Option<u32>,
     timeout: Option<f64>,
     progress: Option<Bound<'_, PyAny>>,
 ) -> PyResult<NativeCluster> {
@@ -108,6 +113,10 @@ pub(crate) fn start_cluster(
     // `-P`: nothing is imported from the current directory.
     let args = ["-P", "-m", engine_module].map(OsString::from).into_iter().chain(engine_args);
     let mut builder = LocalCluster::builder().engines(n).program(python).program_args(args);
+    let scheme = scheme.map(str::parse::<Scheme>).transpose();
+    let scheme = scheme.map_err(|error| PyValueError::new_err(error.to_string()))?;
+    builder = builder
+        .placement(placement::chosen(scheme, hwm.map(|tasks| HighWaterMark(Hwm::Fixed(tasks)))));
     if let Some(name) = cluster_id {
         builder = builder.name(cluster_name(name)?);
     }

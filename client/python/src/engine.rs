@@ -18,6 +18,7 @@ use phalanx::logging;
 use phalanx::{Engine, EngineEnd, EngineProcess, EngineProcessError, EngineStop};
 use phalanx_client::protocol::function::Function;
 use phalanx_client::protocol::limits::TASK_PAYLOAD_LEN_MAX;
+use phalanx_client::protocol::needs::Amount;
 use phalanx_client::protocol::outcome::{AttemptOutcome, RemoteError, RunTimes};
 use phalanx_client::protocol::output::OutputKind;
 use phalanx_client::protocol::payload::{Format, Payload};
@@ -101,27 +102,30 @@ impl Task {
 #[pymethods]
 impl NativeEngine {
     #[staticmethod]
-    #[pyo3(signature = (connection, name = None, labels = Vec::new(), methods = None))]
+    #[pyo3(signature = (connection, name = None, labels = Vec::new(), methods = None,
+        resources = Vec::new()))]
     fn start(
         py: Python<'_>,
         connection: PathBuf,
         name: Option<String>,
         labels: Vec<String>,
         methods: Option<Vec<String>>,
+        resources: Vec<(String, String)>,
     ) -> PyResult<Self> {
-        launch(py, EngineProcess::new(connection, name), labels, methods)
+        launch(py, EngineProcess::new(connection, name), (labels, resources), methods)
     }
 
     #[staticmethod]
-    #[pyo3(signature = (labels = Vec::new(), methods = None))]
+    #[pyo3(signature = (labels = Vec::new(), methods = None, resources = Vec::new()))]
     fn from_environment(
         py: Python<'_>,
         labels: Vec<String>,
         methods: Option<Vec<String>>,
+        resources: Vec<(String, String)>,
     ) -> PyResult<Self> {
         let process = EngineProcess::from_env();
         let process = process.map_err(|error| ConnectError::new_err(errors::chain(&error)))?;
-        launch(py, process, labels, methods)
+        launch(py, process, (labels, resources), methods)
     }
 
     #[getter]
@@ -348,7 +352,7 @@ fn ignore_if_unhandled(py: Python<'_>, number: i32) -> PyResult<()> {
 fn launch(
     py: Python<'_>,
     process: EngineProcess,
-    labels: Vec<String>,
+    (labels, resources): (Vec<String>, Vec<(String, String)>),
     methods: Option<Vec<String>>,
 ) -> PyResult<NativeEngine> {
     is_main_thread(py)?;
@@ -365,6 +369,13 @@ fn launch(
     let desk = Arc::new(Desk::new(MainThread::current(), abort_signal));
     let clerk = Clerk::new(Arc::clone(&desk), methods);
     let builder = labels.into_iter().fold(Engine::builder(), phalanx::EngineBuilder::label);
+    let builder = resources.into_iter().try_fold(builder, |builder, (name, amount)| {
+        let amount = amount.parse::<Amount>();
+        Ok::<_, PyErr>(
+            builder
+                .resource(name, amount.map_err(|error| PyValueError::new_err(error.to_string()))?),
+        )
+    })?;
     let builder = builder.executor(move || clerk);
     let stop = process.stop_handle();
     let id = Arc::new(AtomicI64::new(-1));

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use phalanx_client::core::NewTask;
 use phalanx_client::protocol::function::Function;
 use phalanx_client::protocol::ids::EngineId;
+use phalanx_client::protocol::needs::{Amount, Needs};
 use phalanx_client::protocol::payload::Format;
 use phalanx_client::protocol::task::{MethodName, Retry, Target, TaskOptions};
 use phalanx_client::{Accept, Dependency, Quorum, TaskId};
@@ -55,6 +56,25 @@ impl AttemptsRef {
     }
 }
 
+/// `(priority, labels, amounts)`.
+#[derive(Debug, FromPyObject)]
+pub(crate) struct PlacingRef(i32, Vec<String>, Vec<(String, f64)>);
+
+impl PlacingRef {
+    fn read(self) -> PyResult<(i32, Option<Needs>)> {
+        let Self(priority, labels, amounts) = self;
+        let read = |(name, amount): (String, f64)| {
+            // As it is printed: so 0.1 is a tenth, and what has four decimals is refused.
+            let amount = amount.to_string().parse::<Amount>();
+            Ok((name, amount.map_err(|error| PyValueError::new_err(error.to_string()))?))
+        };
+        let amounts = amounts.into_iter().map(read).collect::<PyResult<_>>()?;
+        let needs = Needs { labels, amounts };
+        needs.check().map_err(|error| PyValueError::new_err(error.to_string()))?;
+        Ok((priority, (!needs.is_empty()).then_some(needs)))
+    }
+}
+
 /// Where tasks go and after what, as keywords say it.
 #[derive(Debug, Default)]
 pub(crate) struct Wishes {
@@ -66,6 +86,7 @@ pub(crate) struct Wishes {
     pub(crate) timeout: Option<f64>,
     pub(crate) attempts: Option<AttemptsRef>,
     pub(crate) label: Option<String>,
+    pub(crate) placing: Option<PlacingRef>,
 }
 
 /// The engines of tasks that are submitted together.
@@ -106,7 +127,8 @@ impl Template {
         wishes: Wishes,
         of_engines: impl FnOnce(Vec<u32>) -> Targets,
     ) -> PyResult<Self> {
-        let Wishes { engine, engines, subset, after, follow, timeout, attempts, label } = wishes;
+        let Wishes { engine, engines, subset, after, follow, timeout, attempts, label, placing } =
+            wishes;
         let method = MethodName::try_from(method);
         let method = method.map_err(|error| PyValueError::new_err(error.to_string()))?;
         let targets = match (engine, engines, subset) {
@@ -124,8 +146,18 @@ impl Template {
         let follow = follow.map(DependencyRef::read).transpose()?;
         let attempts = attempts.map(AttemptsRef::read).transpose()?;
         let (retry, run_limit_ms) = attempts.unwrap_or_default();
-        let options =
-            TaskOptions { after, follow, timeout_ms, retry, run_limit_ms, label, again: None };
+        let (priority, needs) = placing.map_or(Ok((0, None)), PlacingRef::read)?;
+        let options = TaskOptions {
+            after,
+            follow,
+            timeout_ms,
+            retry,
+            run_limit_ms,
+            label,
+            again: None,
+            priority,
+            needs,
+        };
         let options = (options != TaskOptions::default()).then(|| Box::new(options));
         Ok(Self { method, targets, options, function: None })
     }

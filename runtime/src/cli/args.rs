@@ -6,8 +6,11 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::exit;
+use phalanx_client::protocol::needs::{Amount, Resource};
+
 use crate::config::{ListenAddress, LogFormat, Output};
 use crate::hwm::HighWaterMark;
+use crate::placement::Scheme;
 
 /// Phalanx: typed tasks on engines, from one machine to many
 #[derive(Debug, Parser)]
@@ -62,6 +65,19 @@ pub(super) enum Command {
     Keeper(KeeperArgs),
 }
 
+/// How the scheduler places.
+#[derive(Debug, Clone, Copy, Args)]
+pub(super) struct PlacementArgs {
+    /// Which engine gets a task: leastload, lru, plainrandom, twobin, weighted or pure
+    /// [default: leastload]
+    #[arg(long, env = "PHALANX_SCHEME", value_name = "NAME")]
+    pub(super) scheme: Option<Scheme>,
+    /// Balanced tasks that an engine may have at once: adaptive (by measured run time), or so many
+    /// per slot; 1 sends none ahead, 0 as many as it takes [default: adaptive]
+    #[arg(long, env = "PHALANX_HWM", value_name = "N")]
+    pub(super) hwm: Option<HighWaterMark>,
+}
+
 /// What a cluster is made of.
 #[derive(Debug, Clone, Args)]
 pub(super) struct ClusterArgs {
@@ -81,10 +97,8 @@ pub(super) struct ClusterArgs {
         value_parser = clap::builder::BoolishValueParser::new()
     )]
     pub(super) scheduler_process: bool,
-    /// Balanced tasks that an engine may have at once: adaptive (by measured run time), or so many
-    /// per slot; 1 sends none ahead, 0 as many as it takes [default: adaptive]
-    #[arg(long, env = "PHALANX_HWM", value_name = "N")]
-    pub(super) hwm: Option<HighWaterMark>,
+    #[command(flatten)]
+    pub(super) placement: PlacementArgs,
     /// Seconds from being told to stop until being killed [default: 3]
     #[arg(long, env = "PHALANX_STOP_GRACE_S", value_name = "SECONDS")]
     pub(super) stop_grace_s: Option<u64>,
@@ -146,9 +160,8 @@ pub(super) struct HubArgs {
     /// Leave scheduler and DAG to a process of their own
     #[arg(long)]
     pub(super) scheduler_process: bool,
-    /// Balanced tasks that an engine may have at once [default: adaptive]
-    #[arg(long, value_name = "N")]
-    pub(super) hwm: Option<HighWaterMark>,
+    #[command(flatten)]
+    pub(super) placement: PlacementArgs,
 }
 
 #[derive(Debug, Args)]
@@ -164,19 +177,27 @@ pub(super) struct EngineArgs {
     /// A word to choose it by; may be repeated
     #[arg(long = "label", value_name = "WORD")]
     pub(super) labels: Vec<String>,
+    /// What it has for tasks that need some of it, e.g. gpu=2; may be repeated
+    #[arg(long = "resource", value_name = "NAME=AMOUNT", value_parser = resource)]
+    pub(super) resources: Vec<Resource>,
     /// Answer calls of this method with their own payload and run nothing, for measurements; may
     /// be repeated
     #[arg(long = "null", value_name = "METHOD")]
     pub(super) null: Vec<String>,
 }
 
+fn resource(text: &str) -> Result<Resource, String> {
+    let (name, amount) = text.split_once('=').ok_or("write NAME=AMOUNT, e.g. gpu=2")?;
+    let amount = amount.parse::<Amount>().map_err(|error| error.to_string())?;
+    Ok((name.to_owned(), amount))
+}
+
 #[derive(Debug, Args)]
 pub(super) struct SchedulerArgs {
     #[command(flatten)]
     pub(super) connection: ConnectionArgs,
-    /// Balanced tasks that an engine may have at once [default: adaptive]
-    #[arg(long, value_name = "N")]
-    pub(super) hwm: Option<HighWaterMark>,
+    #[command(flatten)]
+    pub(super) placement: PlacementArgs,
 }
 
 #[derive(Debug, Args)]
@@ -290,6 +311,8 @@ mod tests {
     fn the_documented_commands_parse() {
         for line in [
             "phalanx start -n 4 --cluster lab --listen 10.0.0.5:7000 --foreground",
+            "phalanx start -n 2 --scheme lru --hwm 0",
+            "phalanx engine --connection engine.json --resource gpu=2 --resource ram=0.5",
             "phalanx start -n 2 --program ./engine -- --slots 2",
             "phalanx start -n 2 --python /opt/python3 -- --label gpu",
             "phalanx start -n 2 --native --hwm 4 -- --slots 2",
@@ -314,6 +337,8 @@ mod tests {
             "phalanx start --hwm many",
             "phalanx start --native --program ./engine",
             "phalanx stop --all --cluster a",
+            "phalanx start --scheme first",
+            "phalanx engine --connection engine.json --resource gpu",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
         }

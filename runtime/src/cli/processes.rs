@@ -8,14 +8,12 @@ use std::time::Duration;
 use phalanx_actors::Scheduling;
 use phalanx_actors::engine::{Engine, EngineBuilder};
 use phalanx_actors::executor::null::Null;
-use phalanx_actors::scheduling_process::Placement;
 use phalanx_client::protocol::task::MethodName;
 
 use super::args::{ConnectionArgs, EngineArgs, HubArgs, KeeperArgs, SchedulerArgs};
 use super::{CliError, Context};
 use crate::hub_process::HubProcessOptions;
-use crate::hwm::HighWaterMark;
-use crate::{ready, words};
+use crate::{placement, ready, words};
 
 /// Runs a hub until it is told to stop.
 pub(super) fn hub(context: &Context, args: HubArgs) -> Result<ExitCode, CliError> {
@@ -25,7 +23,7 @@ pub(super) fn hub(context: &Context, args: HubArgs) -> Result<ExitCode, CliError
     if args.scheduler_process {
         options.scheduling = Scheduling::Remote;
     }
-    options.placement = placement(args.hwm);
+    options.placement = placement::chosen(args.placement.scheme, args.placement.hwm);
     let end = crate::hub_process::run(&options)?;
     tracing::info!(reason = end.reason, "hub ends");
     Ok(ExitCode::SUCCESS)
@@ -37,6 +35,9 @@ pub(super) fn engine(context: &Context, args: EngineArgs) -> Result<ExitCode, Cl
     let _span = log(context, name.as_deref().unwrap_or("engine"), &args.connection)?;
     let mut engine = if args.null.is_empty() { own_methods() } else { null(&args.null)? };
     engine = args.labels.iter().fold(engine.slots(args.slots), EngineBuilder::label);
+    for (name, amount) in args.resources {
+        engine = engine.resource(name, amount);
+    }
     let connection = args.connection.connection;
     let end = crate::engine_process::run_engine_with(engine, &connection, name)?;
     tracing::info!(reason = end.reason, "engine ends");
@@ -46,13 +47,10 @@ pub(super) fn engine(context: &Context, args: EngineArgs) -> Result<ExitCode, Cl
 /// Runs scheduler and DAG until they are told to stop.
 pub(super) fn scheduler(context: &Context, args: &SchedulerArgs) -> Result<ExitCode, CliError> {
     let _span = log(context, "scheduler", &args.connection)?;
-    crate::scheduler_process::run(&args.connection.connection, placement(args.hwm))?;
+    let placement = placement::chosen(args.placement.scheme, args.placement.hwm);
+    crate::scheduler_process::run(&args.connection.connection, placement)?;
     tracing::info!("scheduler ends");
     Ok(ExitCode::SUCCESS)
-}
-
-fn placement(hwm: Option<HighWaterMark>) -> Placement {
-    Placement::default().with_hwm(hwm.unwrap_or_default().0)
 }
 
 fn log(

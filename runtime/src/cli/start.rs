@@ -58,7 +58,7 @@ fn host_options(
         HostOptions::new(context.home.clone(), settings.cluster(args.cluster.clone())?);
     options.engines = settings.engines(args.engines)?;
     options.scheduler_process = settings.scheduler_process(args.scheduler_process);
-    options.hwm = settings.hwm(args.hwm);
+    options.placement = settings.placement(args.placement.scheme, args.placement.hwm)?;
     options.listen = settings.listen(args.listen);
     options.stop_grace = settings.stop_grace(args.stop_grace_s)?;
     options.log = Some(settings.log(context.common.log.clone()));

@@ -13,7 +13,7 @@ use crate::host::spawn::{
     CONNECTION_ENV, ENGINE_INDEX_ENV, ENGINE_NAME_ENV, Input, Launch, RUN_ENV, Tie,
 };
 use crate::host::{HostOptions, Program};
-use crate::hwm::HighWaterMark;
+use crate::placement::{self, Placement};
 
 /// What a process logs, as a filter.
 pub const LOG_ENV: &str = "PHALANX_LOG";
@@ -29,7 +29,7 @@ pub(super) struct Commands {
     machine: String,
     program: Option<Program>,
     scheduler_process: bool,
-    hwm: HighWaterMark,
+    placement: Placement,
     log_env: Vec<(&'static str, OsString)>,
 }
 
@@ -50,7 +50,7 @@ impl Commands {
             machine: machine_name(),
             program: options.program.clone(),
             scheduler_process: options.scheduler_process,
-            hwm: options.hwm,
+            placement: options.placement,
             log_env: log_env.into_iter().filter_map(|(name, value)| Some((name, value?))).collect(),
         }
     }
@@ -73,22 +73,17 @@ impl Commands {
                 let mut args = vec!["hub".into(), "--listen".into(), listen.to_string().into()];
                 if self.scheduler_process {
                     args.push("--scheduler-process".into());
-                } else {
-                    args.extend(self.placement());
                 }
+                args.extend(placement::args(self.placement));
                 self.phalanx(process, args, "hub")
             }
             Process::Scheduler => {
-                let args = std::iter::once("scheduler".into()).chain(self.placement()).collect();
+                let mut args = vec!["scheduler".into()];
+                args.extend(placement::args(self.placement));
                 self.phalanx(process, args, "scheduler")
             }
             Process::Engine(index) => self.engine(index),
         }
-    }
-
-    /// How the scheduler is to place, for whichever process runs it.
-    fn placement(&self) -> [OsString; 2] {
-        ["--hwm".into(), self.hwm.to_string().into()]
     }
 
     /// The keeper carries no mark of the run: it sweeps by that mark.

@@ -30,7 +30,7 @@ use crate::cluster_state::ClusterState;
 use crate::config::{ListenAddress, LogFormat};
 use crate::host::process::Phase;
 use crate::host::report::{Reporter, StartReport};
-use crate::hwm::HighWaterMark;
+use crate::placement::Placement;
 use crate::{limits, os};
 
 pub use crate::host::commands::{LOG_ENV, LOG_FORMAT_ENV};
@@ -91,8 +91,8 @@ pub struct HostOptions {
     pub engines: u32,
     /// Whether scheduler and DAG run in a process of their own.
     pub scheduler_process: bool,
-    /// How many balanced tasks an engine may have at once.
-    pub hwm: HighWaterMark,
+    /// How the scheduler places.
+    pub placement: Placement,
     /// Where the hub listens.
     pub listen: ListenAddress,
     /// From being told to stop until being killed.
@@ -117,7 +117,7 @@ impl HostOptions {
             cluster,
             engines: 0,
             scheduler_process: false,
-            hwm: HighWaterMark::default(),
+            placement: Placement::default(),
             listen: ListenAddress::default(),
             stop_grace: limits::STOP_GRACE,
             program: None,

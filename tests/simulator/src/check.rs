@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use phalanx_client::core::NewTask;
 use phalanx_core::hub::{Hub, TIME_LIMIT};
+use phalanx_core::registry::Engine;
 use phalanx_protocol::ids::{AttemptId, EngineId, SessionId, TaskId};
 use phalanx_protocol::limits::CRASHES_PER_TASK_MAX;
 use phalanx_protocol::outcome::{Delivery, Outcome};
@@ -13,7 +14,7 @@ use phalanx_protocol::room::Ending;
 use phalanx_protocol::task::{Assignment, Dependency, Quorum, TaskOptions};
 
 use crate::engine::{REFUSED, result, words};
-use crate::plan::{Behaviour, Plan, Wish};
+use crate::plan::{Action, Behaviour, Plan, Wish};
 
 /// Most engines of a plan.
 const ENGINES_MAX: usize = 4;
@@ -86,11 +87,20 @@ pub(crate) struct Check {
     facts: BTreeMap<TaskId, Fact>,
     order: Vec<TaskId>,
     cursed: Option<usize>,
+    /// Whether any task may be tried again.
+    tries_again: bool,
 }
 
 impl Check {
-    pub(crate) const fn new(plan: &Plan) -> Self {
-        Self { facts: BTreeMap::new(), order: Vec::new(), cursed: plan.cursed }
+    pub(crate) fn new(plan: &Plan) -> Self {
+        let tries_again = plan.actions.iter().any(|(_, action)| match action {
+            Action::Submit(_, wish) => {
+                wish.retries.is_some() || matches!(wish.behaviour, Behaviour::Picky(_))
+            }
+            _ => false,
+        });
+        let (facts, order) = (BTreeMap::new(), Vec::new());
+        Self { facts, order, cursed: plan.cursed, tries_again }
     }
 
     pub(crate) fn tasks(&self) -> usize {
@@ -142,6 +152,9 @@ impl Check {
         assert!(fact.delivered.is_none(), "I2: {id} is sent after it ended");
         let Some(options) = fact.options.clone() else { return };
         let engine = hub.registry().iter().find(|(_, engine)| engine.session() == Some(to));
+        if let Some((engine, known)) = engine {
+            self.check_needs(id, engine, known);
+        }
         let engine = engine.map(|(id, _)| id);
         if let Some(after) = &options.after {
             assert!(is_met(after, hub).is_some(), "I5: {id} is sent before {after:?}");
@@ -153,6 +166,30 @@ impl Check {
                 where_to.is_empty() || engine.is_some_and(|engine| where_to.contains(&engine)),
                 "I5: {id} follows to {engine:?}, not to one of {where_to:?}"
             );
+        }
+    }
+
+    /// A task goes only where its labels are, and where with it no more is taken of a resource than
+    /// there is (I13).
+    fn check_needs(&self, id: TaskId, on: EngineId, engine: &Engine) {
+        let profile = engine.profile();
+        let needs = |task: &TaskId| self.facts[task].options.as_ref()?.needs.as_ref();
+        let Some(own) = needs(&id) else { return };
+        for label in &own.labels {
+            assert!(profile.labels.contains(label), "I13: {id} needs {label}, not on {on}");
+        }
+        // An assignment that was under way when the engine was lost counts for its next life, and the
+        // scheduler has forgotten it with the earlier one. And one that was under way when its task
+        // was offered anew, as only a task is that is tried again, holds against the later one.
+        let exact = engine.losses() == 0 && !self.tries_again;
+        let amounts = if exact { own.amounts.as_slice() } else { &[] };
+        for (name, _) in amounts {
+            let all = engine.assigned().filter_map(|task| needs(&task).cloned());
+            let taken = all.flat_map(|needs| needs.amounts).filter(|(other, _)| other == name);
+            let taken: u64 = taken.map(|(_, amount)| amount.0).sum();
+            let total = profile.resources.iter().find(|(other, _)| other == name);
+            let total = total.map_or(0, |(_, amount)| amount.0);
+            assert!(taken <= total, "I13: with {id} {taken} of {name} on {on}, which has {total}");
         }
     }
 

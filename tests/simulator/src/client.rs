@@ -167,6 +167,8 @@ impl World<'_> {
                 backoff_ms: backoff.as_millis() as u64,
             }),
             run_limit_ms: wish.run_limit.map(|limit| limit.as_millis() as u64),
+            priority: wish.priority,
+            needs: wish.needs.clone(),
             ..TaskOptions::default()
         };
         NewTask {

@@ -8,7 +8,7 @@ use phalanx_actors::peer::{EngineStatement, engine_event, engine_statement};
 use phalanx_core::engine::{EngineEvent, EngineRoom};
 use phalanx_core::{Room, Time};
 use phalanx_protocol::engine::EngineToHub;
-use phalanx_protocol::function::{Digest, Function, FunctionLimits};
+use phalanx_protocol::function::{Digest, Function};
 use phalanx_protocol::ids::{AttemptId, EngineId, SessionId, TaskId};
 use phalanx_protocol::outcome::{AttemptOutcome, RemoteError, RunTimes};
 use phalanx_protocol::output::{OutputChunk, OutputKind};
@@ -17,7 +17,7 @@ use phalanx_protocol::peer::EngineProfile;
 use phalanx_protocol::task::MethodName;
 
 use crate::net::{End, Item, decode};
-use crate::plan::{Behaviour, Wish};
+use crate::plan::{Behaviour, Plan, Wish};
 use crate::world::{Happening, World};
 
 /// An engine's process, in one of its lives.
@@ -54,7 +54,9 @@ pub(crate) fn name(engine: usize) -> String {
 }
 
 impl EngineProcess {
-    pub(crate) fn new(engine: usize, life: u64, slots: u32, functions: FunctionLimits) -> Self {
+    pub(crate) fn new(engine: usize, life: u64, plan: &Plan) -> Self {
+        let (slots, functions) = (plan.slots[engine], plan.functions);
+        let (labels, resources) = plan.equipment[engine].clone();
         let profile = EngineProfile {
             name: Some(name(engine)),
             kind: "native".into(),
@@ -63,7 +65,8 @@ impl EngineProcess {
             instance: life,
             slots,
             methods: vec![method()],
-            labels: Vec::new(),
+            labels,
+            resources,
         };
         Self {
             life,

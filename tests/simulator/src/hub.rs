@@ -33,9 +33,10 @@ impl HubProcess {
         let mut settings = HubSettings::new(Epoch(plan.seed));
         settings.client_tasks = plan.client_tasks;
         settings.functions = plan.functions;
+        settings.scheme = plan.placement.scheme;
         Self {
             hub: Hub::new(settings),
-            beside: (!plan.remote_rooms).then(RoomPair::default),
+            beside: (!plan.remote_rooms).then(|| RoomPair::new(plan)),
             orders: VecDeque::new(),
             verdicts: VecDeque::new(),
             unsettled: false,

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use phalanx_core::Time;
+use phalanx_core::scheduler::{Hwm, Scheme, Settings};
 use phalanx_protocol::function::FunctionLimits;
+use phalanx_protocol::needs::{Amount, Needs, Resource};
 use phalanx_protocol::room::RoomName;
 use phalanx_protocol::task::{Accept, Quorum};
 
@@ -72,6 +74,10 @@ pub struct Wish {
     pub retries: Option<(u32, Duration)>,
     /// How long an attempt may run.
     pub run_limit: Option<Duration>,
+    /// Which of those that wait go first.
+    pub priority: i32,
+    /// What its engine must have.
+    pub needs: Option<Needs>,
 }
 
 /// A process with a session.
@@ -87,6 +93,7 @@ pub enum Peer {
 
 /// Something that happens to the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "a plan has few actions, most of them submits")]
 pub enum Action {
     /// A client submits a task.
     Submit(usize, Wish),
@@ -119,6 +126,10 @@ pub struct Plan {
     pub seed: u64,
     /// Slots of each engine.
     pub slots: Vec<u32>,
+    /// Labels and resources of each engine.
+    pub equipment: Vec<(Vec<String>, Vec<Resource>)>,
+    /// How the scheduler places.
+    pub placement: Settings,
     /// How many clients there are.
     pub clients: usize,
     /// Whether the rooms have a process of their own.
@@ -154,6 +165,8 @@ impl Plan {
         let remote_rooms = rng.u8(0..4) == 0;
         let mut plan = Self {
             seed,
+            equipment: vec![Default::default(); engines],
+            placement: Settings::default(),
             slots,
             clients,
             remote_rooms,
@@ -172,6 +185,7 @@ impl Plan {
         plan.add_output(&mut Rng::with_seed(seed ^ 0x0117));
         plan.add_functions(&mut Rng::with_seed(seed ^ 0xf0c));
         plan.add_tries(&mut Rng::with_seed(seed ^ 0x7e7e));
+        plan.add_placement(&mut Rng::with_seed(seed ^ 0x91ace));
         plan.actions.sort_by_key(|(at, _)| *at);
         plan
     }
@@ -240,6 +254,35 @@ impl Plan {
         }
     }
 
+    /// In three of four runs the scheduler places by any scheme, tasks have priorities and needs,
+    /// and engines something to meet them: the first engine everything, so that each can run.
+    fn add_placement(&mut self, rng: &mut Rng) {
+        if rng.u8(0..4) == 0 {
+            return;
+        }
+        let schemes = &Scheme::ALL[..Scheme::ALL.len() - 1];
+        let scheme = schemes[rng.usize(0..schemes.len())];
+        let hwm = if rng.bool() { Hwm::Adaptive } else { Hwm::Fixed(rng.u32(0..3)) };
+        self.placement = Settings::default().with_scheme(scheme).with_hwm(hwm).with_seed(self.seed);
+        for (engine, (labels, resources)) in self.equipment.iter_mut().enumerate() {
+            if engine == 0 || rng.bool() {
+                labels.push("fast".into());
+            }
+            if engine == 0 || rng.bool() {
+                resources.push(("gpu".into(), Amount::units(if engine == 0 { 2 } else { 1 })));
+            }
+        }
+        for (_, action) in &mut self.actions {
+            if let Action::Submit(_, wish) = action
+                && matches!(wish.aim, Aim::Any | Aim::Subset(_))
+            {
+                wish.priority = rng.i32(-1..=1);
+                let free = wish.follow.is_none() && matches!(wish.aim, Aim::Any);
+                wish.needs = if free { needs(rng) } else { None };
+            }
+        }
+    }
+
     fn wish(&self, rng: &mut Rng) -> Wish {
         let engines = self.slots.len();
         let some = |rng: &mut Rng| {
@@ -283,6 +326,8 @@ impl Plan {
             timeout,
             retries: None,
             run_limit: None,
+            priority: 0,
+            needs: None,
         }
     }
 
@@ -314,6 +359,16 @@ impl Plan {
             _ => Action::PanicRoom(if rng.bool() { RoomName::Dag } else { RoomName::Scheduler }),
         }
     }
+}
+
+fn needs(rng: &mut Rng) -> Option<Needs> {
+    let labels = if rng.bool() { vec!["fast".to_owned()] } else { Vec::new() };
+    let amounts = match rng.u64(0..4) {
+        0 | 1 => Vec::new(),
+        gpus => vec![("gpu".to_owned(), Amount::units(gpus - 1))],
+    };
+    let needs = Needs { labels, amounts };
+    (!needs.is_empty()).then_some(needs)
 }
 
 fn moment(rng: &mut Rng, span: Duration) -> Time {

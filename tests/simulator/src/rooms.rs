@@ -11,10 +11,11 @@ use phalanx_protocol::scheduling::Offer;
 
 use crate::check::Check;
 use crate::net::{End, Item, decode};
+use crate::plan::Plan;
 use crate::world::World;
 
 /// Both rooms.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct RoomPair {
     pub(crate) dag: Guarded<Dag>,
     pub(crate) scheduler: Guarded<Scheduler>,
@@ -38,6 +39,10 @@ fn about(order: &RoomOrder) -> Option<TaskId> {
 }
 
 impl RoomPair {
+    pub(crate) const fn new(plan: &Plan) -> Self {
+        Self { dag: Guarded::vacant(()), scheduler: Guarded::vacant(plan.placement) }
+    }
+
     /// One order of the hub's.
     pub(crate) fn take(
         &mut self,
@@ -156,10 +161,16 @@ fn down(
 }
 
 /// The process that runs the rooms when they have one of their own.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct RoomsProcess {
     pub(crate) rooms: RoomPair,
     pub(crate) session: Option<SessionId>,
+}
+
+impl RoomsProcess {
+    pub(crate) const fn new(plan: &Plan) -> Self {
+        Self { rooms: RoomPair::new(plan), session: None }
+    }
 }
 
 impl World<'_> {

@@ -76,9 +76,8 @@ pub(crate) struct World<'a> {
 
 impl<'a> World<'a> {
     pub(crate) fn new(plan: &'a Plan, tell: bool) -> Self {
-        let engines = plan.slots.iter().enumerate();
-        let engines: Vec<_> = engines
-            .map(|(at, slots)| EngineProcess::new(at, at as u64 + 1, *slots, plan.functions))
+        let engines: Vec<_> = (0..plan.slots.len())
+            .map(|engine| EngineProcess::new(engine, engine as u64 + 1, plan))
             .collect();
         let next_life = engines.len() as u64 + 1;
         Self {
@@ -86,7 +85,7 @@ impl<'a> World<'a> {
             now: Time::ZERO,
             rng: Rng::with_seed(plan.seed ^ 0x5eed),
             hub: HubProcess::new(plan),
-            rooms: RoomsProcess::default(),
+            rooms: RoomsProcess::new(plan),
             engines,
             clients: (0..plan.clients)
                 .map(|client| ClientProcess::new(client, plan.functions))
@@ -272,10 +271,10 @@ impl<'a> World<'a> {
                 self.tell_hub(HubEvent::FromHost(SessionId(u64::MAX), news));
             }
             Happening::Restart { engine } => {
-                let (life, slots) = (self.next_life, self.plan.slots[engine]);
+                let life = self.next_life;
                 self.next_life += 1;
                 let id = self.engines[engine].id;
-                self.engines[engine] = EngineProcess::new(engine, life, slots, self.plan.functions);
+                self.engines[engine] = EngineProcess::new(engine, life, self.plan);
                 self.engines[engine].id = id;
                 self.connect_soon(Peer::Engine(engine));
             }

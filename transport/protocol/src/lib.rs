@@ -37,6 +37,7 @@ pub mod limits;
 mod list;
 mod macros;
 pub mod method;
+pub mod needs;
 pub mod outcome;
 pub mod output;
 pub mod payload;

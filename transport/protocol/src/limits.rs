@@ -92,6 +92,13 @@ pub const ENGINES_MAX: usize = 10_000;
 /// Most labels of one engine. More is refused at registration.
 pub const LABELS_PER_ENGINE_MAX: usize = 64;
 
+/// Most kinds of resources of one engine, and of one task's needs. More is refused at registration,
+/// or rejected at submit.
+pub const RESOURCES_PER_ENGINE_MAX: usize = 32;
+
+/// Bytes of a resource's name; same behaviour as [`RESOURCES_PER_ENGINE_MAX`].
+pub const RESOURCE_NAME_LEN_MAX: usize = 128;
+
 /// Bytes of engines that one message lists. `Opened` is followed by those that do not fit, one by
 /// one; a status counts them.
 pub const ENGINES_IN_MESSAGE_BYTES_MAX: usize = 640 << 10;
@@ -333,7 +340,13 @@ const _: () = {
     assert!(TASK_PAYLOAD_LEN_MAX <= RESULT_BYTES_MAX && DELIVERED_BYTES_MAX <= RESULT_BYTES_MAX);
     assert!(TASK_PAYLOAD_LEN_MAX <= SEND_QUEUE_BYTES_MAX);
     // Each dependency takes at most 15 bytes: [u32, u64] with its array mark; two lists a task.
-    assert!(2 * DEPENDENCIES_PER_TASK_MAX * 15 < HEADER_LEN_MAX);
+    // A task's needs ride beside them.
+    assert!(
+        2 * DEPENDENCIES_PER_TASK_MAX * 15
+            + LABELS_PER_ENGINE_MAX * (TEXT_LEN_MAX + 5)
+            + RESOURCES_PER_ENGINE_MAX * (RESOURCE_NAME_LEN_MAX + 15)
+            < HEADER_LEN_MAX
+    );
     // An inventory entry takes at most 22 bytes.
     assert!(2 * ATTEMPTS_PER_ENGINE_MAX * 22 < HEADER_LEN_MAX);
     assert!(DIRECT_WINDOW_MAX + BALANCED_WINDOW_MAX <= ATTEMPTS_PER_ENGINE_MAX);
@@ -348,6 +361,7 @@ const _: () = {
     assert!(
         METHODS_PER_ENGINE_MAX * (METHOD_LEN_MAX + 5)
             + (LABELS_PER_ENGINE_MAX + 3) * (TEXT_LEN_MAX + 5)
+            + RESOURCES_PER_ENGINE_MAX * (RESOURCE_NAME_LEN_MAX + 15)
             < ENGINES_IN_MESSAGE_BYTES_MAX
     );
     assert!(2 * SUBMITS_UNACCEPTED_MAX < SEND_QUEUE_FRAMES_MAX);

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{AttemptId, ClientId, EngineId, Epoch, Incarnation};
 use crate::macros::map_encoded;
+use crate::needs::{Needs, Resource};
 use crate::task::MethodName;
 
 map_encoded! {
@@ -28,6 +29,20 @@ map_encoded! {
         /// Words to choose it by.
         #[serde(deserialize_with = "crate::list::bounded")]
         pub labels: Vec<String>,
+        /// What it has for tasks that need some of it.
+        #[serde(deserialize_with = "crate::list::bounded")]
+        pub resources: Vec<Resource>,
+    }
+}
+
+impl EngineProfile {
+    /// Whether a task of these needs can run on it while it has nothing to do.
+    pub fn meets(&self, needs: &Needs) -> bool {
+        let has = |(name, amount): &Resource| {
+            self.resources.iter().any(|(other, total)| other == name && total >= amount)
+        };
+        needs.labels.iter().all(|label| self.labels.contains(label))
+            && needs.amounts.iter().all(has)
     }
 }
 
@@ -93,6 +108,9 @@ map_encoded! {
         /// Words to choose it by.
         #[serde(deserialize_with = "crate::list::bounded")]
         pub labels: Vec<String>,
+        /// What it has for tasks that need some of it.
+        #[serde(deserialize_with = "crate::list::bounded")]
+        pub resources: Vec<Resource>,
         /// Whether it takes tasks.
         pub state: EngineState,
     }
@@ -104,8 +122,9 @@ impl EngineInfo {
         let texts = [Some(&self.kind), Some(&self.host), self.name.as_ref()];
         let texts = texts.into_iter().flatten().chain(&self.labels).map(String::len);
         let methods = self.methods.iter().map(|method| method.as_str().len());
+        let resources = self.resources.iter().map(|(name, _)| name.len() + 15).sum::<usize>();
         // Field names, numbers, and at most five bytes of mark for each text.
-        160 + texts.chain(methods).map(|len| len + 5).sum::<usize>()
+        170 + resources + texts.chain(methods).map(|len| len + 5).sum::<usize>()
     }
 }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{EngineId, TaskId};
 use crate::macros::map_encoded;
+use crate::needs::{Amount, Needs, Resource};
 use crate::outcome::DependencyFailure;
 use crate::task::{Accept, MethodName, Quorum};
 
@@ -109,6 +110,10 @@ map_encoded! {
         /// Whether it may only run on an engine that has no other balanced task meanwhile: engines
         /// died under it and others, and the next death shall show whose doing it is.
         pub alone: bool,
+        /// Of tasks that wait those with a higher one go first.
+        pub priority: i32,
+        /// What its engine must have.
+        pub needs: Option<Needs>,
     }
 }
 
@@ -126,6 +131,15 @@ map_encoded! {
         pub assigned: Vec<TaskId>,
         /// Those of `assigned` beside which it may have no other: see [`ReadyTask::alone`].
         pub alone: Vec<TaskId>,
+        /// Words to choose it by.
+        #[serde(deserialize_with = "crate::list::bounded")]
+        pub labels: Vec<String>,
+        /// What it has for tasks that need some of it.
+        #[serde(deserialize_with = "crate::list::bounded")]
+        pub resources: Vec<Resource>,
+        /// What those of `assigned` have of it that need some.
+        #[serde(deserialize_with = "crate::list::bounded")]
+        pub held: Vec<(TaskId, Vec<Resource>)>,
     }
 }
 
@@ -136,4 +150,58 @@ pub enum SchedulerVerdict {
     Assign(EngineId),
     /// It follows, and none of the engines it may run on is there and offers its method.
     Unplaceable,
+}
+
+/// Why a task that is ready has no engine yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum WaitReason {
+    /// There is no engine at all.
+    NoEngines,
+    /// None of the engines that it is for is there.
+    EnginesGone(Vec<EngineId>),
+    /// No engine that it may go to offers its method.
+    NoMethod(MethodName),
+    /// No engine that it may go to carries this label.
+    NoLabel(String),
+    /// No engine that it may go to has so much of this resource in all.
+    NoResource {
+        /// Which resource, and how much the task needs.
+        needed: Resource,
+        /// The most that one of the engines has.
+        most: Amount,
+    },
+    /// Each thing that it needs is somewhere, and no engine has them all.
+    NoEngineFits,
+    /// Engines that it may go to are there, and busy.
+    Busy {
+        /// Tasks whose turn for one of these engines comes before its own.
+        ahead: u64,
+    },
+}
+
+impl fmt::Display for WaitReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoEngines => f.write_str("there is no engine"),
+            Self::EnginesGone(engines) => {
+                f.write_str("none of its engines is there:")?;
+                engines.iter().take(8).try_for_each(|engine| write!(f, " {engine}"))
+            }
+            Self::NoMethod(method) => write!(f, "no engine offers {:?}", method.as_str()),
+            Self::NoLabel(label) => write!(f, "no engine has label {label:?}"),
+            Self::NoResource { needed: (name, needed), most } if *most == Amount::default() => {
+                write!(f, "no engine has resource {name:?}, of which it needs {needed}")
+            }
+            Self::NoResource { needed: (name, needed), most } => {
+                write!(
+                    f,
+                    "it needs {needed} of resource {name:?}, and no engine has more than {most}"
+                )
+            }
+            Self::NoEngineFits => f.write_str("no engine has all that it needs"),
+            Self::Busy { ahead: 0 } => f.write_str("its engines are busy; it is the next"),
+            Self::Busy { ahead } => write!(f, "its engines are busy; {ahead} tasks go first"),
+        }
+    }
 }

@@ -11,6 +11,7 @@ use crate::function::Digest;
 use crate::ids::{AttemptId, EngineId, TaskId};
 use crate::limits::METHOD_LEN_MAX;
 use crate::macros::map_encoded;
+use crate::needs::Needs;
 use crate::payload::Payload;
 use crate::query::Again;
 
@@ -246,14 +247,19 @@ map_encoded! {
         /// The task that it runs again: method, arguments, function and engines are taken from its
         /// record, whatever the spec says of them.
         pub again: Option<Again>,
+        /// Of tasks that wait for an engine those with a higher one go first.
+        pub priority: i32,
+        /// What its engine must have.
+        pub needs: Option<Needs>,
     }
 }
 
 impl TaskOptions {
     /// Whether only a balanced task may have these.
     pub const fn is_for_balanced(&self) -> bool {
-        let Self { after, follow, timeout_ms, retry, run_limit_ms: _, label: _, again: _ } = self;
-        after.is_some() || follow.is_some() || timeout_ms.is_some() || retry.is_some()
+        let Self { after, follow, timeout_ms, retry, priority, needs, .. } = self;
+        let waits = after.is_some() || follow.is_some() || timeout_ms.is_some();
+        waits || retry.is_some() || *priority != 0 || needs.is_some()
     }
 }
 

@@ -9,8 +9,10 @@ use phalanx_protocol::handshake::PeerGreeting;
 use phalanx_protocol::host::{HubToHost, StopCluster};
 use phalanx_protocol::limits::{
     DEPENDENCIES_PER_TASK_MAX, FRAME_PREFIX_LEN, HEADER_DEPTH_MAX, HEADER_LEN_MAX, INLINE_LEN_MAX,
-    LIST_ITEMS_MAX, METHOD_LEN_MAX, TASK_PAYLOAD_LEN_MAX,
+    LABELS_PER_ENGINE_MAX, LIST_ITEMS_MAX, METHOD_LEN_MAX, RESOURCE_NAME_LEN_MAX,
+    RESOURCES_PER_ENGINE_MAX, TASK_PAYLOAD_LEN_MAX, TEXT_LEN_MAX,
 };
+use phalanx_protocol::needs::{Amount, Needs};
 use phalanx_protocol::payload::{Format, Payload};
 use phalanx_protocol::task::{Dependency, MethodName, TaskOptions, TaskSpec};
 use phalanx_protocol::value::{ArrayBuffer, Timestamp, VALUE_DEPTH_MAX, from_bytes};
@@ -160,16 +162,21 @@ fn a_list_of_structs_at_the_limit_is_taken_and_a_longer_one_refused() {
 }
 
 #[test]
-fn the_most_dependencies_a_task_may_have_fit_into_a_header() {
+fn the_most_dependencies_and_needs_a_task_may_have_fit_into_a_header() {
     let most =
         || Dependency::all((0..DEPENDENCIES_PER_TASK_MAX as u64).map(|seq| task(u64::MAX - seq)));
     let ClientToHub::Submit(spec) = ClientToHub::sample("Submit") else {
         panic!("Submit is a submit");
     };
+    let labels = vec!["l".repeat(TEXT_LEN_MAX); LABELS_PER_ENGINE_MAX];
+    let amount = |n: usize| (format!("{n:0RESOURCE_NAME_LEN_MAX$}"), Amount(u64::MAX));
+    let needs = Needs { labels, amounts: (0..RESOURCES_PER_ENGINE_MAX).map(amount).collect() };
+    assert_eq!(needs.check(), Ok(()));
     let message = ClientToHub::from(TaskSpec {
         options: Some(Box::new(TaskOptions {
             after: Some(most()),
             follow: Some(most()),
+            needs: Some(needs),
             ..TaskOptions::default()
         })),
         ..spec

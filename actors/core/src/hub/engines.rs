@@ -155,6 +155,11 @@ impl Hub {
         assigned.retain(|task| self.ledger.get(*task).is_some_and(|task| !task.is_direct()));
         let is_suspect = |task: &TaskId| self.ledger.get(*task).is_some_and(|task| task.suspect);
         let alone = assigned.iter().copied().filter(is_suspect).collect();
+        let amounts = |task: &TaskId| {
+            let amounts = self.ledger.get(*task).map_or(&[][..], Task::amounts);
+            (!amounts.is_empty()).then(|| (*task, amounts.to_vec()))
+        };
+        let held = assigned.iter().filter_map(amounts).collect();
         let profile = self.registry.get(id).map(|engine| engine.profile());
         EngineCapacity {
             engine: id,
@@ -162,6 +167,9 @@ impl Hub {
             methods: profile.map_or_else(Vec::new, |profile| profile.methods.clone()),
             assigned,
             alone,
+            labels: profile.map_or_else(Vec::new, |profile| profile.labels.clone()),
+            resources: profile.map_or_else(Vec::new, |profile| profile.resources.clone()),
+            held,
         }
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use phalanx_protocol::function::Function;
 use phalanx_protocol::ids::{ClientId, EngineId, TaskId};
+use phalanx_protocol::needs::{Needs, Resource};
 use phalanx_protocol::outcome::Loss;
 use phalanx_protocol::payload::Payload;
 use phalanx_protocol::task::{Dependency, MethodName};
@@ -40,6 +41,13 @@ pub(crate) struct Waits {
     pub(crate) deadline: Option<Time>,
     /// The engines that the dag found to follow to; `None` until it did, or if there is no follow.
     pub(crate) followed: Option<Vec<EngineId>>,
+}
+
+/// How it is to be placed, if it says so.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Placing {
+    pub(crate) priority: i32,
+    pub(crate) needs: Option<Needs>,
 }
 
 /// What a task that has not ended is at.
@@ -85,6 +93,7 @@ pub(crate) struct Task {
     pub(crate) tag: Option<Box<Tag>>,
     /// When it was recorded.
     pub(crate) submitted: Time,
+    pub(crate) placing: Option<Box<Placing>>,
     state: TaskState,
     /// When it came into its state, among all tasks: the order of rebuilds and resends.
     order: u64,
@@ -119,6 +128,7 @@ impl Task {
             tries: None,
             tag,
             submitted,
+            placing: None,
             state: TaskState::Arriving,
             order: 0,
             attempts: 0,
@@ -165,6 +175,26 @@ impl Task {
                 Some(followed.iter().copied().filter(|engine| targets.contains(engine)).collect())
             }
         }
+    }
+
+    /// The same, placed so.
+    pub(crate) fn placed(self, placing: Option<Box<Placing>>) -> Self {
+        Self { placing, ..self }
+    }
+
+    /// Of tasks that wait those with a higher one go first.
+    pub(crate) fn priority(&self) -> i32 {
+        self.placing.as_ref().map_or(0, |placing| placing.priority)
+    }
+
+    /// What its engine must have.
+    pub(crate) fn needs(&self) -> Option<&Needs> {
+        self.placing.as_ref()?.needs.as_ref()
+    }
+
+    /// So much of its engine's resources is its own.
+    pub(crate) fn amounts(&self) -> &[Resource] {
+        self.needs().map_or(&[], |needs| &needs.amounts)
     }
 
     /// The engines it follows to, once they are known.

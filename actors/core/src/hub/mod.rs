@@ -70,6 +70,7 @@ use self::tries::Clocks;
 use self::watches::Watches;
 use crate::registry::Registry;
 use crate::results::{Bounds, Results};
+use crate::scheduler::Scheme;
 use crate::{Room, Time};
 
 /// What a hub may be told at its start. The defaults are the limits of
@@ -98,6 +99,8 @@ pub struct HubSettings {
     pub functions: FunctionLimits,
     /// Bytes of functions that the open tasks of a client may hold.
     pub function_bytes_held: u64,
+    /// How the scheduler places: under `pure` only independent tasks for any engine are taken.
+    pub scheme: Scheme,
 }
 
 impl HubSettings {
@@ -127,6 +130,7 @@ impl HubSettings {
                 bytes: limits::FUNCTION_BYTES_PER_SESSION_MAX,
             },
             function_bytes_held: limits::FUNCTION_BYTES_HELD_MAX,
+            scheme: Scheme::LeastLoad,
         }
     }
 

@@ -134,6 +134,7 @@ impl Hub {
         };
         let (mut follows, mut engines) = (task.followed().is_some(), task.allowed());
         let (method, alone) = (Some(task.method.clone()), task.suspect);
+        let (priority, needs) = (task.priority(), task.needs().cloned());
         if let Some(left) = self.candidates(id) {
             self.narrow(id, &left);
             (follows, engines) = (true, Some(left));
@@ -141,7 +142,7 @@ impl Hub {
         if follows && engines.as_ref().is_some_and(Vec::is_empty) {
             return self.end_unplaceable(now, id, effects);
         }
-        let ready = ReadyTask { task: id, method, engines, follows, alone };
+        let ready = ReadyTask { task: id, method, engines, follows, alone, priority, needs };
         self.tell_scheduler(SchedulerEvent::Place(ready), effects);
     }
 

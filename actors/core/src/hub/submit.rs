@@ -8,6 +8,7 @@ use phalanx_protocol::limits::{
     DEPENDENCIES_PER_TASK_MAX, DIRECT_WINDOW_MAX, LABEL_LEN_MAX, RETRIES_MAX, RETRY_KINDS_MAX,
     TARGET_ENGINES_MAX, TEXT_LEN_MAX,
 };
+use phalanx_protocol::needs::Needs;
 use phalanx_protocol::outcome::{Loss, Outcome, Rejection};
 use phalanx_protocol::payload::{Body, Payload};
 use phalanx_protocol::peer::EngineState;
@@ -15,10 +16,11 @@ use phalanx_protocol::task::{Dependency, Target, TaskOptions, TaskSpec};
 
 use super::arriving::Lacks;
 use super::functions::Needed;
-use super::ledger::{Place, Tag, Task, TaskState, Waits};
+use super::ledger::{Place, Placing, Tag, Task, TaskState, Waits};
 use super::tries::Tries;
 use super::{Hub, HubEffect};
 use crate::Time;
+use crate::scheduler::Scheme;
 
 /// A task that is not taken, and why.
 pub(super) type Refusal = (ErrorCode, String);
@@ -68,11 +70,13 @@ impl Hub {
         };
         let tries = Tries::of(spec.options.as_deref());
         let tag = tag(spec.options.as_deref_mut());
+        let placing = spec.options.as_deref().and_then(placing);
         let waits = waits(now, spec.options);
         let task = |place| {
             let (method, waits, tag) = (spec.method.clone(), waits.clone(), tag.clone());
             Task::new(now, method, payload.clone(), function.clone(), place, waits, tag)
                 .with_tries(tries.clone())
+                .placed(placing.clone())
         };
         match spec.target {
             Target::Engines(engines) if !engines.is_empty() => {
@@ -218,6 +222,7 @@ impl Hub {
                 format!("no engine offers {:?}; offered are: {offered}", spec.method.as_str());
             return Err((ErrorCode::NoSuchMethod, detail));
         }
+        self.check_scheme(spec)?;
         if let Some(options) = &spec.options {
             self.check_options(spec, options)?;
         }
@@ -243,7 +248,8 @@ impl Hub {
             return Err((ErrorCode::TooLarge, detail));
         }
         if spec.target.is_direct() && options.is_for_balanced() {
-            let detail = "after, follow, timeout and retries are for balanced tasks";
+            let detail =
+                "after, follow, timeout, retries, priority and needs are for balanced tasks";
             return Err((ErrorCode::InvalidTask, detail.into()));
         }
         if let Some(retry) = &options.retry
@@ -252,10 +258,26 @@ impl Hub {
             let detail = format!("at most {RETRIES_MAX} retries, after {RETRY_KINDS_MAX} kinds");
             return Err((ErrorCode::InvalidTask, detail));
         }
+        if let Some(Err(error)) = options.needs.as_ref().map(Needs::check) {
+            return Err((ErrorCode::InvalidTask, error.to_string()));
+        }
         [&options.after, &options.follow]
             .into_iter()
             .flatten()
             .try_for_each(|dependency| self.check_dependency(spec.id, dependency))
+    }
+
+    /// Under `pure` every engine is as good as any other, and no task waits for another.
+    fn check_scheme(&self, spec: &TaskSpec) -> Result<(), Refusal> {
+        let options = spec.options.as_deref();
+        let plain = options.is_none_or(|options| !options.is_for_balanced());
+        let pure = self.settings.scheme == Scheme::Pure;
+        if pure && !spec.target.is_direct() && (spec.target != Target::Any || !plain) {
+            let detail = "the cluster's scheme is pure: a balanced task can have no targets, \
+                          dependencies, needs or other options";
+            return Err((ErrorCode::InvalidTask, detail.into()));
+        }
+        Ok(())
     }
 
     fn check_dependency(&self, id: TaskId, dependency: &Dependency) -> Result<(), Refusal> {
@@ -363,6 +385,12 @@ fn tag(options: Option<&mut TaskOptions>) -> Option<Box<Tag>> {
     let label = options.label.take().filter(|label| label.len() <= LABEL_LEN_MAX);
     let again = options.again.take().map(|again| again.task);
     (label.is_some() || again.is_some()).then(|| Box::new(Tag { label, again }))
+}
+
+fn placing(options: &TaskOptions) -> Option<Box<Placing>> {
+    let priority = options.priority;
+    let needs = options.needs.clone().filter(|needs| !needs.is_empty());
+    (priority != 0 || needs.is_some()).then(|| Box::new(Placing { priority, needs }))
 }
 
 fn waits(now: Time, options: Option<Box<TaskOptions>>) -> Option<Box<Waits>> {

@@ -238,10 +238,13 @@ impl Hub {
             Some(allowed) => allowed,
             None => self.registry.iter().map(|(engine, _)| engine).collect(),
         };
-        let method = task.method.clone();
+        let (method, needs) = (task.method.clone(), task.needs().cloned());
         let offers = |engine: &EngineId| {
-            let engine = self.registry.get(*engine);
-            engine.is_some_and(|engine| engine.profile().methods.contains(&method))
+            let profile = self.registry.get(*engine).map(|engine| engine.profile());
+            profile.is_some_and(|profile| {
+                let meets = needs.as_ref().is_none_or(|needs| profile.meets(needs));
+                profile.methods.contains(&method) && meets
+            })
         };
         let is_able = |engine: &EngineId| self.is_present(*engine) && offers(engine);
         let able: Vec<EngineId> = able.into_iter().filter(is_able).collect();

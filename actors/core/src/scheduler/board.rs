@@ -1,9 +1,9 @@
 //! Which class of queued tasks an engine, or all engines of a kind, should serve next.
 //!
-//! A board lists the classes that name its readers and keeps those that they can serve in order of
-//! arrival. The order is lazy: a class that advances, because any engine took its head, is not
-//! moved on all boards, as that would cost O(its engines) per task. What a board says of a class
-//! is a lower bound; it is put right when it comes to the top.
+//! A board lists the classes that name its readers and keeps those that they can serve in the order
+//! of their turns. The order is lazy: a class that advances, because any engine took its head, is
+//! not moved on all boards, as that would cost O(its engines) per task. What a board says of a
+//! class is a lower bound; it is put right when it comes to the top.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -17,21 +17,31 @@ pub(super) type ClassId = u32;
 /// Stale heads that a board may have beside twice the living ones.
 const SLACK: usize = 16;
 
+/// When a queued task is served, among all: the least one is the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Turn {
+    pub(super) priority: Reverse<i32>,
+    /// See `rounds`.
+    pub(super) round: u64,
+    /// Its number in the order of arrival.
+    pub(super) arrival: u64,
+}
+
 /// A class that the readers can serve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Head {
-    /// When its first task arrived, or one that was the first at some time before.
-    pub(super) arrival: u64,
+    /// The turn of its first task, or of one that was the first at some time before.
+    pub(super) turn: Turn,
     pub(super) class: ClassId,
     /// When the class was made: numbers of classes are used again, this is not.
     pub(super) birth: u64,
 }
 
-/// What is known now of a class: when it was made and when its first task arrived.
+/// What is known now of a class: when it was made and the turn of its first task.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Vitals {
     pub(super) birth: u64,
-    pub(super) arrival: u64,
+    pub(super) turn: Turn,
 }
 
 /// The classes that concern one engine or one kind of engines.
@@ -70,20 +80,20 @@ impl Board {
         self.heads = heads.map(Reverse).collect();
     }
 
-    /// The class whose head arrived first of those that can be served, and when.
+    /// The class whose head is the next of those that can be served, and its turn.
     pub(super) fn first(
         &mut self,
         vitals: impl Fn(ClassId) -> Option<Vitals>,
-    ) -> Option<(u64, ClassId)> {
+    ) -> Option<(Turn, ClassId)> {
         while let Some(mut top) = self.heads.peek_mut() {
             let Reverse(head) = *top;
             match vitals(head.class).filter(|vitals| vitals.birth == head.birth) {
                 None => drop(PeekMut::pop(top)),
-                Some(vitals) if vitals.arrival == head.arrival => {
-                    return Some((head.arrival, head.class));
+                Some(vitals) if vitals.turn == head.turn => {
+                    return Some((head.turn, head.class));
                 }
                 // Sinks to its true place when `top` is dropped.
-                Some(vitals) => top.0.arrival = vitals.arrival,
+                Some(vitals) => top.0.turn = vitals.turn,
             }
         }
         None
@@ -113,7 +123,7 @@ impl Board {
             else {
                 continue;
             };
-            assert!(head.arrival <= vitals.arrival, "not a lower bound");
+            assert!(head.turn <= vitals.turn, "not a lower bound");
             assert!(living.insert(head.class), "a class has two heads");
         }
         let served = expected.iter().copied().filter(|&class| can_serve(class)).collect();

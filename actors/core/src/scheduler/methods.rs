@@ -55,6 +55,11 @@ impl Methods {
         MethodId(id)
     }
 
+    /// The name of a method in use.
+    pub(super) fn name(&self, method: MethodId) -> Option<&MethodName> {
+        self.rows.get(method.0).map(|row| &row.name)
+    }
+
     /// Somebody names it from now on.
     pub(super) fn hold(&mut self, method: MethodId) {
         if method != MethodId::NONE {

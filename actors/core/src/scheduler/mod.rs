@@ -4,51 +4,72 @@
 //! payloads, clients or sessions.
 //!
 //! Ready tasks that no engine has room for are queued in classes by what they need: a method, and
-//! perhaps certain engines. An engine that has room is given the first arrived of all tasks that
-//! it may have; a task that arrives goes to the freest engine that may have it. So no engine with
-//! room is without a task that is queued and that it may have ([`Scheduler::check_invariants`]).
-//! The exception is a task that must run alone: an engine that comes to it is given nothing until
-//! it has nothing, and then that task.
+//! perhaps certain engines, labels or amounts. An engine that has room is given the one of all
+//! tasks that it may have whose turn is first; a task that arrives goes to one of the engines with
+//! room that may have it, by the [`Scheme`]. So no engine with room is without a task that is
+//! queued and that it may have ([`Scheduler::check_invariants`]). The exceptions: for a task that
+//! must run alone an engine that comes to it is given nothing until it has nothing; and amounts
+//! that the task whose turn is first waits for are given to no other.
+//!
+//! Whose turn it is: higher priority first, then clients in rounds (`rounds`), then as they came.
 //!
 //! An event about a task costs O(log) of the engines and classes concerned, plus the length of the
-//! engine list that comes with it, however many classes and engines there are.
+//! engine list that comes with it, however many classes and engines there are; if it needs amounts,
+//! also O(engines with room that have them), and O(different amounts that tasks wait for).
 //!
 //! | module | its fact |
 //! |---|---|
 //! | `queue` | the queued tasks, by class |
+//! | `class` | the queued tasks of the same needs |
+//! | `rounds` | in which round each of them is served |
+//! | `shapes` | which amounts they need |
 //! | `board` | which class is next for an engine |
 //! | `fleet` | the engines: load and room |
 //! | `pace` | how long the tasks of an engine are expected to take |
 //! | `methods` | which methods there are, and who offers them |
+//!
+//! `scheme` and `choice` are the rules by which an engine is chosen; `needs` is what tasks need and
+//! engines have, as data; `why` explains to people what a task waits for.
 
 mod board;
+mod choice;
+mod class;
 mod fleet;
 mod methods;
+mod needs;
 mod pace;
 mod queue;
+mod rounds;
+mod scheme;
 mod settings;
+mod shapes;
 #[cfg(test)]
 mod tests;
+mod why;
 
-use std::collections::hash_map::Entry;
 use std::time::Duration;
 
 use phalanx_protocol::ids::{EngineId, TaskId};
 use phalanx_protocol::room::{EngineCapacity, ReadyTask, SchedulerVerdict};
 
+pub use self::scheme::{Scheme, SchemeError};
 pub use self::settings::{Hwm, PREFETCH_AHEAD, Settings};
 
 use self::board::ClassId;
-use self::fleet::Fleet;
+use self::fleet::{Fleet, Kept};
 use self::methods::MethodId;
-use self::queue::{Needs, Queue, Tasks};
+use self::needs::{Asks, Needs};
+use self::queue::{Queue, Tasks};
+use self::scheme::Lots;
 use crate::supervise::Recreate;
 use crate::{Room, Time};
 
 /// What the hub tells the scheduler.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SchedulerEvent {
-    /// An engine takes tasks from now on, and has these already.
+    /// An engine takes tasks from now on, and has these already. If it was there before, it also
+    /// keeps what it was assigned: of what it has no more the hub has told before, and what the hub
+    /// does not name it has not heard of yet.
     EngineUp(EngineCapacity),
     /// An engine is gone: forget it and all it had. The hub says what becomes of those tasks.
     EngineDown(EngineId),
@@ -86,12 +107,24 @@ enum Place {
     },
 }
 
+impl Place {
+    /// The method of an assigned task; the inner `None` if it is not known, the outer if the task is
+    /// queued.
+    const fn method(&self) -> Option<Option<MethodId>> {
+        match self {
+            Self::Queued { .. } => None,
+            Self::Assigned { method, .. } => Some(*method),
+        }
+    }
+}
+
 /// The scheduler room.
 #[derive(Debug, Default)]
 pub struct Scheduler {
     tasks: Tasks,
     queue: Queue,
     fleet: Fleet,
+    lots: Lots,
 }
 
 impl Recreate for Scheduler {
@@ -105,7 +138,8 @@ impl Recreate for Scheduler {
 impl Scheduler {
     /// A room without engines and tasks.
     pub fn with_settings(settings: Settings) -> Self {
-        Self { fleet: Fleet::new(settings.hwm), ..Self::default() }
+        let (fleet, lots) = (Fleet::new(settings), Lots::new(settings.seed));
+        Self { fleet, lots, ..Self::default() }
     }
 
     /// How many tasks wait for an engine.
@@ -130,35 +164,88 @@ impl Scheduler {
     }
 
     fn place(&mut self, ready: ReadyTask, effects: &mut Vec<SchedulerEffect>) {
-        let ReadyTask { task, method, engines, follows, alone } = ready;
-        let Entry::Vacant(unknown) = self.tasks.entry(task) else { return };
+        let ReadyTask { task, method, engines, follows, alone, priority, needs } = ready;
+        if self.tasks.contains_key(&task) {
+            return;
+        }
         let engines = engines.map(ascending);
-        let known = self.fleet.methods.find(method.as_ref());
-        let able = |engine: &EngineId| known.is_some_and(|it| self.fleet.offers(*engine, it));
-        if let Some(engines) = &engines
-            && follows
-            && !engines.iter().any(able)
-        {
+        let follows = follows && engines.is_some();
+        let (known, client) = (self.fleet.methods.find(method.as_ref()), task.client);
+        let mut needs = Needs {
+            // Nobody offers a method that is not known.
+            method: known.unwrap_or(MethodId::NONE),
+            engines,
+            follows,
+            alone,
+            asks: Asks::of(needs),
+            priority,
+            client,
+        };
+        if follows && (known.is_none() || self.fleet.able_len(&needs) == 0) {
             effects.push(SchedulerEffect { task, verdict: SchedulerVerdict::Unplaceable });
             return;
         }
-        let freest = known.and_then(|known| {
-            let engine = self.fleet.freest(known, engines.as_deref())?;
-            // The freest has no task if any has none.
-            let fits = !alone || self.fleet.load(engine) == Some(0);
-            fits.then_some((engine, known))
-        });
-        unknown.insert(if let Some((engine, method)) = freest {
-            self.fleet.assign(engine, task, method, alone);
-            self.fleet.rank(engine);
-            effects.push(SchedulerEffect { task, verdict: SchedulerVerdict::Assign(engine) });
-            Place::Assigned { engine, method: Some(method) }
-        } else {
-            let method = known.unwrap_or_else(|| self.fleet.methods.intern(method.as_ref()));
-            let follows = follows && engines.is_some();
-            let needs = Needs { method, engines, follows, alone };
-            self.queue.push(task, needs, &mut self.fleet)
-        });
+        if known.is_none() {
+            needs.method = self.fleet.methods.intern(method.as_ref());
+        } else if !needs.amounts().is_empty() {
+            return self.place_with_amounts(task, needs, effects);
+        } else if let Some(engine) = self.choose(&needs) {
+            return self.assign(task, engine, &needs, effects);
+        }
+        self.enqueue(task, needs);
+    }
+
+    /// The engine that a task is to be given at once, if one has room for it.
+    fn choose(&mut self, needs: &Needs) -> Option<EngineId> {
+        if needs.alone {
+            return self.fleet.idle(needs);
+        }
+        self.fleet.choose(needs, &mut self.lots)
+    }
+
+    /// A task that needs amounts stands in line for them: it is not placed before others of the
+    /// same needs, nor before one that an engine waits for. Engines are tried by load, whatever the
+    /// scheme: which of them have what it needs decides.
+    fn place_with_amounts(
+        &mut self,
+        task: TaskId,
+        needs: Needs,
+        effects: &mut Vec<SchedulerEffect>,
+    ) {
+        let engines = match needs.alone {
+            true => self.fleet.idle(&needs).into_iter().collect(),
+            false => self.fleet.able_with_room(&needs),
+        };
+        // Behind others of the same needs: none of the engines has what those need.
+        if !self.enqueue(task, needs) {
+            return;
+        }
+        for engine in engines {
+            self.fill(engine, effects);
+            if matches!(self.tasks.get(&task), Some(Place::Assigned { .. })) {
+                return;
+            }
+        }
+    }
+
+    /// Queues a task; says whether it is the only one of its needs.
+    fn enqueue(&mut self, task: TaskId, needs: Needs) -> bool {
+        let (place, is_first) = self.queue.push(task, needs, &mut self.fleet);
+        self.tasks.insert(task, place);
+        is_first
+    }
+
+    fn assign(
+        &mut self,
+        task: TaskId,
+        engine: EngineId,
+        needs: &Needs,
+        effects: &mut Vec<SchedulerEffect>,
+    ) {
+        self.fleet.assign(engine, task, needs);
+        self.fleet.rank(engine);
+        self.tasks.insert(task, Place::Assigned { engine, method: Some(needs.method) });
+        effects.push(SchedulerEffect { task, verdict: SchedulerVerdict::Assign(engine) });
     }
 
     fn free(&mut self, task: TaskId, ran: Option<Duration>, effects: &mut Vec<SchedulerEffect>) {
@@ -175,15 +262,32 @@ impl Scheduler {
     }
 
     fn engine_up(&mut self, capacity: EngineCapacity, effects: &mut Vec<SchedulerEffect>) {
-        let EngineCapacity { engine, slots, methods, assigned, alone } = capacity;
+        let engine = capacity.engine;
+        let under_way = self.fleet.tasks_beside(engine, &capacity.assigned);
+        let under_way: Vec<_> = under_way
+            .into_iter()
+            .filter_map(|kept| Some((self.tasks.get(&kept.task)?.method()?, kept)))
+            .collect();
         self.remove_engine(engine);
-        let kind = self.fleet.add(engine, slots, &methods);
+        let kind = self.fleet.add(&capacity);
+        let EngineCapacity { assigned, alone, mut held, .. } = capacity;
         self.queue.engine_up(engine, kind, &self.fleet);
         let mut relieved = Vec::new();
         for task in assigned {
             relieved.extend(self.adopt(task, engine));
         }
+        let mut alone = alone;
+        for (method, Kept { task, is_alone, amounts }) in under_way {
+            let method = method.filter(|method| self.fleet.offers(engine, *method));
+            self.fleet.adopt(engine, task, method);
+            self.tasks.insert(task, Place::Assigned { engine, method });
+            alone.extend(is_alone.then_some(task));
+            held.push((task, amounts));
+        }
         self.fleet.set_alone(engine, &alone);
+        for (task, amounts) in held {
+            self.fleet.hold(engine, task, &amounts);
+        }
         self.drop_stranded(engine, effects);
         self.fill(engine, effects);
         for engine in relieved {
@@ -197,8 +301,8 @@ impl Scheduler {
         let method = match self.tasks.remove(&task) {
             None => None,
             Some(Place::Queued { class, .. }) => {
-                let method = self.queue.forget(class, &self.tasks, &mut self.fleet);
-                self.fleet.offers(engine, method).then_some(method)
+                let needs = self.queue.forget(class, &self.tasks, &mut self.fleet);
+                self.fleet.offers(engine, needs.method).then_some(needs.method)
             }
             Some(Place::Assigned { engine: other, method }) => {
                 self.fleet.free(other, task, method, None);
@@ -237,10 +341,22 @@ impl Scheduler {
         true
     }
 
-    /// A task that had to run alone waits no longer: engines that drained for it go on.
-    fn resume_draining(&mut self, effects: &mut Vec<SchedulerEffect>) {
-        for engine in self.fleet.draining() {
-            self.fill(engine, effects);
+    /// Tasks that others waited for wait no longer. One that had to run alone: engines that drained
+    /// for it go on; so many there were before. One that needed amounts: what stood behind it on an
+    /// engine may have its turn.
+    fn go_on(&mut self, mut alone_len: usize, effects: &mut Vec<SchedulerEffect>) {
+        loop {
+            let engines = if self.queue.alone_len() < alone_len {
+                self.fleet.draining()
+            } else if let Some(needs) = self.queue.take_left() {
+                self.fleet.able_with_room(&needs)
+            } else {
+                return;
+            };
+            alone_len = self.queue.alone_len();
+            for engine in engines {
+                self.fill(engine, effects);
+            }
         }
     }
 
@@ -249,17 +365,15 @@ impl Scheduler {
     fn fill(&mut self, engine: EngineId, effects: &mut Vec<SchedulerEffect>) {
         self.fleet.set_draining(engine, false);
         while let Some(kind) = self.fleet.kind_with_room(engine)
-            && let Some(class) = self.queue.first_for(engine, kind)
+            && let Some(class) = self.queue.first_for(engine, kind, &self.fleet)
         {
-            let alone = self.queue.is_alone(class);
-            if alone && self.fleet.load(engine) != Some(0) {
+            let needs = self.queue.needs(class).clone();
+            if needs.alone && self.fleet.load(engine) != Some(0) {
                 self.fleet.set_draining(engine, true);
                 break;
             }
-            let (task, method) = self.queue.take(class, &self.tasks, &mut self.fleet);
-            self.fleet.assign(engine, task, method, alone);
-            self.tasks.insert(task, Place::Assigned { engine, method: Some(method) });
-            effects.push(SchedulerEffect { task, verdict: SchedulerVerdict::Assign(engine) });
+            let task = self.queue.take(class, &self.tasks, &mut self.fleet);
+            self.assign(task, engine, &needs, effects);
         }
         self.fleet.rank(engine);
     }
@@ -286,9 +400,7 @@ impl Room for Scheduler {
             SchedulerEvent::Place(ready) => self.place(ready, effects),
             SchedulerEvent::Free(task, ran) => self.free(task, ran, effects),
         }
-        if self.queue.alone_len() < alone_len {
-            self.resume_draining(effects);
-        }
+        self.go_on(alone_len, effects);
     }
 
     fn next_deadline(&self) -> Option<Time> {

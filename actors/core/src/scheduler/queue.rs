@@ -4,79 +4,22 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use phalanx_protocol::ids::{EngineId, TaskId};
+use phalanx_protocol::ids::{ClientId, EngineId, TaskId};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::Place;
-use super::board::{Board, ClassId, Head, Vitals};
+use super::board::{Board, ClassId, Head, Turn};
+use super::class::{Class, Entry, is_alive};
 use super::fleet::Fleet;
 use super::methods::{KindId, MethodId};
+use super::needs::Needs;
+use super::rounds::Rounds;
+use super::shapes::{ShapeId, Shapes, first_that_fits};
 use crate::slab::Slab;
 use crate::task_map::TaskMap;
 
 /// Where each task is that the room knows.
 pub(super) type Tasks = TaskMap<Place>;
-
-/// What a task needs; tasks that need the same are of one class.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Needs {
-    pub(super) method: MethodId,
-    /// The only engines that may have it, ascending; `None` = any.
-    pub(super) engines: Option<Vec<EngineId>>,
-    /// Whether it cannot wait for `engines` to come back.
-    pub(super) follows: bool,
-    /// Whether its engine may have no other task meanwhile.
-    pub(super) alone: bool,
-}
-
-impl Needs {
-    /// How many of the named engines are there and offer the method.
-    fn engines_able(&self, fleet: &Fleet) -> usize {
-        let named = self.engines.iter().flatten();
-        named.filter(|engine| fleet.offers(**engine, self.method)).count()
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Entry {
-    arrival: u64,
-    task: TaskId,
-}
-
-/// Queued tasks of the same needs, in order of arrival. Never without a living task.
-#[derive(Debug)]
-struct Class {
-    needs: Arc<Needs>,
-    /// The arrival that it was made for.
-    birth: u64,
-    /// The first is alive. Others may be of tasks that were forgotten since.
-    entries: VecDeque<Entry>,
-    dead_len: usize,
-    /// Engines of its needs that are there and offer the method.
-    engines_able: usize,
-}
-
-impl Class {
-    fn vitals(&self) -> Option<Vitals> {
-        let arrival = self.entries.front()?.arrival;
-        Some(Vitals { birth: self.birth, arrival })
-    }
-
-    /// Drops what is dead at the front, and everywhere if it is more than what is alive.
-    fn tidy(&mut self, id: ClassId, tasks: &Tasks) {
-        let alive = |entry: &Entry| {
-            tasks.get(&entry.task) == Some(&Place::Queued { class: id, arrival: entry.arrival })
-        };
-        while self.dead_len > 0 && self.entries.front().is_some_and(|entry| !alive(entry)) {
-            self.entries.pop_front();
-            self.dead_len -= 1;
-        }
-        if self.dead_len > self.entries.len() / 2 {
-            self.entries.retain(alive);
-            self.dead_len = 0;
-        }
-    }
-}
 
 /// Whose board it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -92,12 +35,17 @@ enum Reader {
 pub(super) struct Queue {
     classes: Slab<Class>,
     ids: FxHashMap<Arc<Needs>, ClassId>,
+    shapes: Shapes,
+    rounds: Rounds,
     /// Those that are not empty.
-    boards: FxHashMap<Reader, Board>,
+    boards: FxHashMap<(Reader, ShapeId), Board>,
     arrivals: u64,
     len: usize,
     /// How many of them must run alone.
     alone_len: usize,
+    /// What those needed that needed amounts and are queued no longer: what stood behind them may go
+    /// on now.
+    left: Vec<Arc<Needs>>,
 }
 
 impl Queue {
@@ -111,68 +59,101 @@ impl Queue {
         self.alone_len
     }
 
+    /// What a task needed that others may have stood behind, and that is queued no longer.
+    pub(super) fn take_left(&mut self) -> Option<Arc<Needs>> {
+        self.left.pop()
+    }
+
     /// Whether nothing is kept.
     #[cfg(test)]
     pub(super) fn is_vacant(&self) -> bool {
-        self.len == 0 && self.classes.is_empty() && self.ids.is_empty() && self.boards.is_empty()
+        let empty = self.classes.is_empty() && self.ids.is_empty() && self.shapes.is_empty();
+        self.len == 0
+            && self.left.is_empty()
+            && empty
+            && self.boards.is_empty()
+            && self.rounds.is_vacant()
     }
 
-    /// Appends a task; says what to note about it.
-    pub(super) fn push(&mut self, task: TaskId, needs: Needs, fleet: &mut Fleet) -> Place {
-        let entry = Entry { arrival: self.arrivals, task };
+    /// Appends a task; says what to note about it, and whether it is the only one of its class.
+    pub(super) fn push(&mut self, task: TaskId, needs: Needs, fleet: &mut Fleet) -> (Place, bool) {
+        let round = self.rounds.enter(needs.priority, needs.client);
+        let entry = Entry { round, arrival: self.arrivals, task };
         self.arrivals += 1;
         self.len += 1;
         self.alone_len += usize::from(needs.alone);
-        let class = if let Some(&class) = self.ids.get(&needs) {
-            self.classes[class].entries.push_back(entry);
-            class
-        } else {
-            self.make_class(needs, entry, fleet)
+        let known = self.ids.get(&needs).copied();
+        let class = match known {
+            Some(class) => {
+                self.classes[class].entries.push_back(entry);
+                class
+            }
+            None => self.make_class(needs, entry, fleet),
         };
-        Place::Queued { class, arrival: entry.arrival }
+        (Place::Queued { class, arrival: entry.arrival }, known.is_none())
     }
 
-    /// The class of which this engine is to be given the next task.
-    pub(super) fn first_for(&mut self, engine: EngineId, kind: KindId) -> Option<ClassId> {
-        let Self { classes, boards, .. } = self;
-        let mut first = |reader| {
-            boards.get_mut(&reader)?.first(|class| classes.get(class).and_then(Class::vitals))
+    /// The class of which this engine is to be given the next task. Costs O(shapes in use).
+    pub(super) fn first_for(
+        &mut self,
+        engine: EngineId,
+        kind: KindId,
+        fleet: &Fleet,
+    ) -> Option<ClassId> {
+        let Self { classes, boards, shapes, .. } = self;
+        let mut first_on = |reader, shape| {
+            let board = boards.get_mut(&(reader, shape))?;
+            board.first(|class| classes.get(class).and_then(Class::vitals))
         };
-        let of_kind = first(Reader::Kind(kind));
-        let of_engine = first(Reader::Engine(engine));
-        of_kind.into_iter().chain(of_engine).min().map(|(_, class)| class)
+        let mut first = |shape| {
+            let of_kind = first_on(Reader::Kind(kind), shape);
+            let of_engine = first_on(Reader::Engine(engine), shape);
+            of_kind.into_iter().chain(of_engine).min()
+        };
+        let plain = first(ShapeId::NONE);
+        if shapes.is_empty() {
+            return plain.map(|(_, class)| class);
+        }
+        let shaped = shapes.iter().filter_map(|(shape, amounts)| Some((first(shape)?, amounts)));
+        let mut firsts: Vec<_> = shaped.chain(plain.map(|plain| (plain, &[][..]))).collect();
+        firsts.sort_unstable_by_key(|((turn, _), _)| *turn);
+        let firsts = firsts.into_iter().map(|((_, class), amounts)| (class, amounts));
+        first_that_fits(firsts, |name| fleet.free_amount(engine, name))
     }
 
-    /// Whether an engine may have no other task beside one of this class.
-    pub(super) fn is_alone(&self, class: ClassId) -> bool {
-        self.classes[class].needs.alone
+    /// What a class needs.
+    pub(super) fn needs(&self, class: ClassId) -> &Arc<Needs> {
+        &self.classes[class].needs
     }
 
     /// Takes the first task of a class. The caller notes at once where it is now.
-    pub(super) fn take(
+    pub(super) fn take(&mut self, class: ClassId, tasks: &Tasks, fleet: &mut Fleet) -> TaskId {
+        let row = &mut self.classes[class];
+        let entry = row.entries.pop_front().expect("a class is never empty");
+        self.rounds.serve(row.needs.priority, row.needs.client, entry.round);
+        self.left.extend(row.leaver());
+        self.alone_len -= usize::from(row.needs.alone);
+        self.len -= 1;
+        self.settle(class, tasks, fleet);
+        entry.task
+    }
+
+    /// A task of this class is forgotten, in `tasks` already. Says what it needed.
+    pub(super) fn forget(
         &mut self,
         class: ClassId,
         tasks: &Tasks,
         fleet: &mut Fleet,
-    ) -> (TaskId, MethodId) {
-        let row = &mut self.classes[class];
-        let method = row.needs.method;
-        let entry = row.entries.pop_front().expect("a class is never empty");
-        self.alone_len -= usize::from(row.needs.alone);
-        self.len -= 1;
-        self.settle(class, tasks, fleet);
-        (entry.task, method)
-    }
-
-    /// A task of this class is forgotten, in `tasks` already. Says which method it needed.
-    pub(super) fn forget(&mut self, class: ClassId, tasks: &Tasks, fleet: &mut Fleet) -> MethodId {
+    ) -> Arc<Needs> {
         let row = &mut self.classes[class];
         row.dead_len += 1;
-        let method = row.needs.method;
-        self.alone_len -= usize::from(row.needs.alone);
+        let needs = row.needs.clone();
+        self.left.extend(row.leaver());
+        self.rounds.leave(needs.priority, needs.client, 1);
+        self.alone_len -= usize::from(needs.alone);
         self.len -= 1;
         self.settle(class, tasks, fleet);
-        method
+        needs
     }
 
     /// An engine is there from now on; with a kind that nobody had before, or not.
@@ -183,44 +164,60 @@ impl Queue {
         fleet: &Fleet,
     ) {
         if is_new {
-            let methods = fleet.methods_of_kind(kind).iter().copied();
-            for method in methods.chain([MethodId::NONE]) {
-                for alone in [false, true] {
-                    let needs = Needs { method, engines: None, follows: false, alone };
-                    if let Some(&class) = self.ids.get(&needs) {
-                        let head = self.head(class);
-                        self.boards.entry(Reader::Kind(kind)).or_default().post(class, Some(head));
-                    }
+            self.post_for_kind(kind, fleet);
+        }
+        for shape in self.shapes_of(Reader::Engine(engine)) {
+            let reader = (Reader::Engine(engine), shape);
+            let Some(mut board) = self.boards.remove(&reader) else { continue };
+            let mut heads = Vec::new();
+            for class in board.classes() {
+                let row = &mut self.classes[class];
+                if fleet.can_meet(engine, &row.needs) {
+                    row.engines_able += 1;
+                    heads.push(self.head(class));
                 }
             }
+            board.reopen(heads.into_iter());
+            self.boards.insert(reader, board);
         }
-        let Some(mut board) = self.boards.remove(&Reader::Engine(engine)) else {
-            return;
-        };
-        let mut heads = Vec::new();
-        for class in board.classes() {
-            let row = &mut self.classes[class];
-            if fleet.offers(engine, row.needs.method) {
-                row.engines_able += 1;
-                heads.push(self.head(class));
+    }
+
+    /// Puts the classes on the board of a kind that its engines can serve.
+    fn post_for_kind(&mut self, kind: KindId, fleet: &Fleet) {
+        let Self { classes, boards, .. } = self;
+        for (class, row) in classes.iter() {
+            if row.needs.engines.is_none()
+                && fleet.kind_meets(kind, &row.needs)
+                && let Some(vitals) = row.vitals()
+            {
+                let head = Head { turn: vitals.turn, class, birth: vitals.birth };
+                boards.entry((Reader::Kind(kind), row.shape)).or_default().post(class, Some(head));
             }
         }
-        board.reopen(heads.into_iter());
-        self.boards.insert(Reader::Engine(engine), board);
+    }
+
+    /// The shapes of which a reader has a board.
+    fn shapes_of(&self, reader: Reader) -> Vec<ShapeId> {
+        let all = self.shapes.iter().map(|(shape, _)| shape).chain([ShapeId::NONE]);
+        all.filter(|shape| self.boards.contains_key(&(reader, *shape))).collect()
     }
 
     /// An engine is gone; it was the last of its kind, or not.
     pub(super) fn engine_down(&mut self, engine: EngineId, extinct: Option<KindId>, fleet: &Fleet) {
         if let Some(kind) = extinct {
-            self.boards.remove(&Reader::Kind(kind));
+            for shape in self.shapes_of(Reader::Kind(kind)) {
+                self.boards.remove(&(Reader::Kind(kind), shape));
+            }
         }
-        let Some(board) = self.boards.get_mut(&Reader::Engine(engine)) else {
-            return;
-        };
-        board.close();
-        for class in board.classes() {
-            let row = &mut self.classes[class];
-            row.engines_able = row.needs.engines_able(fleet);
+        for shape in self.shapes_of(Reader::Engine(engine)) {
+            let Some(board) = self.boards.get_mut(&(Reader::Engine(engine), shape)) else {
+                continue;
+            };
+            board.close();
+            for class in board.classes() {
+                let row = &mut self.classes[class];
+                row.engines_able = fleet.able_len(&row.needs);
+            }
         }
     }
 
@@ -232,29 +229,49 @@ impl Queue {
         tasks: &Tasks,
         fleet: &mut Fleet,
     ) -> Vec<TaskId> {
-        let Some(board) = self.boards.get(&Reader::Engine(engine)) else {
-            return Vec::new();
-        };
         let is_stranded = |class: &ClassId| {
             let row = &self.classes[*class];
             row.needs.follows && row.engines_able == 0
         };
-        let classes: Vec<_> = board.classes().filter(is_stranded).collect();
+        let shapes = self.shapes_of(Reader::Engine(engine)).into_iter();
+        let boards = shapes.filter_map(|shape| self.boards.get(&(Reader::Engine(engine), shape)));
+        let classes: Vec<_> = boards.flat_map(Board::classes).filter(is_stranded).collect();
         let mut stranded = Vec::new();
         for class in classes {
             let row = &mut self.classes[class];
-            let alive = |entry: &Entry| {
-                tasks.get(&entry.task) == Some(&Place::Queued { class, arrival: entry.arrival })
-            };
             let before = stranded.len();
-            stranded.extend(row.entries.drain(..).filter(alive));
+            let entries = row.entries.drain(..);
+            stranded.extend(entries.filter(|entry| is_alive(class, entry, tasks)));
             let len = stranded.len() - before;
+            self.left.extend(row.leaver());
+            self.rounds.leave(row.needs.priority, row.needs.client, len);
             self.alone_len -= if row.needs.alone { len } else { 0 };
             self.len -= len;
             self.drop_class(class, fleet);
         }
         stranded.sort_unstable_by_key(|entry| entry.arrival);
         stranded.into_iter().map(|entry| entry.task).collect()
+    }
+
+    /// How many queued tasks have their turn before this one, of those that one of the same engines
+    /// may have. Costs O(classes), and O(its class).
+    pub(super) fn ahead_len(
+        &self,
+        class: ClassId,
+        arrival: u64,
+        is_rival: impl Fn(&Needs) -> bool,
+    ) -> u64 {
+        let row = &self.classes[class];
+        let Some(own) = row.entries.iter().find(|entry| entry.arrival == arrival) else {
+            return 0;
+        };
+        let turn = row.turn(own);
+        let rivals = self.classes.iter().filter(|(_, other)| is_rival(&other.needs));
+        let before = rivals.map(|(_, other)| {
+            // What is dead is counted with the living: a queue's place is for people.
+            other.entries.partition_point(|entry| other.turn(entry) < turn) as u64
+        });
+        before.sum()
     }
 
     /// Puts a class right after it lost a task.
@@ -268,30 +285,34 @@ impl Queue {
 
     fn head(&self, class: ClassId) -> Head {
         let vitals = self.classes[class].vitals().expect("a class is never empty");
-        Head { arrival: vitals.arrival, class, birth: vitals.birth }
+        Head { turn: vitals.turn, class, birth: vitals.birth }
     }
 
     fn make_class(&mut self, needs: Needs, first: Entry, fleet: &mut Fleet) -> ClassId {
         let needs = Arc::new(needs);
+        let shape = self.shapes.hold(needs.asks.as_deref());
         let class = self.classes.insert(Class {
             needs: needs.clone(),
+            shape,
             birth: first.arrival,
             entries: VecDeque::from([first]),
             dead_len: 0,
-            engines_able: needs.engines_able(fleet),
+            engines_able: fleet.able_len(&needs),
         });
         fleet.methods.hold(needs.method);
         let head = self.head(class);
         match &needs.engines {
             None => {
-                for &kind in fleet.methods.kinds(needs.method) {
-                    self.boards.entry(Reader::Kind(kind)).or_default().post(class, Some(head));
+                for kind in fleet.kinds_that_meet(&needs) {
+                    let board = self.boards.entry((Reader::Kind(kind), shape)).or_default();
+                    board.post(class, Some(head));
                 }
             }
             Some(engines) => {
                 for &engine in engines {
-                    let head = fleet.offers(engine, needs.method).then_some(head);
-                    self.boards.entry(Reader::Engine(engine)).or_default().post(class, head);
+                    let head = fleet.can_meet(engine, &needs).then_some(head);
+                    let board = self.boards.entry((Reader::Engine(engine), shape)).or_default();
+                    board.post(class, head);
                 }
             }
         }
@@ -300,23 +321,21 @@ impl Queue {
     }
 
     fn drop_class(&mut self, class: ClassId, fleet: &mut Fleet) {
-        let needs = self.classes.remove(class).needs;
+        let Class { needs, shape, .. } = self.classes.remove(class);
         self.ids.remove(&needs);
         let Self { classes, boards, .. } = self;
         let mut unpost = |reader| {
-            let board = boards.get_mut(&reader).expect("made when the class was posted");
+            let board = boards.get_mut(&(reader, shape)).expect("made when the class was posted");
             board.unpost(class, |class| classes.get(class).and_then(Class::vitals));
             if board.is_empty() {
-                boards.remove(&reader);
+                boards.remove(&(reader, shape));
             }
         };
         match &needs.engines {
-            None => {
-                let kinds = fleet.methods.kinds(needs.method);
-                kinds.iter().for_each(|&kind| unpost(Reader::Kind(kind)));
-            }
+            None => fleet.kinds_that_meet(&needs).for_each(|kind| unpost(Reader::Kind(kind))),
             Some(engines) => engines.iter().for_each(|&engine| unpost(Reader::Engine(engine))),
         }
+        self.shapes.release(shape);
         fleet.methods.release(needs.method);
     }
 
@@ -329,56 +348,69 @@ impl Queue {
     /// do, and no engine has room for a queued task.
     pub(super) fn check(&self, tasks: &Tasks, fleet: &Fleet) {
         let (mut alive_len, mut alone_len) = (0, 0);
+        let mut lines: FxHashMap<(i32, ClientId), usize> = FxHashMap::default();
         assert_eq!(self.ids.len(), self.classes.len());
         for (id, class) in self.classes.iter() {
-            assert_eq!(self.ids.get(&class.needs), Some(&id));
-            assert!(class.entries.iter().is_sorted_by_key(|entry| entry.arrival));
-            let alive = |entry: &&Entry| {
-                tasks.get(&entry.task) == Some(&Place::Queued { class: id, arrival: entry.arrival })
-            };
-            assert!(class.entries.front().as_ref().is_some_and(alive), "class {id} has no head");
-            let class_alive_len = class.entries.iter().filter(alive).count();
-            assert_eq!(class_alive_len + class.dead_len, class.entries.len());
-            assert!(class.dead_len <= class_alive_len, "class {id} keeps what is dead");
+            let needs = &class.needs;
+            assert_eq!(self.ids.get(needs), Some(&id));
+            class.check(id, tasks);
+            let class_alive_len = class.alive(id, tasks).count();
             alive_len += class_alive_len;
-            alone_len += if class.needs.alone { class_alive_len } else { 0 };
-            let listed = class.needs.engines.as_deref();
-            let able = class.needs.engines_able(fleet);
+            alone_len += if needs.alone { class_alive_len } else { 0 };
+            *lines.entry((needs.priority, needs.client)).or_default() += class_alive_len;
+            let able = fleet.able_len(needs);
             assert_eq!(class.engines_able, able);
-            assert!(!class.needs.follows || able > 0, "class {id} waits for nobody");
-            // Engines that drain for it are given nothing; others do so when they next end a task.
-            for engine in fleet.with_room_for(class.needs.method) {
-                if class.needs.alone && fleet.load(engine) != Some(0) {
-                    continue;
-                }
-                let may = listed.is_none_or(|listed| listed.contains(&engine));
-                assert!(!may, "{engine} has room for class {id}");
-            }
+            assert!(!needs.follows || able > 0, "class {id} waits for nobody");
         }
         assert_eq!((alive_len, alone_len), (self.len, self.alone_len));
+        assert!(self.left.is_empty(), "somebody may go on");
+        self.rounds.check(&lines);
+        self.shapes.check(self.classes.iter().map(|(_, class)| class.shape));
         let queued = tasks.values().filter(|place| matches!(place, Place::Queued { .. }));
         assert_eq!(queued.count(), self.len);
+        self.check_work_is_conserved(fleet);
         self.check_boards(fleet);
     }
 
+    /// No engine with room is without a task that it could be given.
+    fn check_work_is_conserved(&self, fleet: &Fleet) {
+        let mut by_turn: Vec<(Turn, &Class)> = self
+            .classes
+            .iter()
+            .filter_map(|(_, class)| Some((class.vitals()?.turn, class)))
+            .collect();
+        by_turn.sort_unstable_by_key(|(turn, _)| *turn);
+        for engine in fleet.all_with_room() {
+            let may = |needs: &Needs| {
+                let named = needs.engines.as_ref().is_none_or(|named| named.contains(&engine));
+                named && fleet.can_meet(engine, needs)
+            };
+            let able = by_turn.iter().filter(|(_, class)| may(&class.needs));
+            let able = able.map(|(_, class)| (*class, class.needs.amounts()));
+            let first = first_that_fits(able, |name| fleet.free_amount(engine, name));
+            // For what must run alone it drains when it next ends a task.
+            let idles = first.filter(|first| !first.needs.alone || fleet.load(engine) == Some(0));
+            assert!(idles.is_none(), "{engine} has room for {idles:?}");
+        }
+    }
+
     fn check_boards(&self, fleet: &Fleet) {
-        let mut expected: FxHashMap<Reader, FxHashSet<ClassId>> = FxHashMap::default();
+        let mut expected: FxHashMap<(Reader, ShapeId), FxHashSet<ClassId>> = FxHashMap::default();
         for (id, class) in self.classes.iter() {
             let needs = &class.needs;
-            let kinds = fleet.methods.kinds(needs.method);
             let readers: Vec<_> = match &needs.engines {
-                None => kinds.iter().map(|&kind| Reader::Kind(kind)).collect(),
+                None => fleet.kinds_that_meet(needs).map(Reader::Kind).collect(),
                 Some(engines) => engines.iter().map(|&engine| Reader::Engine(engine)).collect(),
             };
             for reader in readers {
-                expected.entry(reader).or_default().insert(id);
+                expected.entry((reader, class.shape)).or_default().insert(id);
             }
         }
         assert_eq!(expected.len(), self.boards.len(), "a board is kept that is empty");
         for (reader, expected) in &expected {
-            let can_serve = |class: ClassId| match *reader {
+            let can_serve = |class: ClassId| match reader.0 {
                 Reader::Kind(_) => true,
-                Reader::Engine(engine) => fleet.offers(engine, self.classes[class].needs.method),
+                Reader::Engine(engine) => fleet.can_meet(engine, &self.classes[class].needs),
             };
             let vitals = |class| self.classes.get(class).and_then(Class::vitals);
             self.boards[reader].check(expected, can_serve, vitals);

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use phalanx_protocol::limits::PREFETCH_PER_SLOT_MAX;
 
+use super::scheme::Scheme;
+
 /// How much expected work per slot an engine may have before it is full: more tasks are sent
 /// ahead only while those it has are expected to be over sooner than this.
 ///
@@ -40,20 +42,35 @@ pub enum Hwm {
     Fixed(u32),
 }
 
-/// How the scheduler places. The one scheme today is `leastload`: the engine with the fewest tasks
-/// per slot.
+/// How the scheduler places.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Settings {
     /// How many tasks an engine may have at once.
     pub hwm: Hwm,
+    /// Which of the engines with room gets a task that arrives.
+    pub scheme: Scheme,
+    /// What the lots are drawn from, if the scheme draws lots.
+    pub seed: u64,
 }
 
 impl Settings {
     /// The same with another high water mark.
     #[must_use]
     pub const fn with_hwm(self, hwm: Hwm) -> Self {
-        Self { hwm }
+        Self { hwm, ..self }
+    }
+
+    /// The same with another scheme.
+    #[must_use]
+    pub const fn with_scheme(self, scheme: Scheme) -> Self {
+        Self { scheme, ..self }
+    }
+
+    /// The same with lots of another seed.
+    #[must_use]
+    pub const fn with_seed(self, seed: u64) -> Self {
+        Self { seed, ..self }
     }
 }
 

@@ -66,6 +66,7 @@ pub(crate) fn profile(name: &str, instance: u64, slots: u32) -> EngineProfile {
         slots,
         methods: vec![method()],
         labels: Vec::new(),
+        resources: Vec::new(),
     }
 }
 

@@ -1,11 +1,12 @@
 //! Submitting: what is taken, what is not, and what a repetition changes.
 
 use bytes::Bytes;
-use phalanx_core::hub::{ClientRequest, HubEffect, HubEvent};
-use phalanx_core::scheduler::SchedulerEvent;
+use phalanx_core::hub::{ClientReply, ClientRequest, HubEffect, HubEvent, HubSettings};
+use phalanx_core::scheduler::{SchedulerEvent, Scheme};
 use phalanx_protocol::error::ErrorCode;
-use phalanx_protocol::ids::{ClientId, EngineId, TaskId, Ticket};
+use phalanx_protocol::ids::{ClientId, EngineId, Epoch, TaskId, Ticket};
 use phalanx_protocol::limits::DIRECT_WINDOW_MAX;
+use phalanx_protocol::needs::{Amount, Needs};
 use phalanx_protocol::outcome::Outcome;
 use phalanx_protocol::task::{Dependency, Target, TaskOptions, TaskSpec};
 
@@ -257,4 +258,74 @@ fn a_task_with_dependencies_goes_to_the_dag_with_what_is_known_of_them() {
         .iter()
         .any(|effect| matches!(effect, HubEffect::ToScheduler(_, SchedulerEvent::Free(..))));
     assert!(freed, "and the scheduler that it is gone");
+}
+
+#[test]
+fn priority_and_needs_reach_the_scheduler_with_the_task() {
+    let mut bench = Bench::new();
+    let (session, client) = bench.client();
+    let needs = Needs { labels: vec!["fast".into()], amounts: vec![("gpu".into(), Amount::ONE)] };
+    let options = TaskOptions { priority: 3, needs: Some(needs.clone()), ..TaskOptions::default() };
+    let effects =
+        bench.submit(session, with_options(spec(TaskId::new(client, 0), Target::Any), options));
+    let ready = effects.iter().find_map(|effect| match effect {
+        HubEffect::ToScheduler(_, SchedulerEvent::Place(ready)) => Some(ready),
+        _ => None,
+    });
+    let ready = ready.expect("the task is placed");
+    assert_eq!((ready.priority, ready.needs.as_ref()), (3, Some(&needs)));
+}
+
+#[test]
+fn needs_that_cannot_be_are_refused_and_direct_tasks_have_none() {
+    let mut bench = Bench::new();
+    let (_, engine) = bench.engine(1, 1);
+    let (session, client) = bench.client();
+    let nothing = Needs { amounts: vec![("gpu".into(), Amount(0))], ..Needs::default() };
+    let one = Needs { amounts: vec![("gpu".into(), Amount::ONE)], ..Needs::default() };
+    let table = [
+        (Target::Any, TaskOptions { needs: Some(nothing), ..TaskOptions::default() }, "nothing"),
+        (Target::Engine(engine), TaskOptions { priority: 1, ..TaskOptions::default() }, "balanced"),
+        (
+            Target::Engine(engine),
+            TaskOptions { needs: Some(one), ..TaskOptions::default() },
+            "balanced",
+        ),
+    ];
+    for (seq, (target, options, word)) in (0..).zip(table) {
+        let effects =
+            bench.submit(session, with_options(spec(TaskId::new(client, seq), target), options));
+        let detail = effects.iter().find_map(|effect| match effect {
+            HubEffect::ToClient(_, ClientReply::Delivery(delivery)) => match &delivery.outcome {
+                Outcome::Rejected(rejection) => Some(rejection.detail.clone()),
+                _ => None,
+            },
+            _ => None,
+        });
+        assert!(detail.expect("it is rejected").contains(word));
+    }
+}
+
+#[test]
+fn under_pure_balanced_tasks_are_plain_and_direct_ones_as_ever() {
+    let mut bench = Bench::with(HubSettings { scheme: Scheme::Pure, ..HubSettings::new(Epoch(5)) });
+    let (_, engine) = bench.engine(1, 1);
+    let (session, client) = bench.client();
+    let mut rejected = |seq, target, options: TaskOptions| {
+        let task = with_options(spec(TaskId::new(client, seq), target), options);
+        let effects = bench.submit(session, task);
+        effects.iter().any(|effect| match effect {
+            HubEffect::ToClient(_, ClientReply::Delivery(delivery)) => {
+                matches!(delivery.outcome, Outcome::Rejected(_))
+            }
+            _ => false,
+        })
+    };
+    assert!(!rejected(0, Target::Any, TaskOptions::default()));
+    assert!(!rejected(1, Target::Engine(engine), TaskOptions::default()));
+    assert!(rejected(2, Target::Subset(vec![engine]), TaskOptions::default()));
+    let after = Some(Dependency::all([TaskId::new(client, 0)]));
+    assert!(rejected(3, Target::Any, TaskOptions { after, ..TaskOptions::default() }));
+    let prior = TaskOptions { priority: 1, ..TaskOptions::default() };
+    assert!(rejected(4, Target::Any, prior));
 }

@@ -30,6 +30,7 @@ from phalanx.futures import seconds
 from phalanx.history import History
 from phalanx.hubqueries import HubQueries
 from phalanx.load_balanced_view import LoadBalancedView
+from phalanx.placing import with_amounts
 
 if TYPE_CHECKING:
     from typing import Self
@@ -104,12 +105,12 @@ class Client(HubQueries, LowLevel, Console, WithDask):
 
     @property
     def engines(self) -> list[dict[str, Any]]:
-        """All engines: `id`, `name`, `kind`, `host`, `pid`, `slots`, `methods`, `labels`, `state`.
+        """All engines: `id`, `name`, `kind`, `host`, `pid`, `slots`, `methods`, `labels`, `resources`, `state`.
 
         >>> [engine["kind"] for engine in rc.engines]
         ['python', 'python', 'python', 'python']
         """
-        return self.native.engines()
+        return with_amounts(self.native.engines())
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -44,6 +44,13 @@ KEPT = frozenset(
 class Cluster(Shared):
     """Hub and `n` engines on this machine. `n` is the number of processors if not given.
 
+    `scheme` says which engine a balanced task goes to while several have room: `leastload` (the one
+    with the fewest tasks, the default), `lru` (the one that was given a task longest ago),
+    `plainrandom`, `twobin` (the less loaded of two drawn at random), `weighted` (two drawn by inverse
+    load, the less loaded of them) or `pure` (in turn, and tasks without dependencies, targets and
+    needs only). `hwm` is how many tasks an engine has at once; 0 is no limit; not given, the hub
+    measures how long tasks take, and sends short ones ahead.
+
     Every method that takes time has two forms: `start_cluster()` to be awaited, and
     `start_cluster_sync()`. As a context manager, with `with` or `async with`, it gives a connected
     client and stops at the end.
@@ -74,6 +81,8 @@ class Cluster(Shared):
         engine_args: Iterable[str] = (),
         startup_script: str | os.PathLike[str] | None = None,
         startup_command: str | None = None,
+        scheme: str | None = None,
+        hwm: int | None = None,
         engine_timeout: float = ENGINE_TIMEOUT_S,
         shutdown_atexit: bool = True,
         progress: Callable[[str], object] | None = None,
@@ -92,6 +101,8 @@ class Cluster(Shared):
         self.engine_args = tuple(engine_args)
         self.startup_script = None if startup_script is None else os.path.abspath(startup_script)
         self.startup_command = startup_command
+        self.scheme = scheme
+        self.hwm = hwm
         self.engine_timeout = engine_timeout
         self.shutdown_atexit = shutdown_atexit
         self.progress = progress
@@ -205,6 +216,8 @@ class Cluster(Shared):
                 profile=None if self.profile == "default" else self.profile,
                 python=self.python,
                 engine_args=[*startup, *self.engine_args],
+                scheme=self.scheme,
+                hwm=self.hwm,
                 timeout=self.engine_timeout,
                 progress=self.progress,
             )

@@ -52,9 +52,11 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         connection = options.connection or connection_of(options.cluster)
         if connection is None:
-            engine = _phalanx.NativeEngine.from_environment(labels)
+            engine = _phalanx.NativeEngine.from_environment(labels, None, options.resource)
         else:
-            engine = _phalanx.NativeEngine.start(connection, options.name, labels, METHODS)
+            engine = _phalanx.NativeEngine.start(
+                connection, options.name, labels, METHODS, options.resource
+            )
     except (OSError, PhalanxError) as failure:
         print(f"phalanx engine: {failure}", file=sys.stderr)
         return FAILED
@@ -104,6 +106,14 @@ def parser() -> argparse.ArgumentParser:
         "--startup-command", metavar="CODE", help="code to run then, after the script"
     )
     parser.add_argument("--label", action="append", default=[], help="may be given several times")
+    parser.add_argument(
+        "--resource",
+        action="append",
+        default=[],
+        type=resource,
+        metavar="NAME=AMOUNT",
+        help="what it has for tasks that need some of it, e.g. gpu=2; may be given several times",
+    )
     return parser
 
 
@@ -129,6 +139,14 @@ def start_up(execution: Execution, script: str | None, command: str | None) -> b
         print("phalanx engine: the startup code has failed, see above", file=sys.stderr)
         return False
     return True
+
+
+def resource(text: str) -> tuple[str, str]:
+    """A resource and how much of it there is, of `gpu=2`."""
+    name, equals, amount = text.partition("=")
+    if not name or not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is no resource; write NAME=AMOUNT, e.g. gpu=2")
+    return name, amount
 
 
 def extend_import_path() -> None:

@@ -76,7 +76,7 @@ impl World<'_> {
 
     fn kill_rooms(&mut self) {
         self.rooms_life += 1;
-        self.rooms.rooms = RoomPair::default();
+        self.rooms.rooms = RoomPair::new(self.plan);
         if let Some(session) = self.rooms.session.take() {
             self.vanish(session);
         }

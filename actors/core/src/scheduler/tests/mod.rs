@@ -2,6 +2,7 @@
 
 mod model;
 mod pace;
+mod placement;
 mod properties;
 mod tables;
 mod text;

@@ -1,13 +1,15 @@
 //! What the scheduler should do, as naively as can be: lists, searched from the front each time.
 
+use std::cmp::Ordering;
 use std::time::Duration;
 
-use phalanx_protocol::ids::{EngineId, TaskId};
+use phalanx_protocol::ids::{ClientId, EngineId, TaskId};
 use phalanx_protocol::limits::{BALANCED_WINDOW_MAX, PREFETCH_PER_SLOT_MAX};
+use phalanx_protocol::needs::{Amount, Resource};
 use phalanx_protocol::room::{EngineCapacity, ReadyTask, SchedulerVerdict};
 use phalanx_protocol::task::MethodName;
 
-use crate::scheduler::{Hwm, PREFETCH_AHEAD, SchedulerEffect, SchedulerEvent};
+use crate::scheduler::{Hwm, PREFETCH_AHEAD, SchedulerEffect, SchedulerEvent, Scheme, Settings};
 
 /// A method, or that a task names none.
 type Need = Option<MethodName>;
@@ -17,6 +19,10 @@ struct ModelEngine {
     id: EngineId,
     slots: u64,
     methods: Vec<MethodName>,
+    labels: Vec<String>,
+    resources: Vec<Resource>,
+    /// The amounts of those of its tasks that have some.
+    held: Vec<(TaskId, Vec<Resource>)>,
     /// What it has; `None` = nobody knows what that task needs.
     tasks: Vec<(TaskId, Option<Need>)>,
     last_assigned: u64,
@@ -31,6 +37,18 @@ struct ModelEngine {
 impl ModelEngine {
     fn offers(&self, need: &Need) -> bool {
         need.as_ref().is_none_or(|method| self.methods.contains(method))
+    }
+
+    /// The most of a resource that it has; of one that it names twice the larger amount counts.
+    fn total(&self, name: &str) -> Amount {
+        let named = self.resources.iter().filter(|(other, _)| other == name);
+        named.map(|(_, amount)| *amount).max().unwrap_or_default()
+    }
+
+    fn free(&self, name: &str) -> u64 {
+        let held = self.held.iter().flat_map(|(_, amounts)| amounts);
+        let held: u64 = held.filter(|(other, _)| other == name).map(|(_, amount)| amount.0).sum();
+        self.total(name).0.saturating_sub(held)
     }
 
     fn has_room(&self, hwm: Hwm) -> bool {
@@ -77,19 +95,38 @@ fn ahead_nanos() -> u64 {
 /// All of it.
 #[derive(Debug, Clone)]
 pub(super) struct Model {
-    hwm: Hwm,
+    settings: Settings,
     engines: Vec<ModelEngine>,
-    /// In order of arrival.
-    queue: Vec<ReadyTask>,
+    /// In order of arrival, each with its round.
+    queue: Vec<(u64, ReadyTask)>,
+    /// The last round of each client that has tasks waiting, by priority.
+    last: Vec<((i32, ClientId), u64)>,
+    /// The latest round of which a task was given away, by priority.
+    served: Vec<(i32, u64)>,
+    /// Those with amounts that are queued no longer, and that others may have stood behind.
+    left: Vec<ReadyTask>,
     assignments: u64,
 }
 
 impl Model {
-    pub(super) const fn new(hwm: Hwm) -> Self {
-        Self { hwm, engines: Vec::new(), queue: Vec::new(), assignments: 0 }
+    pub(super) fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            engines: Vec::new(),
+            queue: Vec::new(),
+            last: Vec::new(),
+            served: Vec::new(),
+            left: Vec::new(),
+            assignments: 0,
+        }
     }
 
-    pub(super) fn handle(&mut self, event: SchedulerEvent) -> Vec<SchedulerEffect> {
+    /// What the room is to do. Which engine a drawn lot falls on it takes from what the room did.
+    pub(super) fn handle(
+        &mut self,
+        event: SchedulerEvent,
+        did: &[SchedulerEffect],
+    ) -> Vec<SchedulerEffect> {
         let mut effects = Vec::new();
         let alone_before = self.alone_queued();
         match event {
@@ -98,19 +135,38 @@ impl Model {
                 self.engines.retain(|engine| engine.id != id);
                 self.drop_stranded(&mut effects);
             }
-            SchedulerEvent::Place(task) => self.place(task, &mut effects),
+            SchedulerEvent::Place(task) => self.place(task, did, &mut effects),
             SchedulerEvent::Free(task, ran) => self.free(task, ran, &mut effects),
         }
-        if alone_before.iter().any(|id| !self.alone_queued().contains(id)) {
-            let mut draining: Vec<_> =
-                self.engines.iter().filter(|e| e.draining).map(|e| e.id).collect();
-            draining.sort_unstable();
-            for id in draining {
-                self.fill(id, &mut effects);
-            }
-        }
+        self.go_on(alone_before, &mut effects);
         self.check();
         effects
+    }
+
+    /// Who waited for a task that is queued no longer may go on.
+    fn go_on(&mut self, mut alone_before: Vec<TaskId>, effects: &mut Vec<SchedulerEffect>) {
+        loop {
+            let alone = self.alone_queued();
+            let mut engines: Vec<&ModelEngine> =
+                if alone_before.iter().any(|id| !alone.contains(id)) {
+                    let mut draining: Vec<_> = self.engines.iter().filter(|e| e.draining).collect();
+                    draining.sort_by_key(|engine| engine.id);
+                    draining
+                } else if let Some(left) = self.left.pop() {
+                    let able = self.engines.iter().filter(|engine| may_have(engine, &left));
+                    let mut able: Vec<_> =
+                        able.filter(|engine| engine.has_room(self.settings.hwm)).collect();
+                    able.sort_by(|a, b| self.by_rank(a, b));
+                    able
+                } else {
+                    return;
+                };
+            alone_before = alone;
+            let engines: Vec<_> = engines.drain(..).map(|engine| engine.id).collect();
+            for id in engines {
+                self.fill(id, effects);
+            }
+        }
     }
 
     pub(super) fn queued_len(&self) -> usize {
@@ -137,28 +193,75 @@ impl Model {
                 methods: engine.methods.clone(),
                 assigned: self.tasks_on(engine.id),
                 alone: engine.alone.clone(),
+                labels: engine.labels.clone(),
+                resources: engine.resources.clone(),
+                held: engine.held.clone(),
             })
         });
-        up.chain(self.queue.iter().cloned().map(SchedulerEvent::Place)).collect()
+        let queued = self.queue.iter().map(|(_, task)| task.clone());
+        up.chain(queued.map(SchedulerEvent::Place)).collect()
     }
 
     pub(super) fn alone_queued(&self) -> Vec<TaskId> {
-        self.queue.iter().filter(|task| task.alone).map(|task| task.task).collect()
+        self.queue.iter().filter(|(_, task)| task.alone).map(|(_, task)| task.task).collect()
+    }
+
+    /// Appends a task to its client's line.
+    fn enqueue(&mut self, task: ReadyTask) {
+        self.forget_old_rounds();
+        let line = (task.priority, task.task.client);
+        let served = self.served.iter().find(|(priority, _)| *priority == line.0);
+        let last = self.last.iter().position(|(other, _)| *other == line);
+        let before = last.map_or(0, |at| self.last.remove(at).1);
+        let round = before.max(served.map_or(0, |(_, round)| *round)) + 1;
+        self.last.push((line, round));
+        self.queue.push((round, task));
+    }
+
+    /// Who has nothing waiting begins anew.
+    fn forget_old_rounds(&mut self) {
+        let queue = &self.queue;
+        let waits = |line| queue.iter().any(|(_, task)| (task.priority, task.task.client) == line);
+        self.last.retain(|(line, _)| waits(*line));
+        self.served.retain(|(priority, _)| queue.iter().any(|(_, t)| t.priority == *priority));
+    }
+
+    /// The place in the queue of what this engine is to be given next, if anything.
+    fn next_for(&self, engine: &ModelEngine) -> Option<usize> {
+        let able = (0..self.queue.len()).filter(|at| may_have(engine, &self.queue[*at].1));
+        let mut order: Vec<_> = able.collect();
+        order.sort_by_key(|at| (-i64::from(self.queue[*at].1.priority), self.queue[*at].0, *at));
+        let mut awaited: Vec<String> = Vec::new();
+        for at in order {
+            let needed = amounts(&self.queue[at].1);
+            let lacking = needed.iter().filter(|(name, amount)| engine.free(name) < amount.0);
+            let lacking: Vec<_> = lacking.map(|(name, _)| name.clone()).collect();
+            if lacking.is_empty() && !needed.iter().any(|(name, _)| awaited.contains(name)) {
+                return Some(at);
+            }
+            awaited.extend(lacking);
+        }
+        None
     }
 
     fn engine_up(&mut self, capacity: EngineCapacity, effects: &mut Vec<SchedulerEffect>) {
         let mut tasks: Vec<(TaskId, Option<Need>)> = Vec::new();
         let mut relieved = Vec::new();
-        self.engines.retain(|engine| engine.id != capacity.engine);
+        let before = self.engines.iter().position(|engine| engine.id == capacity.engine);
+        let before = before.map(|at| self.engines.remove(at));
+        let named = capacity.assigned.clone();
         for id in capacity.assigned {
             let mut need = None;
-            if let Some(at) = self.queue.iter().position(|queued| queued.task == id) {
-                need = Some(self.queue.remove(at).method);
+            if let Some(at) = self.queue.iter().position(|(_, queued)| queued.task == id) {
+                let (_, task) = self.queue.remove(at);
+                self.left.extend((!amounts(&task).is_empty()).then(|| task.clone()));
+                need = Some(task.method);
             }
             for other in &mut self.engines {
                 if let Some(at) = other.tasks.iter().position(|(task, _)| *task == id) {
                     need = other.tasks.remove(at).1;
                     other.alone.retain(|alone| *alone != id);
+                    other.held.retain(|(task, _)| *task != id);
                     relieved.push(other.id);
                 }
             }
@@ -170,6 +273,9 @@ impl Model {
             id: capacity.engine,
             slots: u64::from(capacity.slots),
             methods: capacity.methods,
+            labels: capacity.labels,
+            resources: capacity.resources,
+            held: Vec::new(),
             tasks: Vec::new(),
             last_assigned: 0,
             runs: Vec::new(),
@@ -180,6 +286,24 @@ impl Model {
             *need = need.take().filter(|need| engine.offers(need));
         }
         engine.tasks = tasks;
+        for (task, amounts) in capacity.held {
+            let has = engine.tasks.iter().any(|(id, _)| *id == task);
+            if has && !amounts.is_empty() && engine.held.iter().all(|(id, _)| *id != task) {
+                engine.held.push((task, amounts));
+            }
+        }
+        if let Some(before) = before {
+            // What it had and is not named is under way.
+            let mut kept = before.tasks.clone();
+            kept.retain(|(id, _)| !named.contains(id));
+            kept.sort_by_key(|(id, _)| *id);
+            for (id, need) in kept {
+                let need = need.filter(|need| engine.offers(need));
+                engine.tasks.push((id, need));
+                engine.alone.extend(before.alone.contains(&id).then_some(id));
+                engine.held.extend(before.held.iter().find(|(held, _)| *held == id).cloned());
+            }
+        }
         self.engines.push(engine);
         self.drop_stranded(effects);
         for id in [capacity.engine].into_iter().chain(relieved) {
@@ -187,8 +311,13 @@ impl Model {
         }
     }
 
-    fn place(&mut self, task: ReadyTask, effects: &mut Vec<SchedulerEffect>) {
-        let known = self.queue.iter().any(|queued| queued.task == task.task)
+    fn place(
+        &mut self,
+        task: ReadyTask,
+        did: &[SchedulerEffect],
+        effects: &mut Vec<SchedulerEffect>,
+    ) {
+        let known = self.queue.iter().any(|(_, queued)| queued.task == task.task)
             || self
                 .engines
                 .iter()
@@ -196,30 +325,58 @@ impl Model {
         if known {
             return;
         }
-        let able = self.engines.iter().filter(|engine| may_have(engine, &task));
-        let with_room = able.filter(|engine| engine.has_room(self.hwm));
-        // Fewest tasks per slot: a / b < c / d just if a * d < c * b.
-        let freest = with_room.min_by(|a, b| {
-            let load = |engine: &ModelEngine| engine.tasks.len() as u64;
-            let shares = (load(a) * b.slots).cmp(&(load(b) * a.slots));
-            shares.then(a.last_assigned.cmp(&b.last_assigned)).then(a.id.cmp(&b.id))
-        });
-        let fits = freest.filter(|engine| !task.alone || engine.tasks.is_empty());
-        let id = fits.map(|engine| engine.id);
-        self.queue.push(task);
-        if let Some(id) = id {
-            self.give(self.queue.len() - 1, id, effects);
+        let nobody = !self.engines.iter().any(|engine| may_have(engine, &task));
+        if task.follows && task.engines.is_some() && nobody {
+            let verdict = SchedulerVerdict::Unplaceable;
+            return effects.push(SchedulerEffect { task: task.task, verdict });
         }
-        self.drop_stranded(effects);
+        let stands_in_line = !amounts(&task).is_empty();
+        let draws = !task.alone && !stands_in_line && self.settings.scheme.is_random();
+        let able = self.engines.iter().filter(|engine| may_have(engine, &task));
+        let with_room = able.filter(|engine| engine.has_room(self.settings.hwm));
+        let mut by_rank: Vec<&ModelEngine> = with_room.collect();
+        by_rank.sort_by(|a, b| self.by_rank(a, b));
+        let fits = |engine: &&ModelEngine| !task.alone || engine.tasks.is_empty();
+        let mut ids: Vec<_> = by_rank.into_iter().filter(fits).map(|engine| engine.id).collect();
+        if draws && !ids.is_empty() {
+            let [SchedulerEffect { verdict: SchedulerVerdict::Assign(drawn), .. }] = did else {
+                panic!("{} is to be given to one of {ids:?}, not {did:?}", task.task);
+            };
+            assert!(ids.contains(drawn), "{} may not go to {drawn}", task.task);
+            ids = vec![*drawn];
+        }
+        if let Some(first) = ids.first().filter(|_| !stands_in_line) {
+            return self.hand(task, *first, effects);
+        }
+        let id = task.task;
+        self.enqueue(task);
+        for engine in ids {
+            if self.queue.iter().any(|(_, queued)| queued.task == id) {
+                self.fill(engine, effects);
+            }
+        }
+    }
+
+    /// Who is given a task first. Fewest tasks per slot: a / b < c / d just if a * d < c * b.
+    fn by_rank(&self, a: &ModelEngine, b: &ModelEngine) -> Ordering {
+        let load = |engine: &ModelEngine| engine.tasks.len() as u64;
+        let in_turn = matches!(self.settings.scheme, Scheme::Lru | Scheme::Pure);
+        let shares =
+            if in_turn { Ordering::Equal } else { (load(a) * b.slots).cmp(&(load(b) * a.slots)) };
+        shares.then(a.last_assigned.cmp(&b.last_assigned)).then(a.id.cmp(&b.id))
     }
 
     fn free(&mut self, id: TaskId, ran: Option<Duration>, effects: &mut Vec<SchedulerEffect>) {
-        self.queue.retain(|queued| queued.task != id);
+        if let Some(at) = self.queue.iter().position(|(_, queued)| queued.task == id) {
+            let (_, task) = self.queue.remove(at);
+            self.left.extend((!amounts(&task).is_empty()).then_some(task));
+        }
         let mut freed = None;
         for engine in &mut self.engines {
             if let Some(at) = engine.tasks.iter().position(|(task, _)| *task == id) {
                 freed = Some(engine.id);
                 engine.alone.retain(|alone| *alone != id);
+                engine.held.retain(|(task, _)| *task != id);
                 if let ((_, Some(need)), Some(ran)) = (engine.tasks.remove(at), ran) {
                     engine.runs.push((need, ran.as_nanos() as u64));
                 }
@@ -238,9 +395,9 @@ impl Model {
         self.engine(id).draining = false;
         loop {
             let engine = self.engine(id).clone();
-            let first = self.queue.iter().position(|task| may_have(&engine, task));
-            let Some(at) = first.filter(|_| engine.has_room(self.hwm)) else { return };
-            if self.queue[at].alone && !engine.tasks.is_empty() {
+            let first = self.next_for(&engine);
+            let Some(at) = first.filter(|_| engine.has_room(self.settings.hwm)) else { return };
+            if self.queue[at].1.alone && !engine.tasks.is_empty() {
                 self.engine(id).draining = true;
                 return;
             }
@@ -249,26 +406,43 @@ impl Model {
     }
 
     fn give(&mut self, at: usize, id: EngineId, effects: &mut Vec<SchedulerEffect>) {
-        let task = self.queue.remove(at);
+        let (round, task) = self.queue.remove(at);
+        self.left.extend((!amounts(&task).is_empty()).then(|| task.clone()));
+        let served = self.served.iter().find(|(priority, _)| *priority == task.priority);
+        let round = served.map_or(round, |(_, before)| round.max(*before));
+        self.served.retain(|(priority, _)| *priority != task.priority);
+        self.served.push((task.priority, round));
+        self.forget_old_rounds();
+        self.hand(task, id, effects);
+    }
+
+    fn hand(&mut self, task: ReadyTask, id: EngineId, effects: &mut Vec<SchedulerEffect>) {
         self.assignments += 1;
-        let (hwm, assignments) = (self.hwm, self.assignments);
+        let (hwm, assignments) = (self.settings.hwm, self.assignments);
         let engine = self.engine(id);
         assert!(engine.has_room(hwm), "over the window");
         assert!(!task.alone || engine.tasks.is_empty(), "not alone");
         engine.last_assigned = assignments;
         engine.alone.extend(task.alone.then_some(task.task));
+        for (name, amount) in amounts(&task) {
+            assert!(engine.free(&name) >= amount.0, "{} has no {name} for {}", id, task.task);
+        }
+        if !amounts(&task).is_empty() {
+            engine.held.push((task.task, amounts(&task)));
+        }
         engine.tasks.push((task.task, Some(task.method)));
         effects.push(SchedulerEffect { task: task.task, verdict: SchedulerVerdict::Assign(id) });
     }
 
     fn drop_stranded(&mut self, effects: &mut Vec<SchedulerEffect>) {
-        let engines = &self.engines;
-        self.queue.retain(|task| {
+        let (engines, left) = (&self.engines, &mut self.left);
+        self.queue.retain(|(_, task)| {
             let nobody = !engines.iter().any(|engine| may_have(engine, task));
             let stranded = task.follows && task.engines.is_some() && nobody;
             if stranded {
                 let verdict = SchedulerVerdict::Unplaceable;
                 effects.push(SchedulerEffect { task: task.task, verdict });
+                left.extend((!amounts(task).is_empty()).then(|| task.clone()));
             }
             !stranded
         });
@@ -277,17 +451,20 @@ impl Model {
     /// Work is conserved, and nothing is in two places.
     fn check(&self) {
         for engine in &self.engines {
-            let mut waits = self.queue.iter().filter(|task| may_have(engine, task));
+            let next = self.next_for(engine).map(|at| &self.queue[at].1);
             if engine.draining {
-                assert!(waits.next().is_some_and(|task| task.alone), "{} drains", engine.id);
-            } else if engine.has_room(self.hwm) {
-                let idles = waits.find(|task| !task.alone || engine.tasks.is_empty());
+                // One that came since may be before it: that is seen when a task ends.
+                let mut alone = self.queue.iter().filter(|(_, task)| task.alone);
+                assert!(alone.any(|(_, task)| may_have(engine, task)), "{} drains", engine.id);
+            } else if engine.has_room(self.settings.hwm) {
+                let idles = next.filter(|task| !task.alone || engine.tasks.is_empty());
                 assert!(idles.is_none(), "{} has room, {idles:?} waits", engine.id);
             }
         }
         let assigned =
             self.engines.iter().flat_map(|engine| engine.tasks.iter().map(|(id, _)| *id));
-        let mut all: Vec<_> = assigned.chain(self.queue.iter().map(|task| task.task)).collect();
+        let mut all: Vec<_> =
+            assigned.chain(self.queue.iter().map(|(_, task)| task.task)).collect();
         let len = all.len();
         all.sort_unstable();
         all.dedup();
@@ -295,7 +472,27 @@ impl Model {
     }
 }
 
+/// What a task needs of resources; of one that it names twice the larger amount.
+fn amounts(task: &ReadyTask) -> Vec<Resource> {
+    let needed = task.needs.iter().flat_map(|needs| &needs.amounts);
+    let most = |name: &str| {
+        let named = task.needs.iter().flat_map(|needs| &needs.amounts);
+        named.filter(|(other, _)| other == name).map(|(_, amount)| *amount).max()
+    };
+    let mut amounts: Vec<_> =
+        needed.map(|(name, _)| (name.clone(), most(name).unwrap_or_default())).collect();
+    amounts.sort();
+    amounts.dedup();
+    amounts
+}
+
 fn may_have(engine: &ModelEngine, task: &ReadyTask) -> bool {
+    let mut labels = task.needs.iter().flat_map(|needs| &needs.labels);
+    let has_all = amounts(task).iter().all(|(name, amount)| {
+        engine.resources.iter().any(|(other, _)| other == name) && engine.total(name) >= *amount
+    });
     engine.offers(&task.method)
+        && has_all
+        && labels.all(|label| engine.labels.contains(label))
         && task.engines.as_ref().is_none_or(|allowed| allowed.contains(&engine.id))
 }

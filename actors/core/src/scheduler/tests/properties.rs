@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use phalanx_protocol::ids::{EngineId, TaskId};
+use phalanx_protocol::ids::{ClientId, EngineId, TaskId};
+use phalanx_protocol::needs::{Amount, Needs, Resource};
 use phalanx_protocol::room::{EngineCapacity, ReadyTask, SchedulerVerdict};
 use phalanx_protocol::task::MethodName;
 use proptest::collection::{btree_set, vec};
@@ -12,8 +13,8 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::model::Model;
-use super::text::{method, task};
-use crate::scheduler::{Hwm, Scheduler, SchedulerEffect, SchedulerEvent, Settings};
+use super::text::method;
+use crate::scheduler::{Hwm, Scheduler, SchedulerEffect, SchedulerEvent, Scheme, Settings};
 use crate::{Room, Time};
 
 const TASKS: u64 = 60;
@@ -24,17 +25,35 @@ fn methods() -> impl Strategy<Value = Vec<MethodName>> {
     vec(select(vec![method("a"), method("b"), method("c")]), 0..5)
 }
 
+/// Tasks by number: of three clients.
+fn any_task(number: u64) -> TaskId {
+    TaskId::new(ClientId((number % 3) as u32), number)
+}
+
+fn labels() -> impl Strategy<Value = Vec<String>> {
+    vec(select(vec!["fast".to_owned(), "near".to_owned()]), 0..3)
+}
+
+fn resources(most: u64) -> impl Strategy<Value = Vec<Resource>> {
+    vec((select(vec!["gpu".to_owned(), "ram".to_owned()]), (1..=most).prop_map(Amount)), 0..3)
+}
+
 fn engine_up() -> impl Strategy<Value = SchedulerEvent> {
     let alone = proptest::bool::weighted(0.1);
-    (0..ENGINES, 0..4_u32, methods(), vec((0..TASKS, alone), 0..4)).prop_map(
-        |(engine, slots, methods, assigned)| {
-            let alone = assigned.iter().filter(|(_, alone)| *alone);
+    let has = vec((0..TASKS, alone, resources(2)), 0..4);
+    (0..ENGINES, 0..4_u32, methods(), labels(), resources(4), has).prop_map(
+        |(engine, slots, methods, labels, resources, has)| {
+            let alone = has.iter().filter(|(_, alone, _)| *alone);
+            let held = has.iter().map(|(seq, _, amounts)| (any_task(*seq), amounts.clone()));
             SchedulerEvent::EngineUp(EngineCapacity {
                 engine: EngineId(engine),
                 slots,
                 methods,
-                alone: alone.map(|(seq, _)| task(*seq)).collect(),
-                assigned: assigned.into_iter().map(|(seq, _)| task(seq)).collect(),
+                labels,
+                resources,
+                alone: alone.map(|(seq, _, _)| any_task(*seq)).collect(),
+                assigned: has.iter().map(|(seq, _, _)| any_task(*seq)).collect(),
+                held: held.collect(),
             })
         },
     )
@@ -44,10 +63,15 @@ fn place() -> impl Strategy<Value = SchedulerEvent> {
     let method = option::weighted(0.9, select(vec![method("a"), method("b"), method("c")]));
     let engines = option::weighted(0.4, btree_set(0..ENGINES, 0..4));
     let alone = proptest::bool::weighted(0.1);
-    let all = (0..TASKS, method, engines, any::<bool>(), alone);
-    all.prop_map(|(seq, method, engines, follows, alone)| {
+    let needs = (labels(), resources(3)).prop_map(|(labels, amounts)| Needs { labels, amounts });
+    let needs = option::weighted(0.4, needs);
+    let flags = (any::<bool>(), alone, -1..2_i32);
+    let all = (0..TASKS, method, engines, flags, needs);
+    all.prop_map(|(seq, method, engines, (follows, alone, priority), needs)| {
         SchedulerEvent::Place(ReadyTask {
-            task: task(seq),
+            task: any_task(seq),
+            priority,
+            needs,
             method,
             engines: engines.map(|ids| ids.into_iter().map(EngineId).collect()),
             follows,
@@ -60,25 +84,26 @@ fn free() -> impl Strategy<Value = SchedulerEvent> {
     // Mostly short, so that windows open.
     let micros = select(vec![0_u64, 1, 1, 10, 10, 100, 900, 5_000]);
     (0..TASKS, option::weighted(0.9, micros)).prop_map(|(seq, micros)| {
-        SchedulerEvent::Free(task(seq), micros.map(Duration::from_micros))
+        SchedulerEvent::Free(any_task(seq), micros.map(Duration::from_micros))
     })
 }
 
 fn events() -> impl Strategy<Value = Vec<SchedulerEvent>> {
     let down = (0..ENGINES).prop_map(|engine| SchedulerEvent::EngineDown(EngineId(engine)));
     let event = prop_oneof![40 => place(), 40 => free(), 3 => engine_up(), 1 => down];
-    (vec(engine_up(), 0..4), vec(event, 0..250)).prop_map(|(mut first, rest)| {
+    (vec(engine_up(), 0..4), vec(event, 0..160)).prop_map(|(mut first, rest)| {
         first.extend(rest);
         first
     })
 }
 
-fn hwms() -> impl Strategy<Value = Hwm> {
-    prop_oneof![2 => Just(Hwm::Adaptive), 1 => (0..4_u32).prop_map(Hwm::Fixed)]
-}
-
-fn room(hwm: Hwm) -> Scheduler {
-    Scheduler::with_settings(Settings::default().with_hwm(hwm))
+fn settings() -> impl Strategy<Value = Settings> {
+    let hwm = prop_oneof![2 => Just(Hwm::Adaptive), 1 => (0..4_u32).prop_map(Hwm::Fixed)];
+    (hwm, select(Scheme::ALL.to_vec()), any::<u64>()).prop_map(|(hwm, scheme, seed)| Settings {
+        hwm,
+        scheme,
+        seed,
+    })
 }
 
 fn handle(room: &mut Scheduler, event: SchedulerEvent) -> Vec<SchedulerEffect> {
@@ -101,6 +126,7 @@ fn drain(room: &mut Scheduler, running: Vec<TaskId>) -> BTreeSet<u64> {
     let mut running = BTreeSet::from_iter(running);
     let mut assigned = BTreeSet::new();
     while let Some(next) = running.pop_first() {
+        room.check_invariants();
         for SchedulerEffect { task, verdict } in handle(room, SchedulerEvent::Free(next, None)) {
             assert!(matches!(verdict, SchedulerVerdict::Assign(_)));
             assert!(assigned.insert(task.seq), "{task} assigned twice");
@@ -115,15 +141,15 @@ fn running(model: &Model) -> Vec<TaskId> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_room_does_what_the_model_does(hwm in hwms(), events in events()) {
-        let mut room = room(hwm);
-        let mut model = Model::new(hwm);
+    fn the_room_does_what_the_model_does(settings in settings(), events in events()) {
+        let mut room = Scheduler::with_settings(settings);
+        let mut model = Model::new(settings);
         for event in events {
-            let expected = model.handle(event.clone());
             let effects = handle(&mut room, event.clone());
+            let expected = model.handle(event.clone(), &effects);
             room.check_invariants();
             prop_assert_eq!(effects, expected, "effects of {:?}", event);
             assert_same(&room, &model);
@@ -136,38 +162,40 @@ proptest! {
 
     #[test]
     fn a_room_that_is_told_what_another_knew_takes_over(
-        hwm in hwms(), events in events(),
+        settings in settings(), events in events(),
     ) {
-        let mut old = room(hwm);
-        let mut model = Model::new(hwm);
+        let mut old = Scheduler::with_settings(settings);
+        let mut model = Model::new(settings);
         for event in events {
-            model.handle(event.clone());
-            handle(&mut old, event);
+            let effects = handle(&mut old, event.clone());
+            prop_assert_eq!(model.handle(event, &effects), effects);
         }
         // Which engine drains for a task that waits to run alone, a new room finds out by itself.
         for task in model.alone_queued() {
-            model.handle(SchedulerEvent::Free(task, None));
-            handle(&mut old, SchedulerEvent::Free(task, None));
+            let effects = handle(&mut old, SchedulerEvent::Free(task, None));
+            let expected = model.handle(SchedulerEvent::Free(task, None), &effects);
+            prop_assert_eq!(effects, expected);
         }
-        let mut new = room(hwm);
+        let mut new = Scheduler::with_settings(settings);
         for event in model.replay() {
             let effects = handle(&mut new, event.clone());
             prop_assert!(effects.is_empty(), "{:?} again moved {:?}", event, effects);
             new.check_invariants();
         }
         assert_same(&new, &model);
-        prop_assert_eq!(drain(&mut new, running(&model)), drain(&mut old, running(&model)));
+        let (a, b) = (drain(&mut new, running(&model)), drain(&mut old, running(&model)));
+        prop_assert_eq!(a, b);
         prop_assert_eq!(new.queued_len(), old.queued_len());
     }
 
     #[test]
-    fn nothing_is_kept_of_what_is_over(hwm in hwms(), events in events()) {
-        let mut room = room(hwm);
+    fn nothing_is_kept_of_what_is_over(settings in settings(), events in events()) {
+        let mut room = Scheduler::with_settings(settings);
         for event in events {
             handle(&mut room, event);
         }
         for seq in 0..TASKS {
-            handle(&mut room, SchedulerEvent::Free(task(seq), None));
+            handle(&mut room, SchedulerEvent::Free(any_task(seq), None));
             room.check_invariants();
         }
         for engine in 0..ENGINES {

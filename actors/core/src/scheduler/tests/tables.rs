@@ -178,7 +178,7 @@ fn what_an_engine_has_already_is_its_load() {
 }
 
 #[test]
-fn an_engine_that_comes_up_again_has_only_what_it_says() {
+fn an_engine_that_comes_up_again_keeps_what_it_was_assigned() {
     let mut room = room();
     check(
         &mut room,
@@ -190,6 +190,7 @@ fn an_engine_that_comes_up_again_has_only_what_it_says() {
          place 4 -
          place 5 - with e1
          up e1 1 a has 2 => 4:e2
+         place 1 -
          free 1
          free 3
          free 2          => 5:e1

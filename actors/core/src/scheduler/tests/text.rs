@@ -3,10 +3,13 @@
 //! ```text
 //! up e1 2 a b has 7 8   engine 1 with 2 slots offers a and b and has tasks 7 and 8
 //! up e1 2 has 7 8!      ... and may have no other beside 8
+//! up e1 2 a #fast gpu=2 has 7/gpu=1   ... carries a label, has 2 of a resource, 7 has one of them
 //! down e1
 //! place 5 a             task 5 needs method a; `-` = none
 //! place 5 a on e1 e2    ... and one of these engines
 //! place 5 a with e1 e2  ... and cannot wait for them to come back
+//! place 5 a #fast gpu=1 p3   ... needs a label and some of a resource, and has priority 3
+//! place c2.5 a          the 5th task of client 2
 //! free 5                task 5 ended
 //! free 5 100us          ... after running so long
 //! => 5:e1 6:e2 7:!      5 and 6 are assigned, 7 is unplaceable
@@ -15,6 +18,7 @@
 use std::time::Duration;
 
 use phalanx_protocol::ids::{ClientId, EngineId, TaskId};
+use phalanx_protocol::needs::{Needs, Resource};
 use phalanx_protocol::room::{EngineCapacity, ReadyTask, SchedulerVerdict};
 use phalanx_protocol::task::MethodName;
 
@@ -31,12 +35,39 @@ pub(super) fn method(name: &str) -> MethodName {
     MethodName::try_from(name).expect("test names are short")
 }
 
+/// A task: `5`, or `c2.5`.
+fn task_named(word: &str) -> TaskId {
+    match word.strip_prefix('c').and_then(|rest| rest.split_once('.')) {
+        Some((client, seq)) => TaskId::new(ClientId(number(client)), number(seq)),
+        None => task(number(word)),
+    }
+}
+
+fn resource(word: &str) -> Option<Resource> {
+    let (name, amount) = word.split_once('=')?;
+    Some((name.into(), amount.parse().unwrap_or_else(|error| panic!("{word}: {error}"))))
+}
+
 fn number<T: std::str::FromStr>(word: &str) -> T {
     word.parse().unwrap_or_else(|_| panic!("{word:?} is not a number"))
 }
 
 fn engine(word: &str) -> EngineId {
     EngineId(number(word.strip_prefix('e').unwrap_or_else(|| panic!("{word:?}: no engine"))))
+}
+
+/// The words that are no label and no resource.
+fn plain<'a>(words: &'a [&'a str]) -> impl Iterator<Item = &'a str> {
+    words.iter().copied().filter(|word| !word.starts_with('#') && !word.contains('='))
+}
+
+fn labels(words: &[&str]) -> Vec<String> {
+    words.iter().filter_map(|word| word.strip_prefix('#')).map(str::to_owned).collect()
+}
+
+/// A task that an engine has, without what is said of it.
+fn bare(word: &str) -> &str {
+    word.split_once('/').map_or(word, |(task, _)| task).trim_end_matches('!')
 }
 
 /// Reads one event.
@@ -51,41 +82,66 @@ fn event(line: &str) -> SchedulerEvent {
             SchedulerEvent::EngineUp(EngineCapacity {
                 engine: engine(id),
                 slots: number(slots),
-                methods: methods.iter().map(|name| method(name)).collect(),
-                assigned: has.iter().map(|seq| task(number(seq.trim_end_matches('!')))).collect(),
+                methods: plain(methods).map(method).collect(),
+                labels: labels(methods),
+                resources: methods.iter().filter_map(|word| resource(word)).collect(),
+                assigned: has.iter().map(|word| task_named(bare(word))).collect(),
                 alone: has
                     .iter()
-                    .filter_map(|seq| seq.strip_suffix('!'))
-                    .map(|seq| task(number(seq)))
+                    .filter_map(|word| word.strip_suffix('!'))
+                    .map(task_named)
+                    .collect(),
+                held: has
+                    .iter()
+                    .filter_map(|word| {
+                        let (seq, amount) = word.split_once('/')?;
+                        Some((task_named(seq), resource(amount).into_iter().collect()))
+                    })
                     .collect(),
             })
         }
         ["down", id] => SchedulerEvent::EngineDown(engine(id)),
         [verb @ ("place" | "alone"), seq, name, ref rest @ ..] => {
+            let named = rest.iter().any(|word| ["on", "with"].contains(word));
+            let amounts: Vec<_> = rest.iter().filter_map(|word| resource(word)).collect();
+            let needs = Needs { labels: labels(rest), amounts };
             SchedulerEvent::Place(ReadyTask {
                 alone: verb == "alone",
-                task: task(number(seq)),
+                task: task_named(seq),
                 method: (name != "-").then(|| method(name)),
-                engines: (!rest.is_empty())
-                    .then(|| rest[1..].iter().map(|id| engine(id)).collect()),
+                engines: named.then(|| {
+                    plain(rest).filter(|word| word.starts_with('e')).map(engine).collect()
+                }),
                 follows: rest.first() == Some(&"with"),
+                priority: rest
+                    .iter()
+                    .find_map(|word| Some(number(word.strip_prefix('p')?)))
+                    .unwrap_or(0),
+                needs: (!needs.is_empty()).then_some(needs),
             })
         }
-        ["free", seq] => SchedulerEvent::Free(task(number(seq)), None),
+        ["free", seq] => SchedulerEvent::Free(task_named(seq), None),
         ["free", seq, ran] => {
             let micros = ran.strip_suffix("us").unwrap_or_else(|| panic!("{ran:?}: no us"));
             let ran = Duration::from_micros(number(micros));
-            SchedulerEvent::Free(task(number(seq)), Some(ran))
+            SchedulerEvent::Free(task_named(seq), Some(ran))
         }
         _ => panic!("{line:?} is no event"),
+    }
+}
+
+fn name(task: TaskId) -> String {
+    match task {
+        TaskId { client: ClientId(0), seq } => seq.to_string(),
+        TaskId { client: ClientId(client), seq } => format!("c{client}.{seq}"),
     }
 }
 
 /// Writes effects.
 fn effects_text(effects: &[SchedulerEffect]) -> String {
     let word = |effect: &SchedulerEffect| match effect.verdict {
-        SchedulerVerdict::Assign(engine) => format!("{}:{engine}", effect.task.seq),
-        SchedulerVerdict::Unplaceable => format!("{}:!", effect.task.seq),
+        SchedulerVerdict::Assign(engine) => format!("{}:{engine}", name(effect.task)),
+        SchedulerVerdict::Unplaceable => format!("{}:!", name(effect.task)),
     };
     effects.iter().map(word).collect::<Vec<_>>().join(" ")
 }

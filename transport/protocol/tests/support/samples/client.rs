@@ -6,6 +6,7 @@ use phalanx_protocol::client::{
 };
 use phalanx_protocol::error::ErrorCode;
 use phalanx_protocol::ids::{ClientId, EngineId, Epoch, RequestId};
+use phalanx_protocol::needs::Amount;
 use phalanx_protocol::outcome::{
     Delivery, DependencyFailure, Impossible, Loss, Outcome, Rejection, RunTimes,
 };
@@ -19,8 +20,8 @@ use phalanx_protocol::query::{
 use phalanx_protocol::task::{Accept, Dependency, Quorum, Retry, Target, TaskOptions, TaskSpec};
 
 use super::{
-    Samples, by_segment, by_stream, define, digest, engines, inline, method, output, remote_error,
-    task, written,
+    Samples, by_segment, by_stream, define, digest, engines, inline, method, needs, output,
+    remote_error, task, written,
 };
 
 fn spec(seq: u64, target: Target) -> TaskSpec {
@@ -47,6 +48,8 @@ fn options() -> TaskOptions {
         run_limit_ms: Some(5_000),
         label: None,
         again: None,
+        priority: -7,
+        needs: Some(needs()),
     }
 }
 
@@ -145,6 +148,7 @@ fn engine_info() -> EngineInfo {
         slots: 2,
         methods: vec![method("table.sum"), method("table.max")],
         labels: vec!["gpu".into()],
+        resources: vec![("gpu".into(), Amount::units(2))],
         state: EngineState::Silent,
     }
 }

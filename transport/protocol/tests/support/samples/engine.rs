@@ -5,6 +5,7 @@ use phalanx_protocol::engine::{
     Registered, Started,
 };
 use phalanx_protocol::ids::{ClientId, EngineId, Epoch, Incarnation};
+use phalanx_protocol::needs::Amount;
 use phalanx_protocol::outcome::{AttemptOutcome, Report, RunTimes};
 use phalanx_protocol::payload::{Format, Payload};
 use phalanx_protocol::peer::{EngineProfile, Inventory, Registration};
@@ -41,6 +42,7 @@ fn register() -> Register {
             slots: 2,
             methods: vec![method("table.sum"), method("table.max")],
             labels: vec!["gpu".into(), "fast".into()],
+            resources: vec![("gpu".into(), Amount(2_500))],
         },
         inventory: Inventory {
             previous: Some(registration()),

@@ -19,6 +19,7 @@ use phalanx_protocol::host::{
     Attach, EngineExited, HostToHub, HubToHost, RetireEngine, StopCluster,
 };
 use phalanx_protocol::ids::{AttemptId, ClientId, EngineId, SegmentId, TaskId, Ticket};
+use phalanx_protocol::needs::{Amount, Needs};
 use phalanx_protocol::outcome::RemoteError;
 use phalanx_protocol::output::{Output, OutputChunk, OutputKind, TaskOutput};
 use phalanx_protocol::payload::{Body, Format, Payload, SegmentRef};
@@ -59,6 +60,11 @@ pub(crate) fn engines(numbers: &[u32]) -> Vec<EngineId> {
 
 pub(crate) fn method(name: &str) -> MethodName {
     MethodName::try_from(name).expect("a short name")
+}
+
+pub(crate) fn needs() -> Needs {
+    let amounts = vec![("gpu".into(), Amount(500)), ("ram".into(), Amount::units(64_000_000_000))];
+    Needs { labels: vec!["zone=a".into()], amounts }
 }
 
 pub(crate) fn inline(format: Format, bytes: &'static [u8]) -> Payload {

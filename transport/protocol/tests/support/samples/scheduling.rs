@@ -1,6 +1,7 @@
 //! Samples of the scheduling rooms' conversation.
 
 use phalanx_protocol::ids::{EngineId, Generation};
+use phalanx_protocol::needs::Amount;
 use phalanx_protocol::outcome::{DependencyFailure, Impossible};
 use phalanx_protocol::room::{
     Condition, DagVerdict, Ending, EngineCapacity, Known, ReadyTask, RoomName, SchedulerVerdict,
@@ -11,7 +12,7 @@ use phalanx_protocol::scheduling::{
 };
 use phalanx_protocol::task::{Accept, Quorum};
 
-use super::{Samples, engines, method, task};
+use super::{Samples, engines, method, needs, task};
 
 const GENERATION: Generation = Generation(4);
 
@@ -49,6 +50,9 @@ impl Samples for HubToScheduling {
             methods: vec![method("table.sum")],
             assigned: vec![task(40), task(41)],
             alone: vec![task(41)],
+            labels: vec!["fast".into()],
+            resources: vec![("gpu".into(), Amount::units(2))],
+            held: vec![(task(40), vec![("gpu".into(), Amount(500))])],
         };
         let ready = ReadyTask {
             task: task(42),
@@ -56,6 +60,8 @@ impl Samples for HubToScheduling {
             engines: Some(engines(&[1, 3])),
             follows: true,
             alone: true,
+            priority: 5,
+            needs: Some(needs()),
         };
         vec![
             ("", recreate(RoomName::Dag).into()),

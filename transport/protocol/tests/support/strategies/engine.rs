@@ -12,19 +12,13 @@ use super::*;
 
 fn register() -> impl Strategy<Value = Register> {
     let words = (option::of(text()), text(), text());
-    let lists = (some(method()), some(text()));
-    let profile = (words, number32(), number(), number32(), lists).prop_map(
-        |((name, kind, host), pid, instance, slots, (methods, labels))| EngineProfile {
-            name,
-            kind,
-            host,
-            pid,
-            instance,
-            slots,
-            methods,
-            labels,
-        },
-    );
+    let lists = (some(method()), some(text()), some(resource()));
+    let profile =
+        (words, number32(), number(), number32(), lists).prop_map(
+            |((name, kind, host), pid, instance, slots, (methods, labels, resources))| {
+                EngineProfile { name, kind, host, pid, instance, slots, methods, labels, resources }
+            },
+        );
     let attempts = || some(attempt_id());
     let marks = some((number32().prop_map(ClientId), number()));
     let inventory = (option::of(registration()), attempts(), attempts(), attempts(), marks)

@@ -14,6 +14,7 @@ use phalanx_protocol::handshake::*;
 use phalanx_protocol::host::*;
 use phalanx_protocol::ids::*;
 use phalanx_protocol::limits::TASK_PAYLOAD_LEN_MAX;
+use phalanx_protocol::needs::{Amount, Needs, Resource};
 use phalanx_protocol::outcome::*;
 use phalanx_protocol::output::*;
 use phalanx_protocol::payload::{Body, Format, Payload, SegmentRef};
@@ -154,17 +155,31 @@ fn options() -> impl Strategy<Value = TaskOptions> {
     });
     let again = (task_id(), option::of(number())).prop_map(|(task, number)| Again { task, number });
     let tags = (option::of(text()), option::of(again));
-    (part(), part(), option::of(number()), option::of(retry), option::of(number()), tags).prop_map(
-        |(after, follow, timeout_ms, retry, run_limit_ms, (label, again))| TaskOptions {
-            after,
-            follow,
-            timeout_ms,
-            retry,
-            run_limit_ms,
-            label,
-            again,
+    let times = (option::of(number()), option::of(retry), option::of(number()));
+    let place = (any::<i32>(), option::of(needs()));
+    (part(), part(), times, tags, place).prop_map(
+        |(after, follow, (timeout_ms, retry, run_limit_ms), (label, again), (priority, needs))| {
+            TaskOptions {
+                after,
+                follow,
+                timeout_ms,
+                retry,
+                run_limit_ms,
+                label,
+                again,
+                priority,
+                needs,
+            }
         },
     )
+}
+
+fn resource() -> impl Strategy<Value = Resource> {
+    (text(), number().prop_map(Amount))
+}
+
+fn needs() -> impl Strategy<Value = Needs> {
+    (some(text()), some(resource())).prop_map(|(labels, amounts)| Needs { labels, amounts })
 }
 
 fn target() -> impl Strategy<Value = Target> {
@@ -245,9 +260,9 @@ fn registration() -> impl Strategy<Value = Registration> {
 fn engine_info() -> impl Strategy<Value = EngineInfo> {
     let state = select(&[EngineState::Up, EngineState::Silent, EngineState::Lost][..]);
     let words = (option::of(text()), text(), text());
-    let lists = (some(method()), some(text()));
+    let lists = (some(method()), some(text()), some(resource()));
     (engine_id(), words, number32(), number32(), lists, state).prop_map(
-        |(id, (name, kind, host), pid, slots, (methods, labels), state)| EngineInfo {
+        |(id, (name, kind, host), pid, slots, (methods, labels, resources), state)| EngineInfo {
             id,
             name,
             kind,
@@ -256,6 +271,7 @@ fn engine_info() -> impl Strategy<Value = EngineInfo> {
             slots,
             methods,
             labels,
+            resources,
             state,
         },
     )

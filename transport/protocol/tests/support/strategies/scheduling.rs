@@ -39,26 +39,34 @@ fn waiting() -> impl Strategy<Value = WaitingTask> {
 }
 
 fn capacity() -> impl Strategy<Value = EngineCapacity> {
-    (engine_id(), number32(), some(method()), some(task_id()), some(task_id())).prop_map(
-        |(engine, slots, methods, assigned, alone)| EngineCapacity {
+    let tasks = (some(task_id()), some(task_id()), some((task_id(), some(resource()))));
+    let has = (some(method()), some(text()), some(resource()));
+    (engine_id(), number32(), has, tasks).prop_map(
+        |(engine, slots, (methods, labels, resources), (assigned, alone, held))| EngineCapacity {
             engine,
             slots,
             methods,
             assigned,
             alone,
+            labels,
+            resources,
+            held,
         },
     )
 }
 
 fn ready() -> impl Strategy<Value = ReadyTask> {
     let engines = option::of(some(engine_id()));
-    (task_id(), option::of(method()), engines, any::<(bool, bool)>()).prop_map(
-        |(task, method, engines, (follows, alone))| ReadyTask {
+    let flags = (any::<(bool, bool)>(), any::<i32>(), option::of(needs()));
+    (task_id(), option::of(method()), engines, flags).prop_map(
+        |(task, method, engines, ((follows, alone), priority, needs))| ReadyTask {
             task,
             method,
             engines,
             follows,
             alone,
+            priority,
+            needs,
         },
     )
 }

@@ -7,7 +7,7 @@ EXAMPLES := hello_apply map dag_diamond pi embedded_service
 PORTED := as_completed debug_composite execute_and_pull joblib_grid option_pricing parallel_decorator \
 	parameter_sweep pi_digits ring_of_engines rmt task_farm wave_equation \
 	word_count
-PYTHON_EXAMPLES := hello_apply map dag_diamond pi errors elsewhere $(PORTED:%=ported/%)
+PYTHON_EXAMPLES := hello_apply map dag_diamond dag_dependencies pi errors elsewhere $(PORTED:%=ported/%)
 
 .PHONY: python wheel demo test test-rust test-python check format lint lint-python arrows skips docs guide deny \
 	examples examples-rust examples-python simulate bench clean

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::call::{Callable, engine_list, raw_task, submit_all, submit_one, task};
 use crate::client::Handle;
+use crate::core::NewTask;
 use crate::dependency::IntoDependency;
 use crate::error::CallError;
 use crate::map::AsyncMapResult;
@@ -135,8 +136,20 @@ impl LoadBalancedView {
         M: Callable<A, R>,
         A: Serialize + ?Sized,
     {
-        let task = task(self.target(), method.method_name()?, args, self.options())?;
-        submit_one(&self.handle, task)
+        submit_one(&self.handle, self.new_task(method, args)?)
+    }
+
+    /// The task of a call, not submitted.
+    pub(crate) fn new_task<M, A, R>(&self, method: M, args: &A) -> Result<NewTask, CallError>
+    where
+        M: Callable<A, R>,
+        A: Serialize + ?Sized,
+    {
+        task(self.target(), method.method_name()?, args, self.options())
+    }
+
+    pub(crate) const fn handle(&self) -> &Arc<Handle> {
+        &self.handle
     }
 
     /// Calls the method once per item, each wherever there is room.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use phalanx_transport::identity::ConnectionFile;
 use phalanx_transport::protocol::client::Scope;
+use phalanx_transport::protocol::explain::Explanation;
 use phalanx_transport::protocol::ids::{ClientId, EngineId, Epoch, TaskId};
 use phalanx_transport::protocol::limits::HUB_LOST_MAX;
 use phalanx_transport::protocol::peer::{ClusterStatus, EngineInfo};
@@ -194,6 +195,19 @@ impl Client {
             Ok(Ok(Answer::Status(status))) => Ok(*status),
             Ok(Err(error)) => Err(error),
             // The room checks that answers fit; without a room there is no answer.
+            Ok(Ok(_)) | Err(_) => Err(RequestError::Disconnected),
+        }
+    }
+
+    /// Why a task is where it is: what it waits for, which engines are busy with what, how it ended.
+    ///
+    /// # Errors
+    /// [`RequestError`] if there is no session, or it is cut before the answer comes.
+    pub async fn explain(&self, task: TaskId) -> Result<Explanation, RequestError> {
+        let answer = self.shared().ask(|room, effects| room.explain(task, effects))?;
+        match answer.await {
+            Ok(Ok(Answer::Explanation(explanation))) => Ok(*explanation),
+            Ok(Err(error)) => Err(error),
             Ok(Ok(_)) | Err(_) => Err(RequestError::Disconnected),
         }
     }

@@ -55,6 +55,7 @@ mod dependency;
 mod direct;
 mod driver;
 pub mod error;
+mod graph;
 mod link;
 mod live;
 mod map;
@@ -68,6 +69,7 @@ mod wheel;
 
 pub use phalanx_transport::identity::ConnectionFile;
 pub use phalanx_transport::protocol;
+pub use phalanx_transport::protocol::explain::Explanation;
 pub use phalanx_transport::protocol::function::{Digest, Function};
 pub use phalanx_transport::protocol::ids::{ClientId, EngineId, Epoch, TaskId};
 pub use phalanx_transport::protocol::method::Method;
@@ -83,6 +85,7 @@ pub use crate::direct::{DirectView, EngineView};
 pub use crate::error::{
     CallError, ConnectError, DecodeError, RequestError, SubmitError, TaskError, WaitForEnginesError,
 };
+pub use crate::graph::{Graph, GraphBuilder, Node};
 pub use crate::live::{LiveOutput, OutputReader};
 pub use crate::map::AsyncMapResult;
 pub use crate::queries::Repeat;

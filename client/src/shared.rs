@@ -143,6 +143,23 @@ impl Shared {
         Ok(batch)
     }
 
+    /// Submits a graph, all or none, and returns the first id and the batch it reports to.
+    pub(crate) fn submit_graph(
+        &self,
+        tasks: Vec<NewTask>,
+    ) -> Result<(TaskId, Arc<Batch>), SubmitError> {
+        let batch = Arc::new(Batch::new(tasks.len()));
+        let mut first = None;
+        self.with(|inner| {
+            let key = |id: TaskId| {
+                let first = *first.get_or_insert(id);
+                Place { batch: Arc::clone(&batch), index: (id.seq - first.seq) as u32 }
+            };
+            inner.room.submit_graph(tasks, key, &mut inner.effects)
+        })?;
+        Ok((first.unwrap_or_default(), batch))
+    }
+
     /// Wants tasks to end.
     pub(crate) fn abort(&self, tasks: impl IntoIterator<Item = TaskId>) {
         self.with(|inner| inner.room.abort(tasks));

@@ -83,6 +83,20 @@ impl Client {
     }
 }
 
+impl Client {
+    /// Submits a graph: as [`Client::submit`], but its tasks may name each other, by
+    /// [`node`](crate::core::node), and the hub takes all of them or none.
+    ///
+    /// # Errors
+    /// [`SubmitError`]; nothing was submitted then.
+    pub fn submit_graph(&self, tasks: Vec<NewTask>) -> Result<TaskBatch, SubmitError> {
+        let len = u32::try_from(tasks.len()).map_err(|_| SubmitError::QueueFull)?;
+        let handle = self.handle();
+        let (first, batch) = handle.shared().submit_graph(tasks)?;
+        Ok(TaskBatch { handle: Arc::clone(handle), batch, ids: Ids::From(first), len })
+    }
+}
+
 impl TaskBatch {
     /// How many tasks there are.
     pub const fn len(&self) -> u32 {

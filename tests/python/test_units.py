@@ -75,7 +75,10 @@ class Engine:
 
     def __call__(self, method, value, function=None):
         task = types.SimpleNamespace(
-            method=f"python.{method}", parts=serialize.pack_value(value), function=function
+            method=f"python.{method}",
+            parts=serialize.pack_value(value),
+            function=function,
+            inputs=[],
         )
         answer = self.run(task)
         return serialize.unpack_value(answer[1]) if answer[0] == "done" else answer

@@ -12,6 +12,7 @@ use phalanx_protocol::outcome::{Delivery, Outcome, RunTimes, carried_bytes};
 use phalanx_protocol::output::TaskOutput;
 use phalanx_protocol::payload::Payload;
 use phalanx_protocol::room::Ending;
+use rustc_hash::FxHashMap;
 
 use crate::endings::Endings;
 use crate::task_map::TaskMap;
@@ -96,6 +97,8 @@ pub struct Results {
     delivered_bytes: u64,
     endings: Endings,
     bytes: u64,
+    /// Tasks whose results others will take, and how many: they stay, delivered or not.
+    pins: FxHashMap<TaskId, u32>,
 }
 
 impl Results {
@@ -108,7 +111,47 @@ impl Results {
             delivered_bytes: 0,
             endings: Endings::default(),
             bytes: 0,
+            pins: FxHashMap::default(),
         }
+    }
+
+    /// Somebody will take the result of this task, ended or not: it stays until he says otherwise.
+    pub fn pin(&mut self, task: TaskId) {
+        let pins = self.pins.entry(task).or_default();
+        *pins += 1;
+        let is_first = *pins == 1;
+        if is_first && self.kept.get(&task).is_some_and(|kept| kept.delivered) {
+            self.delivered.retain(|delivered| *delivered != task);
+            self.delivered_bytes -= self.kept[&task].ended.carried_bytes();
+        }
+    }
+
+    /// One who wanted to take the result of this task does not any more.
+    pub fn unpin(&mut self, task: TaskId) {
+        let Some(pins) = self.pins.get_mut(&task) else { return };
+        *pins -= 1;
+        if *pins > 0 {
+            return;
+        }
+        self.pins.remove(&task);
+        if let Some(kept) = self.kept.get(&task).filter(|kept| kept.delivered) {
+            self.delivered_bytes += kept.ended.carried_bytes();
+            if kept.purged {
+                return self.cut_down(task);
+            }
+            self.delivered.push_back(task);
+            self.make_room();
+        }
+    }
+
+    /// Whether somebody will take its result.
+    pub fn is_pinned(&self, task: TaskId) -> bool {
+        self.pins.contains_key(&task)
+    }
+
+    /// How many takers there are, of all results.
+    pub(crate) fn pins_len(&self) -> usize {
+        self.pins.values().map(|pins| *pins as usize).sum()
     }
 
     /// Keeps how a task ended. A task ends once; a second time changes nothing and answers false.
@@ -157,12 +200,14 @@ impl Results {
         if let Some(kept) = self.kept.get_mut(&task)
             && !kept.delivered
         {
+            kept.delivered = true;
+            if self.pins.contains_key(&task) {
+                return;
+            }
             if kept.purged {
-                kept.delivered = true;
                 self.delivered_bytes += kept.ended.carried_bytes();
                 return self.cut_down(task);
             }
-            kept.delivered = true;
             self.delivered_bytes += kept.ended.carried_bytes();
             self.delivered.push_back(task);
             self.make_room();
@@ -219,7 +264,9 @@ impl Results {
     pub fn check_invariants(&self) {
         let bytes: u64 = self.kept.values().map(|kept| kept.ended.carried_bytes()).sum();
         assert_eq!(bytes, self.bytes, "bytes kept");
-        let delivered = || self.kept.values().filter(|kept| kept.delivered);
+        let is_evictable =
+            |(task, kept): &(&TaskId, &Kept)| kept.delivered && !self.is_pinned(**task);
+        let delivered = || self.kept.iter().filter(is_evictable).map(|(_, kept)| kept);
         assert_eq!(delivered().count(), self.delivered.len(), "delivered outcomes");
         let delivered_bytes: u64 = delivered().map(|kept| kept.ended.carried_bytes()).sum();
         assert_eq!(delivered_bytes, self.delivered_bytes, "bytes delivered and kept");

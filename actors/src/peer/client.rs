@@ -5,6 +5,7 @@ use phalanx_protocol::client::{
     Abort, ClientToHub, EngineLeft, HubToClient, Leave, Open, Ping, Received, Refused, Shutdown,
     StatusReply, StatusRequest,
 };
+use phalanx_protocol::explain::ExplainRequest;
 use phalanx_protocol::query::{Purge, RecordsReply, RecordsRequest, Watch};
 
 /// What a client's message asks of the hub.
@@ -25,6 +26,9 @@ pub fn client_request(message: ClientToHub) -> ClientRequest {
             ClientRequest::Shutdown(request, scope)
         }
         ClientToHub::Ping(Ping { request }) => ClientRequest::Ping(request),
+        ClientToHub::ExplainRequest(ExplainRequest { request, task }) => {
+            ClientRequest::Explain(request, task)
+        }
         ClientToHub::Leave(Leave { abort_open }) => ClientRequest::Leave { abort_open },
     }
 }
@@ -46,6 +50,7 @@ pub fn client_message(reply: ClientReply) -> HubToClient {
         ClientReply::Records(request, records, next) => {
             HubToClient::Records(RecordsReply { request, records, next })
         }
+        ClientReply::Explanation(explanation) => HubToClient::Explanation(*explanation),
         ClientReply::Pong(request) => HubToClient::Pong(Ping { request }),
         ClientReply::Refused(request, code, detail) => {
             HubToClient::Refused(Refused { request, code: Some(code), detail })
@@ -57,6 +62,7 @@ pub fn client_message(reply: ClientReply) -> HubToClient {
 mod tests {
     use phalanx_protocol::client::{Accepted, Grant, Opened, Resume, Scope};
     use phalanx_protocol::error::ErrorCode;
+    use phalanx_protocol::explain::Explanation;
     use phalanx_protocol::function::{Define, Digest};
     use phalanx_protocol::ids::{ClientId, EngineId, Epoch, RequestId, TaskId};
     use phalanx_protocol::outcome::{Delivery, Outcome, RunTimes};
@@ -105,6 +111,10 @@ mod tests {
                 ClientRequest::Purge(RequestId(5), Purged::All),
             ),
             (
+                ClientToHub::ExplainRequest(ExplainRequest { request: RequestId(6), task: TASK }),
+                ClientRequest::Explain(RequestId(6), TASK),
+            ),
+            (
                 ClientToHub::StatusRequest(StatusRequest { request: RequestId(1) }),
                 ClientRequest::Status(RequestId(1)),
             ),
@@ -148,6 +158,10 @@ mod tests {
             (ClientReply::Accepted(accepted), HubToClient::Accepted(accepted)),
             (ClientReply::Delivery(Box::new(delivery.clone())), HubToClient::Delivery(delivery)),
             (ClientReply::Output(Box::new(output.clone())), HubToClient::Output(output)),
+            (
+                ClientReply::Explanation(Box::default()),
+                HubToClient::Explanation(Explanation::default()),
+            ),
             (ClientReply::EngineJoined(Box::new(info.clone())), HubToClient::EngineJoined(info)),
             (
                 ClientReply::EngineLeft(EngineId(3), "silence".into()),

@@ -188,12 +188,14 @@ class NativeClient:
         attempts: AttemptsRef | None = None,
         label: str | None = None,
         placing: Placing | None = None,
+        inputs: Sequence[TaskId] = (),
     ) -> Batch:
         """Submits one task, or with `engines` one for each, and returns at once.
 
         `engine` and `engines` are direct. Otherwise it is balanced, over `subset` or all that offer
         the method; only then may it have dependencies, a `timeout` for them, and retries. The parts are
-        copied before it returns. It waits only while the client's own queue is full.
+        copied before it returns. `inputs` are tasks whose results the engine gets beside the parts. It
+        waits only while the client's own queue is full.
         """
 
     def submit_many(
@@ -269,6 +271,20 @@ class NativeClient:
         `RefusedError` if one of the tasks has not ended, or there is no such engine.
         """
 
+    def submit_graph(
+        self,
+        method: str,
+        nodes: Sequence[tuple[Sequence[Buffer], FunctionRef | None, dict[str, Any]]],
+    ) -> Batch:
+        """Submits balanced tasks that may name each other, all or none, in one Batch.
+
+        Each is `(parts, function, keywords)`, the last as in `submit`. In `after`, `follow` and `inputs`
+        the task `(2**32 - 1, i)` is the ith of these. The hub takes all of them or none.
+        """
+
+    def explain(self, task: TaskId) -> dict[str, Any]:
+        """Why a task is where it is: its state, the reasons, and all of that in words as `text`."""
+
     def abort(self, ids: Sequence[TaskId]) -> None: ...
     def status(self) -> dict[str, Any]:
         """The cluster as the hub sees it."""
@@ -324,6 +340,9 @@ class Task:
 
     @property
     def parts(self) -> Parts: ...
+    @property
+    def inputs(self) -> list[tuple[Any, ...]]:
+        """The results of the tasks named as `inputs`, each as `Batch.outcome` gives it."""
 
 @final
 class NativeEngine:

@@ -19,6 +19,7 @@ from phalanx.dependency import msg_id
 from phalanx.failures import composite_error
 from phalanx.frames import Told
 from phalanx.futures import T, seconds
+from phalanx.inputs import stand_in
 from phalanx.metadata import KEYS
 from phalanx.outcomes import from_outcome
 from phalanx.serialize import unpack_value
@@ -311,9 +312,14 @@ class AsyncResult(Watched[T]):
         return f"<{type(self).__name__}({self._fname}): {state}>"
 
     def __reduce__(self) -> Any:
+        tasks = self._batch.ids()
+        if self._single and len(tasks) == 1:
+            place = stand_in(tasks[0])
+            if place is not None:
+                return place
         raise TypeError(
-            "an AsyncResult cannot be sent: send its value (ar.get()), or its msg_ids, "
-            "or name it in after= of a load-balanced view"
+            "an AsyncResult cannot be sent, but as an argument of a load-balanced view's apply, if it "
+            "is of one task: send its value (ar.get()), or its msg_ids, or name it in after="
         )
 
     # ------------------------------------------------------------------ inside

@@ -14,6 +14,7 @@ from phalanx.attempts import AttemptFlags, check_attempts
 from phalanx.batches import Picked
 from phalanx.dependency import DependencyRef, dependency_ref
 from phalanx.futures import T
+from phalanx.inputs import pack_call_with_inputs
 from phalanx.mapresult import AsyncMapResult
 from phalanx.partition import chunks, even_chunk
 from phalanx.placing import Placing, placing
@@ -23,6 +24,7 @@ from phalanx.view import View
 
 if TYPE_CHECKING:
     from phalanx.client import Client
+    from phalanx.graph import Graph
 
 __all__ = ["LoadBalancedView"]
 
@@ -46,6 +48,9 @@ class LoadBalancedView(AttemptFlags, View):
     `needs` says how much of which resources must be free on the engine (`{"gpu": 1}`), and is the
     task's while it runs; `labels` which words the engine must carry; of tasks that wait, those with a
     higher `priority` go first. A task that no engine can run waits until one comes that can.
+
+    An AsyncResult of one task among the arguments of `apply` stands for its value: the call waits for
+    it, and the hub hands it over; it does not pass through the client.
 
     >>> import phalanx as px
     >>> view = px.Client().load_balanced_view()
@@ -182,11 +187,30 @@ class LoadBalancedView(AttemptFlags, View):
         self, f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> AsyncResult:
         client = self.client
-        batch = client.native.submit(
-            "python.apply", pack_call(args, kwargs), function=function_ref(f), **self._where()
-        )
+        parts, inputs = pack_call_with_inputs(args, kwargs)
+        where = self._where()
+        if inputs:
+            where["inputs"] = inputs
+        batch = client.native.submit("python.apply", parts, function=function_ref(f), **where)
         client.note(batch, 1, self._history)
         return AsyncResult(client, batch, getattr(f, "__name__", "apply"), label=self.label)
+
+    def graph(self) -> Graph:
+        """A graph of tasks, submitted as one when the `with` block ends.
+
+        >>> with balanced.graph() as g:
+        ...     a = g.apply(abs, -1)
+        ...     b = g.apply(lambda x: x + 1, a)
+        >>> b.get()
+        2
+        """
+        from phalanx.graph import Graph  # it knows results, and these know views
+
+        return Graph(self)
+
+    def options(self) -> dict[str, Any]:
+        """What the flags are to the native module; for those who submit for this view."""
+        return self._where()
 
     def _call(self, method: str, value: Any) -> AsyncResult:
         batch = self.client.native.call(method, value, **self._where())

@@ -81,7 +81,7 @@ def rejection(code: str | None, text: str, msg_id: str) -> Exception:
     'InvalidDependency'
     """
     message = f"task {msg_id} was rejected: {text}"
-    if code == "InvalidDependency" or code == "Purged":
+    if code in ("InvalidDependency", "InvalidGraph", "Purged"):
         return InvalidDependency(message)
     if code == "NoSuchMethod":
         return NoEnginesRegistered(message)

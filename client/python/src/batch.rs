@@ -271,13 +271,13 @@ fn outcome(py: Python<'_>, delivery: Delivery) -> PyResult<Bound<'_, PyTuple>> {
     }
 }
 
-fn done<'py>(py: Python<'py>, payload: &Payload) -> PyResult<Bound<'py, PyTuple>> {
+pub(crate) fn done<'py>(py: Python<'py>, payload: &Payload) -> PyResult<Bound<'py, PyTuple>> {
     // The client hands out inline payloads only.
     let bytes = payload.bytes().cloned().unwrap_or_default();
     let value = match payload.format {
         Format::MessagePack => values::decode(py, &bytes)?,
         Format::Pickle5 => Bound::new(py, parts::read(bytes)?)?.into_any(),
-        Format::Raw => Bound::new(py, parts::Parts::whole(bytes))?.into_any(),
+        Format::Raw | Format::Bundle => Bound::new(py, parts::Parts::whole(bytes))?.into_any(),
     };
     tuple(py, ("done", payload.format as u8, value))
 }

@@ -19,6 +19,7 @@ use phalanx_client::protocol::value;
 use phalanx_client::task_batch::TaskBatch;
 use phalanx_client::{ConnectError, ConnectionFile, Repeat, TaskId, WaitForEnginesError};
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 use serde::Serialize;
 
 use crate::batch::{Batch, id_pair};
@@ -206,6 +207,14 @@ impl NativeClient {
     }
 }
 
+/// One task of a graph: `(parts, function, wishes)`, the last a dict of keywords of `submit`.
+fn read_node(method: &str, node: &Bound<'_, PyAny>) -> PyResult<NewTask> {
+    let (parts, function, wishes): (Bound<'_, PyAny>, Option<FunctionRef>, Bound<'_, PyDict>) =
+        node.extract()?;
+    let template = Template::one(method, Wishes::read(&wishes)?)?.with(function);
+    Ok(template.task(Format::Pickle5, pack_parts(&parts)?))
+}
+
 /// What the hub tells of itself, as plain Python.
 fn plain<'py>(py: Python<'py>, told: &impl Serialize) -> PyResult<Bound<'py, PyAny>> {
     let bytes = value::to_bytes(told);
@@ -283,7 +292,7 @@ impl NativeClient {
 
     #[pyo3(signature = (method, parts, *, function = None, engine = None, engines = None,
         subset = None, after = None, follow = None, timeout = None, attempts = None,
-        label = None, placing = None))]
+        label = None, placing = None, inputs = Vec::new()))]
     #[allow(clippy::too_many_arguments, reason = "keywords of Python")]
     fn submit<'py>(
         &self,
@@ -299,9 +308,20 @@ impl NativeClient {
         attempts: Option<AttemptsRef>,
         label: Option<String>,
         placing: Option<PlacingRef>,
+        inputs: Vec<(u32, u64)>,
     ) -> PyResult<Batch> {
-        let wishes =
-            Wishes { engine, engines, subset, after, follow, timeout, attempts, label, placing };
+        let wishes = Wishes {
+            engine,
+            engines,
+            subset,
+            after,
+            follow,
+            timeout,
+            attempts,
+            label,
+            placing,
+            inputs,
+        };
         let template = Template::one(method, wishes)?.with(function);
         let arguments = pack_parts(parts)?;
         self.hand_in(parts.py(), [template.task(Format::Pickle5, arguments)])
@@ -326,8 +346,19 @@ impl NativeClient {
         label: Option<String>,
         placing: Option<PlacingRef>,
     ) -> PyResult<Batch> {
-        let wishes =
-            Wishes { engine, engines, subset, after, follow, timeout, attempts, label, placing };
+        let inputs = Vec::new();
+        let wishes = Wishes {
+            engine,
+            engines,
+            subset,
+            after,
+            follow,
+            timeout,
+            attempts,
+            label,
+            placing,
+            inputs,
+        };
         let template = Template::many(method, wishes)?.with(function);
         let pack = |parts: PyResult<Bound<'py, PyAny>>| pack_parts(&parts?);
         let arguments = list_of_parts.try_iter()?.map(pack).collect::<PyResult<_>>()?;
@@ -352,8 +383,19 @@ impl NativeClient {
         label: Option<String>,
         placing: Option<PlacingRef>,
     ) -> PyResult<Batch> {
-        let wishes =
-            Wishes { engine, engines, subset, after, follow, timeout, attempts, label, placing };
+        let inputs = Vec::new();
+        let wishes = Wishes {
+            engine,
+            engines,
+            subset,
+            after,
+            follow,
+            timeout,
+            attempts,
+            label,
+            placing,
+            inputs,
+        };
         let template = Template::one(method, wishes)?;
         let arguments = values::encode(value)?;
         self.hand_in(value.py(), [template.task(Format::MessagePack, arguments)])
@@ -416,6 +458,42 @@ impl NativeClient {
             }
         };
         self.ask(py, self.get()?.purge(what))
+    }
+
+    fn submit_graph(
+        &self,
+        py: Python<'_>,
+        method: &str,
+        nodes: Vec<Bound<'_, PyAny>>,
+    ) -> PyResult<Batch> {
+        let tasks = nodes.iter().map(|node| read_node(method, node));
+        let tasks = tasks.collect::<PyResult<Vec<_>>>()?;
+        let client = self.get()?;
+        let (len, bytes) = (tasks.len(), tasks.iter().map(|task| task.arguments.len()).sum());
+        if len > CLIENT_QUEUE_TASKS_MAX || bytes as u64 > CLIENT_QUEUE_BYTES_MAX {
+            return Err(errors::too_much(len, bytes));
+        }
+        loop {
+            match client.submit_graph(tasks.clone()) {
+                Err(SubmitError::QueueFull) => {
+                    let (waiter, for_ever) = (client.waiter(), Deadline::after(None)?);
+                    let room = wait::wait(py, &waiter, for_ever, client.wait_for_room())?;
+                    room.transpose().map_err(|error| errors::submit_error(&error))?;
+                    py.detach(|| std::thread::sleep(ROOM_PAUSE));
+                }
+                submitted => {
+                    let submitted = submitted.map_err(|error| errors::submit_error(&error))?;
+                    return Ok(Batch::new(submitted));
+                }
+            }
+        }
+    }
+
+    fn explain<'py>(&self, py: Python<'py>, task: (u32, u64)) -> PyResult<Bound<'py, PyAny>> {
+        let explanation = self.ask(py, self.get()?.explain(TaskId::from(task)))?;
+        let told = plain(py, &explanation)?;
+        told.set_item("text", explanation.to_string())?;
+        Ok(told)
     }
 
     fn abort(&self, ids: Vec<(u32, u64)>) -> PyResult<()> {

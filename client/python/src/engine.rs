@@ -16,6 +16,7 @@ use phalanx::executor::{self, Finished, OutputSink};
 use phalanx::host::{ENGINE_INDEX_ENV, LOG_ENV, LOG_FORMAT_ENV, RUN_ENV};
 use phalanx::logging;
 use phalanx::{Engine, EngineEnd, EngineProcess, EngineProcessError, EngineStop};
+use phalanx_client::protocol::bundle;
 use phalanx_client::protocol::function::Function;
 use phalanx_client::protocol::limits::TASK_PAYLOAD_LEN_MAX;
 use phalanx_client::protocol::needs::Amount;
@@ -65,6 +66,8 @@ pub(crate) struct Task {
     function: Option<Function>,
     container: Bytes,
     index: Arc<Index>,
+    /// Results that stand among the arguments.
+    inputs: Vec<Payload>,
 }
 
 #[pymethods]
@@ -92,6 +95,12 @@ impl Task {
     #[getter]
     fn parts(&self) -> Parts {
         Parts::new(self.container.clone(), Arc::clone(&self.index))
+    }
+
+    /// The results that stand among the arguments, each as `Batch.outcome` gives it.
+    #[getter]
+    fn inputs<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyTuple>>> {
+        self.inputs.iter().map(|payload| crate::batch::done(py, payload)).collect()
     }
 
     fn __repr__(&self) -> String {
@@ -236,7 +245,14 @@ enum Answer {
 }
 
 fn call(py: Python<'_>, handler: &Bound<'_, PyAny>, start: &executor::Start) -> PyResult<Answer> {
-    let payload = &start.payload;
+    let mut inputs = Vec::new();
+    let mut payload = start.payload.clone();
+    if payload.format == Format::Bundle {
+        let bytes = payload.bytes().cloned().unwrap_or_default();
+        let wrong = |error: bundle::BundleError| PyValueError::new_err(error.to_string());
+        inputs = bundle::split(&bytes).map_err(wrong)?;
+        payload = if inputs.is_empty() { Payload::empty() } else { inputs.remove(0) };
+    }
     let container = match payload.format {
         // The engine hands out inline payloads only.
         Format::Pickle5 => payload.bytes().cloned().unwrap_or_default(),
@@ -249,7 +265,7 @@ fn call(py: Python<'_>, handler: &Bound<'_, PyAny>, start: &executor::Start) -> 
     let index = index.map_err(|error| PyValueError::new_err(error.to_string()))?;
     let (attempt, method) = (start.attempt, start.method.clone());
     let (function, index) = (start.function.clone(), Arc::new(index));
-    let task = Bound::new(py, Task { attempt, method, function, container, index })?;
+    let task = Bound::new(py, Task { attempt, method, function, container, index, inputs })?;
     let said = handler.call1((task,))?;
     let said = said.cast::<PyTuple>()?;
     let word = said.get_item(0)?;

@@ -15,6 +15,7 @@ use phalanx_client::protocol::task::{MethodName, Retry, Target, TaskOptions};
 use phalanx_client::{Accept, Dependency, Quorum, TaskId};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 
 use crate::parts::FunctionRef;
 
@@ -87,6 +88,27 @@ pub(crate) struct Wishes {
     pub(crate) attempts: Option<AttemptsRef>,
     pub(crate) label: Option<String>,
     pub(crate) placing: Option<PlacingRef>,
+    /// Tasks whose results stand among the arguments.
+    pub(crate) inputs: Vec<(u32, u64)>,
+}
+
+impl Wishes {
+    /// Of keywords, those of a balanced task.
+    pub(crate) fn read(keywords: &Bound<'_, PyDict>) -> PyResult<Self> {
+        let item = |name: &str| keywords.get_item(name);
+        let dependency = |name: &str| item(name)?.map(|it| it.extract()).transpose();
+        Ok(Self {
+            subset: item("subset")?.map(|it| it.extract()).transpose()?,
+            after: dependency("after")?,
+            follow: dependency("follow")?,
+            timeout: item("timeout")?.map(|it| it.extract()).transpose()?,
+            attempts: item("attempts")?.map(|it| it.extract()).transpose()?,
+            inputs: item("inputs")?.map(|it| it.extract()).transpose()?.unwrap_or_default(),
+            placing: item("placing")?.map(|it| it.extract()).transpose()?,
+            label: item("label")?.map(|it| it.extract()).transpose()?,
+            ..Self::default()
+        })
+    }
 }
 
 /// The engines of tasks that are submitted together.
@@ -127,8 +149,18 @@ impl Template {
         wishes: Wishes,
         of_engines: impl FnOnce(Vec<u32>) -> Targets,
     ) -> PyResult<Self> {
-        let Wishes { engine, engines, subset, after, follow, timeout, attempts, label, placing } =
-            wishes;
+        let Wishes {
+            engine,
+            engines,
+            subset,
+            after,
+            follow,
+            timeout,
+            attempts,
+            label,
+            placing,
+            inputs,
+        } = wishes;
         let method = MethodName::try_from(method);
         let method = method.map_err(|error| PyValueError::new_err(error.to_string()))?;
         let targets = match (engine, engines, subset) {
@@ -147,6 +179,7 @@ impl Template {
         let attempts = attempts.map(AttemptsRef::read).transpose()?;
         let (retry, run_limit_ms) = attempts.unwrap_or_default();
         let (priority, needs) = placing.map_or(Ok((0, None)), PlacingRef::read)?;
+        let inputs = inputs.into_iter().map(TaskId::from).collect();
         let options = TaskOptions {
             after,
             follow,
@@ -154,9 +187,10 @@ impl Template {
             retry,
             run_limit_ms,
             label,
-            again: None,
             priority,
             needs,
+            inputs,
+            ..TaskOptions::default()
         };
         let options = (options != TaskOptions::default()).then(|| Box::new(options));
         Ok(Self { method, targets, options, function: None })

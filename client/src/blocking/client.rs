@@ -4,6 +4,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use phalanx_transport::identity::ConnectionFile;
+use phalanx_transport::protocol::explain::Explanation;
 use phalanx_transport::protocol::ids::{ClientId, EngineId, Epoch, TaskId};
 use phalanx_transport::protocol::peer::{ClusterStatus, EngineInfo};
 use phalanx_transport::protocol::role::Role;
@@ -149,6 +150,14 @@ impl Client {
     /// [`RequestError`] if there is no session, or it is cut before the answer comes.
     pub fn status(&self) -> Result<ClusterStatus, RequestError> {
         wait(self.inner.handle(), self.inner.status())
+    }
+
+    /// As [`crate::Client::explain`].
+    ///
+    /// # Errors
+    /// [`RequestError`] if there is no session, or it is cut before the answer comes.
+    pub fn explain(&self, task: TaskId) -> Result<Explanation, RequestError> {
+        wait(self.inner.handle(), self.inner.explain(task))
     }
 
     /// Asks the hub for a sign of life, past all that is queued.

@@ -22,6 +22,7 @@
 
 mod deliveries;
 mod functions;
+mod graph;
 mod questions;
 mod room;
 mod submits;
@@ -36,6 +37,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use phalanx_transport::protocol::client::{ClientToHub, HubToClient};
 use phalanx_transport::protocol::error::ErrorCode;
+use phalanx_transport::protocol::explain::Explanation;
 use phalanx_transport::protocol::ids::{ClientId, Epoch, RequestId, TaskId, Ticket};
 use phalanx_transport::protocol::limits::{REQUESTS_OPEN_MAX, WATCHES_PER_CLIENT_MAX};
 use phalanx_transport::protocol::outcome::Delivery;
@@ -44,6 +46,7 @@ use phalanx_transport::protocol::peer::ClusterStatus;
 use phalanx_transport::protocol::query::{Cursor, TaskRecord};
 use phalanx_transport::protocol::role::Role;
 
+pub use self::graph::node;
 pub use self::room::ClientRoom;
 pub use self::task::{NewTask, SubmitError};
 
@@ -127,6 +130,8 @@ pub enum Answer {
     Status(Box<ClusterStatus>),
     /// To a request for records: some, and where the others begin.
     Records(Vec<TaskRecord>, Option<Cursor>),
+    /// To the question why a task is where it is.
+    Explanation(Box<Explanation>),
 }
 
 /// Why a question has no answer.

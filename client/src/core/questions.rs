@@ -18,6 +18,8 @@ pub(super) enum Question {
     Status,
     /// What is on record.
     Records,
+    /// Why is a task where it is.
+    Explain,
 }
 
 /// The open questions of one session; their numbers are never used again.

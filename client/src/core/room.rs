@@ -257,6 +257,11 @@ impl<K> ClientRoom<K> {
                 let records = Ok(Answer::Records(reply.records, reply.next));
                 self.on_answer(reply.request, Some(Question::Records), records, effects);
             }
+            HubToClient::Explanation(explanation) => {
+                let request = explanation.request;
+                let answer = Ok(Answer::Explanation(Box::new(explanation)));
+                self.on_answer(request, Some(Question::Explain), answer, effects);
+            }
             HubToClient::Pong(pong) => {
                 self.on_answer(pong.request, Some(Question::Alive), Ok(Answer::Done), effects);
             }

@@ -7,8 +7,9 @@ use phalanx_transport::protocol::function::Function;
 use phalanx_transport::protocol::ids::TaskId;
 use phalanx_transport::protocol::limits::{
     CLIENT_QUEUE_BYTES_MAX, CLIENT_QUEUE_TASKS_MAX, DEPENDENCIES_PER_TASK_MAX,
-    FUNCTION_BYTES_PER_SESSION_MAX, OPEN_BYTES_PER_CLIENT_MAX, RETRIES_MAX, RETRY_KINDS_MAX,
-    TARGET_ENGINES_MAX, TASK_PAYLOAD_LEN_MAX,
+    FUNCTION_BYTES_PER_SESSION_MAX, GRAPH_TASKS_MAX, INPUTS_PER_TASK_MAX,
+    OPEN_BYTES_PER_CLIENT_MAX, RETRIES_MAX, RETRY_KINDS_MAX, TARGET_ENGINES_MAX,
+    TASK_PAYLOAD_LEN_MAX,
 };
 use phalanx_transport::protocol::payload::{Format, Payload};
 use phalanx_transport::protocol::role::Role;
@@ -44,6 +45,9 @@ impl NewTask {
         if let Some(options) = &self.options {
             if self.target.is_direct() && options.is_for_balanced() {
                 return Err(SubmitError::DirectWithOptions);
+            }
+            if options.inputs.len() > INPUTS_PER_TASK_MAX {
+                return Err(SubmitError::TooManyInputs(options.inputs.len()));
             }
             if let Some(retry) = &options.retry
                 && (retry.count > RETRIES_MAX || retry.kinds.len() > RETRY_KINDS_MAX)
@@ -126,6 +130,20 @@ pub enum SubmitError {
         "a direct task has no dependencies, no timeout and no retries; use a load-balanced view"
     )]
     DirectWithOptions,
+    /// Too many results stand among the arguments.
+    #[error("{0} results as arguments are over the limit of {INPUTS_PER_TASK_MAX}")]
+    TooManyInputs(usize),
+    /// A graph is too large.
+    #[error("a graph of {0} tasks is over the limit of {GRAPH_TASKS_MAX}; submit it in pieces")]
+    GraphTooLarge(usize),
+    /// A graph names a task that it does not have.
+    #[error("node {0} is not in the graph")]
+    NoSuchNode(u64),
+    /// An edge of a graph leads to a task that waits in another way already.
+    #[error(
+        "node {0} comes after other tasks in a way that takes no more edges; give it an `after`          that all of its tasks meet by success"
+    )]
+    MixedDependency(u32),
     /// A task may be retried often, but not for ever.
     #[error(
         "a task has at most {RETRIES_MAX} retries, after at most {RETRY_KINDS_MAX} kinds of errors"

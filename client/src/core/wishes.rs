@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use phalanx_transport::protocol::client::{Leave, Ping, Scope, Shutdown, StatusRequest};
+use phalanx_transport::protocol::explain::ExplainRequest;
 use phalanx_transport::protocol::ids::{RequestId, TaskId};
 use phalanx_transport::protocol::query::{Purge, Purged, RecordsRequest, Select};
 use phalanx_transport::protocol::role::Role;
@@ -73,6 +74,20 @@ impl<K> ClientRoom<K> {
     pub fn status(&mut self, effects: &mut Vec<Effect<K>>) -> Result<RequestId, RequestError> {
         let request = self.ask(Question::Status)?;
         effects.push(Effect::Send(StatusRequest { request }.into()));
+        Ok(request)
+    }
+
+    /// Asks why a task is where it is, also another client's.
+    ///
+    /// # Errors
+    /// [`RequestError`] if it cannot be asked.
+    pub fn explain(
+        &mut self,
+        task: TaskId,
+        effects: &mut Vec<Effect<K>>,
+    ) -> Result<RequestId, RequestError> {
+        let request = self.ask(Question::Explain)?;
+        effects.push(Effect::Send(ExplainRequest { request, task }.into()));
         Ok(request)
     }
 

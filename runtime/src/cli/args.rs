@@ -253,6 +253,8 @@ pub(super) enum TaskCommand {
     List(TaskListArgs),
     /// Show what the hub has on record of one task
     Show(TaskShowArgs),
+    /// Say why a task is where it is: what it waits for, what engines are busy with, how it ended
+    Explain(TaskShowArgs),
 }
 
 #[derive(Debug, Args)]

@@ -48,6 +48,7 @@ pub(super) fn task(context: &Context, command: TaskCommand) -> Result<ExitCode, 
     match command {
         TaskCommand::List(args) => list(context, args),
         TaskCommand::Show(args) => show(context, args),
+        TaskCommand::Explain(args) => explain(context, args),
     }
 }
 
@@ -89,6 +90,24 @@ fn show(context: &Context, args: TaskShowArgs) -> Result<ExitCode, CliError> {
     Ok(ExitCode::SUCCESS)
 }
 
+fn explain(context: &Context, args: TaskShowArgs) -> Result<ExitCode, CliError> {
+    let cluster = running(context, args.which.cluster)?;
+    let told = answer(&cluster, async |client| client.explain(args.task).await)?;
+    if told.state == "unknown" {
+        return Err(CliError::NoTask { task: args.task });
+    }
+    let text = match context.settings.output(args.output.output) {
+        Output::Json => output::json(&told)?,
+        Output::Quiet => told.state.clone(),
+        Output::Table => {
+            let head = format!("task {} is {}", told.task, told.state);
+            std::iter::once(head).chain(told.reasons).collect::<Vec<_>>().join("\n  ")
+        }
+    };
+    output::print(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
 fn running(context: &Context, cluster: Option<String>) -> Result<ClusterDir, CliError> {
     let cluster = context.chosen(cluster)?;
     match cluster.liveness()? {
@@ -99,33 +118,35 @@ fn running(context: &Context, cluster: Option<String>) -> Result<ClusterDir, Cli
 
 /// The record of one task, or of all.
 fn ask(cluster: &ClusterDir, task: Option<TaskId>) -> Result<Vec<TaskRecord>, CliError> {
+    answer(cluster, async |client| match task {
+        Some(task) => client.records_of(&[task]).await,
+        None => all(&client).await,
+    })
+}
+
+/// What the hub answers to a question of a monitor.
+fn answer<T>(
+    cluster: &ClusterDir,
+    question: impl AsyncFnOnce(Client) -> Result<T, phalanx_client::RequestError>,
+) -> Result<T, CliError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(CliError::io("make a runtime"))?;
     let path = cluster.connection_file(Role::Monitor.as_str());
-    let answer = runtime.block_on(async {
+    let asked = async {
         let file = ConnectionFile::load(&path).map_err(|error| words::chain(&error))?;
-        match tokio::time::timeout(ANSWER_MAX, ask_hub(&file, task)).await {
-            Ok(answer) => answer,
-            Err(_) => Err(format!("it took longer than {} s", ANSWER_MAX.as_secs())),
-        }
+        let client = Client::builder().name("phalanx task").connect(&file).await;
+        let client = client.map_err(|error| words::chain(&error))?;
+        let found = question(client.clone()).await;
+        client.close().await;
+        found.map_err(|error| words::chain(&error))
+    };
+    let answer = runtime.block_on(async {
+        let late = || Err(format!("it took longer than {} s", ANSWER_MAX.as_secs()));
+        tokio::time::timeout(ANSWER_MAX, asked).await.unwrap_or_else(|_| late())
     });
     answer.map_err(|problem| CliError::NoAnswer { problem })
-}
-
-async fn ask_hub(file: &ConnectionFile, task: Option<TaskId>) -> Result<Vec<TaskRecord>, String> {
-    let client = Client::builder()
-        .name("phalanx task")
-        .connect(file)
-        .await
-        .map_err(|error| words::chain(&error))?;
-    let found = match task {
-        Some(task) => client.records_of(&[task]).await,
-        None => all(&client).await,
-    };
-    client.close().await;
-    found.map_err(|error| words::chain(&error))
 }
 
 /// Every record; of a task that ended meanwhile the later one.

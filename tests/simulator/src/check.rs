@@ -10,6 +10,7 @@ use phalanx_protocol::ids::{AttemptId, EngineId, SessionId, TaskId};
 use phalanx_protocol::limits::CRASHES_PER_TASK_MAX;
 use phalanx_protocol::outcome::{Delivery, Outcome};
 use phalanx_protocol::output::{Output, OutputChunk, OutputKind};
+use phalanx_protocol::payload::Payload;
 use phalanx_protocol::room::Ending;
 use phalanx_protocol::task::{Assignment, Dependency, Quorum, TaskOptions};
 
@@ -156,6 +157,8 @@ impl Check {
             self.check_needs(id, engine, known);
         }
         let engine = engine.map(|(id, _)| id);
+        let inputs = Dependency::all(options.inputs.iter().copied());
+        assert!(is_met(&inputs, hub).is_some(), "I5: {id} is sent before {inputs:?}");
         if let Some(after) = &options.after {
             assert!(is_met(after, hub).is_some(), "I5: {id} is sent before {after:?}");
         }
@@ -198,6 +201,22 @@ impl Check {
         let fact = self.fact(attempt.task);
         fact.starts += 1;
         assert!(!fact.direct || fact.starts == 1, "I3: direct {} runs twice", attempt.task);
+    }
+
+    /// An attempt begins with the results that it takes, as the tasks returned them.
+    pub(crate) fn on_inputs(&mut self, attempt: AttemptId, inputs: &[Payload]) {
+        let task = attempt.task;
+        let wanted = self.fact(task).options.as_ref().map(|options| options.inputs.clone());
+        let wanted = wanted.unwrap_or_default();
+        assert_eq!(wanted.len(), inputs.len(), "{task} takes {wanted:?}");
+        for (input, payload) in wanted.into_iter().zip(inputs) {
+            let expected = match self.fact(input).behaviour {
+                Behaviour::Return(len) => result(input, len),
+                Behaviour::Flaky(_) | Behaviour::Picky(_) => result(input, 0),
+                other => panic!("{task} takes the result of {input}, which was to {other:?}"),
+            };
+            assert_eq!(payload.bytes(), Some(&expected), "{task} takes the result of {input}");
+        }
     }
 
     pub(crate) fn on_crash(&mut self, attempt: AttemptId) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use phalanx_client::core::{ClientRoom, Effect, End as TaskEnd, Event, NewTask, SubmitError};
+use phalanx_client::core::{ClientRoom, Effect, End as TaskEnd, Event, NewTask, SubmitError, node};
 use phalanx_core::Time;
 use phalanx_protocol::function::FunctionLimits;
 use phalanx_protocol::ids::{EngineId, SessionId, TaskId};
@@ -117,6 +117,36 @@ impl World<'_> {
         }
     }
 
+    /// Submits a graph, if the client has a name by now; its wishes come first.
+    pub(crate) fn submit_graph(&mut self, client: usize, wishes: &[Wish], edges: &[(u32, u32)]) {
+        if self.clients[client].dead || !self.clients[client].wishes.is_empty() {
+            return;
+        }
+        let mut tasks: Vec<NewTask> = wishes.iter().map(|wish| self.new_task(wish)).collect();
+        for (before, after) in edges {
+            let options = tasks[*after as usize].options.get_or_insert_default();
+            let ties = options.after.get_or_insert_default();
+            ties.tasks.push(node(*before));
+        }
+        let (mut ids, mut effects) = (Vec::new(), Vec::new());
+        let name = |id: TaskId| {
+            ids.push(id);
+            id
+        };
+        match self.clients[client].room.submit_graph(tasks.clone(), name, &mut effects) {
+            Ok(()) => {}
+            Err(SubmitError::NotOpened) => return,
+            Err(error) => panic!("client {client} cannot submit a graph: {error}"),
+        }
+        self.clients[client].room.check_invariants();
+        for ((id, task), wish) in ids.iter().zip(&mut tasks).zip(wishes) {
+            name_nodes(task, ids[0]);
+            self.trace.tell(self.now, || format!("client {client} draws {id}: {wish:?}"));
+            self.check.on_named(client, *id, task, wish);
+        }
+        self.apply_client(client, effects);
+    }
+
     pub(crate) fn wish(&mut self, client: usize, wish: Wish) {
         if !self.clients[client].dead {
             self.clients[client].wishes.push(wish);
@@ -169,6 +199,7 @@ impl World<'_> {
             run_limit_ms: wish.run_limit.map(|limit| limit.as_millis() as u64),
             priority: wish.priority,
             needs: wish.needs.clone(),
+            inputs: wish.takes.iter().filter_map(|back| self.check.task_back(*back)).collect(),
             ..TaskOptions::default()
         };
         NewTask {
@@ -208,6 +239,17 @@ impl World<'_> {
         self.trace.tell(self.now, || format!("client {client} dies"));
         if let Some(session) = process.session.take() {
             self.vanish(session);
+        }
+    }
+}
+
+/// Gives the nodes that a task names their names, for the record: the client's room does it for the
+/// task itself.
+fn name_nodes(task: &mut NewTask, first: TaskId) {
+    let named = task.options.iter_mut().flat_map(|options| options.after.iter_mut());
+    for id in named.flat_map(|after| &mut after.tasks) {
+        if id.client == node(0).client {
+            *id = TaskId::new(first.client, first.seq + id.seq);
         }
     }
 }

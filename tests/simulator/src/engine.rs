@@ -7,6 +7,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use phalanx_actors::peer::{EngineStatement, engine_event, engine_statement};
 use phalanx_core::engine::{EngineEvent, EngineRoom};
 use phalanx_core::{Room, Time};
+use phalanx_protocol::bundle;
 use phalanx_protocol::engine::EngineToHub;
 use phalanx_protocol::function::{Digest, Function};
 use phalanx_protocol::ids::{AttemptId, EngineId, SessionId, TaskId};
@@ -131,6 +132,16 @@ fn behaviour(payload: &Payload) -> (Behaviour, Duration, u8, Option<Function>) {
     (behaviour, runs, writes, named)
 }
 
+/// The arguments of a task, and the results that stand among them.
+fn unbundled(payload: &Payload) -> (Payload, Vec<Payload>) {
+    if payload.format != Format::Bundle {
+        return (payload.clone(), Vec::new());
+    }
+    let bytes = payload.bytes().expect("started with its payload");
+    let mut inputs = bundle::split(bytes).expect("a bundle is read as it was written");
+    (inputs.remove(0), inputs)
+}
+
 /// What a task writes for the `index`th time.
 pub(crate) fn words(task: TaskId, index: u8) -> OutputChunk {
     let kind = if index.is_multiple_of(3) { OutputKind::STDERR } else { OutputKind::STDOUT };
@@ -225,7 +236,9 @@ impl World<'_> {
         payload: &Payload,
         function: Option<&Function>,
     ) {
-        let (behaviour, runs, writes, named) = behaviour(payload);
+        let (payload, inputs) = unbundled(payload);
+        self.check.on_inputs(attempt, &inputs);
+        let (behaviour, runs, writes, named) = behaviour(&payload);
         assert_eq!(function, named.as_ref(), "I12: {attempt} starts with its function");
         let process = &mut self.engines[engine];
         let running =

@@ -78,6 +78,8 @@ pub struct Wish {
     pub priority: i32,
     /// What its engine must have.
     pub needs: Option<Needs>,
+    /// Tasks whose results it takes, each by how many tasks back it is.
+    pub takes: Vec<usize>,
 }
 
 /// A process with a session.
@@ -97,6 +99,9 @@ pub enum Peer {
 pub enum Action {
     /// A client submits a task.
     Submit(usize, Wish),
+    /// A client submits tasks as one graph, with these edges between them (before, after), which may
+    /// make cycles.
+    Graph(usize, Vec<Wish>, Vec<(u32, u32)>),
     /// A client aborts the task so many back.
     Abort(usize, usize),
     /// A session is cut.
@@ -186,6 +191,8 @@ impl Plan {
         plan.add_functions(&mut Rng::with_seed(seed ^ 0xf0c));
         plan.add_tries(&mut Rng::with_seed(seed ^ 0x7e7e));
         plan.add_placement(&mut Rng::with_seed(seed ^ 0x91ace));
+        plan.add_takers(&mut Rng::with_seed(seed ^ 0x7a6e));
+        plan.add_graphs(&mut Rng::with_seed(seed ^ 0x96a4));
         plan.actions.sort_by_key(|(at, _)| *at);
         plan
     }
@@ -283,6 +290,44 @@ impl Plan {
         }
     }
 
+    /// In every other run some balanced tasks take the results of others.
+    fn add_takers(&mut self, rng: &mut Rng) {
+        if rng.bool() {
+            return;
+        }
+        for (_, action) in &mut self.actions {
+            if let Action::Submit(_, wish) = action
+                && matches!(wish.aim, Aim::Any | Aim::Subset(_))
+                && rng.u8(0..3) == 0
+            {
+                wish.takes = (0..rng.usize(1..4)).map(|_| rng.usize(1..8)).collect();
+            }
+        }
+    }
+
+    /// In every third run there are graphs; one in four of them has edges in any direction, and so
+    /// perhaps a cycle.
+    fn add_graphs(&mut self, rng: &mut Rng) {
+        if rng.u8(0..3) > 0 {
+            return;
+        }
+        for _ in 0..rng.usize(1..4) {
+            let len = rng.u32(1..8);
+            let any_way = rng.u8(0..4) == 0;
+            let mut edges = Vec::new();
+            for _ in 0..rng.usize(0..12) {
+                let (one, other) = (rng.u32(0..len), rng.u32(0..len));
+                if any_way || one < other {
+                    edges.push((one, other));
+                }
+            }
+            let wishes = (0..len).map(|_| Wish { aim: Aim::Any, ..self.wish(rng) }).collect();
+            let at = moment(rng, SPAN);
+            let client = rng.usize(0..self.clients);
+            self.actions.push((at, Action::Graph(client, wishes, edges)));
+        }
+    }
+
     fn wish(&self, rng: &mut Rng) -> Wish {
         let engines = self.slots.len();
         let some = |rng: &mut Rng| {
@@ -328,6 +373,7 @@ impl Plan {
             run_limit: None,
             priority: 0,
             needs: None,
+            takes: Vec::new(),
         }
     }
 

@@ -20,6 +20,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::ErrorCode;
+use crate::explain::{ExplainRequest, Explanation};
 use crate::function::Define;
 use crate::ids::{ClientId, EngineId, Epoch, RequestId, TaskId};
 use crate::macros::{map_encoded, messages};
@@ -56,6 +57,8 @@ messages! {
         11 => Watch(Watch), named, Control, [Client, Admin];
         /// Asks for tasks to be forgotten.
         12 => Purge(Purge), named, Control, [Client, Admin];
+        /// Asks why a task is where it is.
+        13 => ExplainRequest(ExplainRequest), named, Control, [Client, Monitor, Admin];
     }
 }
 
@@ -82,6 +85,8 @@ messages! {
         9 => Output(Output), hot, Events, [Hub];
         /// Answers [`RecordsRequest`].
         10 => Records(RecordsReply), named, Control, [Hub];
+        /// Answers [`ExplainRequest`].
+        11 => Explanation(Explanation), named, Control, [Hub];
     }
 }
 

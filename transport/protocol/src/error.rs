@@ -86,6 +86,8 @@ error_codes! {
     26 => NoHost, true, "no host process";
     /// A task names a function that its session has not defined.
     27 => UnknownFunction, false, "unknown function";
+    /// A graph of tasks has a cycle, lacks a task, or contradicts itself.
+    28 => InvalidGraph, false, "invalid graph";
 }
 
 /// A number that is no error code.

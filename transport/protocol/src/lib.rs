@@ -25,10 +25,12 @@
 //! numbers of both equal.
 #![warn(missing_docs)]
 
+pub mod bundle;
 pub mod client;
 pub mod codec;
 pub mod engine;
 pub mod error;
+pub mod explain;
 pub mod function;
 pub mod handshake;
 pub mod host;

@@ -77,6 +77,19 @@ pub const DEFINE_BYTES_UNACCEPTED_MAX: u64 = 512 << 20;
 /// Most dependencies of one task (after and follow each). More is rejected at submit.
 pub const DEPENDENCIES_PER_TASK_MAX: usize = 20_000;
 
+/// Most results that stand among the arguments of one task. More is rejected at submit.
+pub const INPUTS_PER_TASK_MAX: usize = 10_000;
+
+/// Most tasks of one graph, and not more than a client may have open: a graph waits until all of it
+/// is here. More is rejected at submit.
+pub const GRAPH_TASKS_MAX: usize = 500_000;
+
+/// Tasks that an explanation names of those that a task waits for. Of more, it says how many.
+pub const EXPLAINED_TASKS_MAX: usize = 20;
+
+/// Engines that an explanation speaks of one by one.
+pub const EXPLAINED_ENGINES_MAX: usize = 8;
+
 /// Most engines named by one target. More is rejected at submit.
 pub const TARGET_ENGINES_MAX: usize = 10_000;
 

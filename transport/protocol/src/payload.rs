@@ -19,6 +19,9 @@ pub enum Format {
     MessagePack = 1,
     /// Pickle protocol 5 with out-of-band buffers: Python to Python.
     Pickle5 = 2,
+    /// Several payloads, by the rules of [`crate::bundle`]: the arguments of a task, and results that
+    /// stand among them. Only from a hub to an engine.
+    Bundle = 3,
 }
 
 impl Format {
@@ -28,6 +31,7 @@ impl Format {
             0 => Some(Self::Raw),
             1 => Some(Self::MessagePack),
             2 => Some(Self::Pickle5),
+            3 => Some(Self::Bundle),
             _ => None,
         }
     }

@@ -251,15 +251,31 @@ map_encoded! {
         pub priority: i32,
         /// What its engine must have.
         pub needs: Option<Needs>,
+        /// Tasks whose results stand among the arguments: it starts when all of them are done, and
+        /// has their results with it. At most [`crate::limits::INPUTS_PER_TASK_MAX`].
+        pub inputs: Vec<TaskId>,
+        /// Which graph it is part of: then it may name tasks of the graph that are yet to come.
+        pub graph: Option<GraphPart>,
+    }
+}
+
+map_encoded! {
+    /// A graph: tasks that are submitted one after the other, and go together or not at all.
+    pub struct GraphPart {
+        /// The number of its first task.
+        pub first: u64,
+        /// How many tasks it has; at most [`crate::limits::GRAPH_TASKS_MAX`].
+        pub len: u32,
     }
 }
 
 impl TaskOptions {
     /// Whether only a balanced task may have these.
     pub const fn is_for_balanced(&self) -> bool {
-        let Self { after, follow, timeout_ms, retry, priority, needs, .. } = self;
+        let Self { after, follow, timeout_ms, retry, priority, needs, inputs, graph, .. } = self;
         let waits = after.is_some() || follow.is_some() || timeout_ms.is_some();
-        waits || retry.is_some() || *priority != 0 || needs.is_some()
+        let is_part = !inputs.is_empty() || graph.is_some();
+        waits || is_part || retry.is_some() || *priority != 0 || needs.is_some()
     }
 }
 

@@ -28,8 +28,16 @@ const CODEC_LIMITS: [&str; 7] = [
 ];
 
 /// What a monitor may say: nothing that changes anything.
-const MONITOR_SAYS: [&str; 7] =
-    ["Hello", "Proof", "Open", "StatusRequest", "Ping", "Leave", "RecordsRequest"];
+const MONITOR_SAYS: [&str; 8] = [
+    "Hello",
+    "Proof",
+    "Open",
+    "StatusRequest",
+    "Ping",
+    "Leave",
+    "RecordsRequest",
+    "ExplainRequest",
+];
 
 fn manifest_path(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
@@ -292,7 +300,7 @@ fn versions_formats_and_extension_types_equal_the_code() {
     ] {
         assert!(document.contains(&sentence), "PROTOCOL.md does not say {sentence:?}");
     }
-    let formats = [Format::Raw, Format::MessagePack, Format::Pickle5];
+    let formats = [Format::Raw, Format::MessagePack, Format::Pickle5, Format::Bundle];
     let expected: Vec<_> = formats
         .into_iter()
         .map(|format| vec![(format as u8).to_string(), format!("{format:?}")])

@@ -6,6 +6,7 @@
 //! other. Callers: the hub's shells and the simulator, through [`crate::supervise::Guarded`].
 
 mod condition;
+mod cycle;
 mod held;
 mod room;
 #[cfg(test)]
@@ -14,6 +15,7 @@ mod tests;
 use phalanx_protocol::ids::TaskId;
 use phalanx_protocol::room::{DagVerdict, Ending, WaitingTask};
 
+pub use self::cycle::find_cycle;
 pub use self::room::Dag;
 
 /// What the hub tells the dag.

@@ -75,10 +75,11 @@ impl Hub {
         let Some(task) = self.ledger.get(id) else {
             return;
         };
-        let Some(known) = self.registry.get_mut(engine) else {
+        let Some(session) = self.registry.get(engine).and_then(|engine| engine.session()) else {
             return;
         };
-        let Some(session) = known.session() else {
+        let payload = self.arguments(task);
+        let Some(known) = self.registry.get_mut(engine) else {
             return;
         };
         known.owed.note_told();
@@ -92,7 +93,7 @@ impl Hub {
             attempt: id.attempt(task.attempts),
             direct: task.is_direct(),
             method: task.method.clone(),
-            payload: task.payload.clone(),
+            payload,
             gates: Vec::new(),
             function: task.function.as_ref().map(|function| function.digest),
         };
@@ -104,7 +105,7 @@ impl Hub {
         if self.is_current(engine, attempt)
             && let Some(TaskState::Assigned(_)) = self.ledger.get(attempt.task).map(Task::state)
         {
-            self.ledger.mark_running(attempt.task);
+            self.ledger.mark_running(now, attempt.task);
             if let Some(engine) = self.registry.get_mut(engine) {
                 engine.running += 1;
             }
@@ -229,6 +230,7 @@ impl Hub {
         };
         self.panics.remove(&id);
         self.drop_clocks(id, &mut task);
+        self.unpin_inputs(&task);
         *(if outcome.is_done() { &mut self.done } else { &mut self.failed }) += 1;
         let ran = (times.ran_ns > 0).then(|| Duration::from_nanos(times.ran_ns));
         self.leave_rooms(id, &task, ran, effects);
@@ -253,6 +255,7 @@ impl Hub {
         {
             self.release_held(now, id.client, engine, effects);
         }
+        self.on_member_ended(now, id, task.state(), effects);
         self.records.push(Record {
             task: id,
             arguments: Arguments::of(task.payload, task.function).filter(|_| is_whole),
@@ -282,7 +285,7 @@ impl Hub {
         effects: &mut Vec<HubEffect>,
     ) {
         match task.state() {
-            TaskState::Arriving | TaskState::Held | TaskState::Pausing => {}
+            TaskState::Arriving | TaskState::Gathering | TaskState::Held | TaskState::Pausing => {}
             TaskState::Waiting => self.tell_dag(DagEvent::Release(id), effects),
             TaskState::Ready => self.tell_scheduler(SchedulerEvent::Free(id, None), effects),
             TaskState::Assigned(engine) | TaskState::Running(engine) => {

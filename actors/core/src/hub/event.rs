@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use phalanx_protocol::client::{Accepted, Opened, Resume, Scope};
 use phalanx_protocol::error::ErrorCode;
+use phalanx_protocol::explain::Explanation;
 use phalanx_protocol::function::Define;
 use phalanx_protocol::ids::{
     AttemptId, EngineId, Generation, RequestId, SessionId, TaskId, Ticket,
@@ -97,6 +98,8 @@ pub enum ClientRequest {
     Purge(RequestId, Purged),
     /// Wants to know how the cluster is.
     Status(RequestId),
+    /// Wants to know why a task is where it is.
+    Explain(RequestId, TaskId),
     /// Wants engines, or everything, to end.
     Shutdown(RequestId, Scope),
     /// Wants a sign of life.
@@ -187,6 +190,8 @@ pub enum ClientReply {
     Status(RequestId, Box<ClusterStatus>),
     /// What is on record, and where the next page begins.
     Records(RequestId, Vec<TaskRecord>, Option<Cursor>),
+    /// Why a task is where it is.
+    Explanation(Box<Explanation>),
     /// Done, or alive.
     Pong(RequestId),
     /// No.

@@ -39,8 +39,14 @@ pub(crate) struct Waits {
     pub(crate) after: Option<Dependency>,
     pub(crate) follow: Option<Dependency>,
     pub(crate) deadline: Option<Time>,
+    /// What it waits for when `after` is met.
+    pub(crate) then: Option<Dependency>,
     /// The engines that the dag found to follow to; `None` until it did, or if there is no follow.
     pub(crate) followed: Option<Vec<EngineId>>,
+    /// The tasks whose results are among its arguments, in their order.
+    pub(crate) inputs: Box<[TaskId]>,
+    /// Whether these are kept for it.
+    pub(crate) has_pinned: bool,
 }
 
 /// How it is to be placed, if it says so.
@@ -55,6 +61,8 @@ pub(crate) struct Placing {
 pub(crate) enum TaskState {
     /// Its payload, or its function, is on its way.
     Arriving,
+    /// Its graph is not whole.
+    Gathering,
     /// Direct, and behind an arriving task of the same client and engine.
     Held,
     /// Its dependencies are with the dag.
@@ -74,7 +82,12 @@ impl TaskState {
     pub(crate) const fn engine(self) -> Option<EngineId> {
         match self {
             Self::Assigned(engine) | Self::Running(engine) => Some(engine),
-            Self::Arriving | Self::Held | Self::Waiting | Self::Pausing | Self::Ready => None,
+            Self::Arriving
+            | Self::Gathering
+            | Self::Held
+            | Self::Waiting
+            | Self::Pausing
+            | Self::Ready => None,
         }
     }
 }
@@ -107,6 +120,8 @@ pub(crate) struct Task {
     pub(crate) watched: bool,
     /// Whether it was aborted while an engine had it.
     pub(crate) abort_requested: bool,
+    /// When its last attempt was heard to run.
+    pub(crate) running_since: Option<Time>,
 }
 
 impl Task {
@@ -136,6 +151,7 @@ impl Task {
             losses: Vec::new(),
             watched: false,
             abort_requested: false,
+            running_since: None,
         }
     }
 
@@ -197,6 +213,13 @@ impl Task {
         self.needs().map_or(&[], |needs| &needs.amounts)
     }
 
+    /// The tasks it waits, or waited, for, some of them twice.
+    pub(crate) fn awaited(&self) -> Option<impl Iterator<Item = TaskId> + '_> {
+        let waits = self.waits.as_ref()?;
+        let parts = [&waits.after, &waits.then, &waits.follow];
+        Some(parts.into_iter().flatten().flat_map(|part| part.tasks.iter().copied()))
+    }
+
     /// The engines it follows to, once they are known.
     pub(crate) fn followed(&self) -> Option<&[EngineId]> {
         self.waits.as_ref().and_then(|waits| waits.followed.as_deref())
@@ -215,9 +238,11 @@ pub(crate) struct Counts {
 impl Counts {
     const fn slot(&mut self, state: TaskState) -> &mut u64 {
         match state {
-            TaskState::Arriving | TaskState::Held | TaskState::Waiting | TaskState::Pausing => {
-                &mut self.waiting
-            }
+            TaskState::Arriving
+            | TaskState::Gathering
+            | TaskState::Held
+            | TaskState::Waiting
+            | TaskState::Pausing => &mut self.waiting,
             TaskState::Ready => &mut self.ready,
             TaskState::Assigned(_) => &mut self.assigned,
             TaskState::Running(_) => &mut self.running,
@@ -268,13 +293,14 @@ impl Ledger {
     }
 
     /// Marks an assigned task as running; its place in the engine's order stays.
-    pub(crate) fn mark_running(&mut self, id: TaskId) {
+    pub(crate) fn mark_running(&mut self, now: Time, id: TaskId) {
         if let Some(task) = self.open.get_mut(&id)
             && let TaskState::Assigned(engine) = task.state
         {
             self.counts.assigned -= 1;
             self.counts.running += 1;
             task.state = TaskState::Running(engine);
+            task.running_since = Some(now);
         }
     }
 

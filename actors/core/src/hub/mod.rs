@@ -12,6 +12,9 @@
 //! | `records` | what is kept of ended tasks for whoever asks |
 //! | `watches` | who wants another's outcome |
 //! | `submit` | what a new task is, whether it is taken, where it goes first |
+//! | `graphs` | when tasks that are submitted as one go, or are refused |
+//! | `inputs` | whose results a task takes as arguments |
+//! | `explain` | why a task is where it is |
 //! | `arriving` | when a submit that lacks something goes on |
 //! | `attempts` | assigning, fencing, ending, aborting |
 //! | `tries` | what is tried again, where and when; how long an attempt may run |
@@ -28,7 +31,10 @@ mod clients;
 pub(crate) mod confirmations;
 mod engines;
 mod event;
+mod explain;
 mod functions;
+mod graphs;
+mod inputs;
 mod keeper;
 mod ledger;
 mod output;
@@ -60,6 +66,7 @@ pub use self::tries::TIME_LIMIT;
 use self::clients::{Clients, Window};
 use self::confirmations::Confirmations;
 use self::functions::ArrivingFunction;
+use self::graphs::Graph;
 use self::keeper::Keeper;
 use self::ledger::Ledger;
 pub use self::records::RecordBounds;
@@ -173,6 +180,8 @@ pub struct Hub {
     /// Panics of rooms at the event of this task.
     panics: FxHashMap<TaskId, u32>,
     clocks: Clocks,
+    /// Graphs that are not whole, by their first task.
+    graphs: BTreeMap<TaskId, Graph>,
     /// Tasks that failed somewhere, and that the scheduler has with fewer engines than they could
     /// have had.
     narrowed: BTreeSet<TaskId>,
@@ -205,6 +214,7 @@ impl Hub {
             rooms: Rooms::default(),
             panics: FxHashMap::default(),
             clocks: Clocks::default(),
+            graphs: BTreeMap::new(),
             narrowed: BTreeSet::new(),
             done: 0,
             failed: 0,
@@ -314,6 +324,8 @@ impl Room for Hub {
         self.check_watches();
         self.check_tasks();
         self.check_clocks();
+        self.check_graphs();
+        self.check_pins();
         self.check_sessions();
     }
 }

@@ -96,9 +96,11 @@ impl Hub {
 
     fn open_record(&self, task: TaskId, open: &Task) -> TaskRecord {
         let status = match open.state() {
-            TaskState::Arriving | TaskState::Held | TaskState::Waiting | TaskState::Pausing => {
-                "waiting"
-            }
+            TaskState::Arriving
+            | TaskState::Gathering
+            | TaskState::Held
+            | TaskState::Waiting
+            | TaskState::Pausing => "waiting",
             TaskState::Ready => "ready",
             TaskState::Assigned(_) => "assigned",
             TaskState::Running(_) => "running",

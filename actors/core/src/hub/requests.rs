@@ -73,6 +73,10 @@ impl Hub {
             ClientRequest::Purge(request, what) => {
                 self.on_purge(session, request, &what, effects);
             }
+            ClientRequest::Explain(request, task) => {
+                let explanation = self.explain(now, request, task);
+                effects.push(reply(ClientReply::Explanation(Box::new(explanation))));
+            }
             ClientRequest::Ping(request) => effects.push(reply(ClientReply::Pong(request))),
             ClientRequest::Shutdown(request, scope) => {
                 self.on_shutdown(session, request, scope, effects);
@@ -252,6 +256,7 @@ impl Hub {
     /// Its outcomes are nobody's from now on; its tasks go on, but for those whose payload will
     /// not come.
     fn depart_client(&mut self, now: Time, id: ClientId, effects: &mut Vec<HubEffect>) {
+        self.abandon_graphs(now, id, effects);
         if self.clients.get(id).is_some_and(|client| !client.arriving.is_empty()) {
             for task in self.ledger.of_client(id) {
                 if self.ledger.get(task).is_some_and(|t| t.state() == TaskState::Arriving) {

@@ -56,7 +56,9 @@ impl Hub {
             return;
         };
         let granted = known.record(tasks, len.saturating_mul(tasks));
+        let graph = self.enter_graph(&spec);
         let needed = if granted { self.check(&mut spec) } else { Err(over_grant(client)) };
+        let needed = graph.and(needed);
         let payload = match needed {
             Ok(_) => self.kept(spec.payload),
             Err(_) => Payload::empty(),
@@ -88,8 +90,14 @@ impl Hub {
             target => self.ledger.insert(first, task(place(target))),
         }
         match needed {
-            Ok(needed) => self.take_in(now, session, (first, tasks), &payload, &needed, effects),
-            Err(refusal) => self.reject(now, first, tasks, len, &refusal, effects),
+            Ok(needed) => {
+                self.pin_inputs(first);
+                self.take_in(now, session, (first, tasks), &payload, &needed, effects);
+            }
+            Err(refusal) => {
+                self.refuse_graph(now, first, &refusal, effects);
+                self.reject(now, first, tasks, len, &refusal, effects);
+            }
         }
     }
 
@@ -140,6 +148,12 @@ impl Hub {
         if client.exhume(id.seq) {
             return self.end_without_result(now, id, Outcome::Aborted, effects);
         }
+        if task.state() == TaskState::Arriving && self.gather(now, id, effects) {
+            return;
+        }
+        let Some(task) = self.ledger.get(id) else {
+            return;
+        };
         match task.place {
             Place::Direct(engine) => self.route_direct(now, id, engine, effects),
             Place::Balanced(_) if task.waits.is_some() => self.hold(now, id, effects),
@@ -264,7 +278,8 @@ impl Hub {
         [&options.after, &options.follow]
             .into_iter()
             .flatten()
-            .try_for_each(|dependency| self.check_dependency(spec.id, dependency))
+            .try_for_each(|dependency| self.check_dependency(spec.id, dependency))?;
+        self.check_inputs(spec.id, &options.inputs)
     }
 
     /// Under `pure` every engine is as good as any other, and no task waits for another.
@@ -280,7 +295,11 @@ impl Hub {
         Ok(())
     }
 
-    fn check_dependency(&self, id: TaskId, dependency: &Dependency) -> Result<(), Refusal> {
+    pub(super) fn check_dependency(
+        &self,
+        id: TaskId,
+        dependency: &Dependency,
+    ) -> Result<(), Refusal> {
         if dependency.tasks.len() > DEPENDENCIES_PER_TASK_MAX {
             let detail = format!("more than {DEPENDENCIES_PER_TASK_MAX} dependencies");
             return Err((ErrorCode::TooLarge, detail));
@@ -289,7 +308,8 @@ impl Hub {
             if *task == id {
                 return Err((ErrorCode::InvalidDependency, format!("task {id} depends on itself")));
             }
-            if self.ledger.get(*task).is_some() || self.results.ending(*task).is_some() {
+            let is_known = self.ledger.get(*task).is_some() || self.results.ending(*task).is_some();
+            if is_known || self.is_in_same_graph(id, *task) {
                 continue;
             }
             return Err(match self.clients.submitted(task.client) {
@@ -394,12 +414,13 @@ fn placing(options: &TaskOptions) -> Option<Box<Placing>> {
 }
 
 fn waits(now: Time, options: Option<Box<TaskOptions>>) -> Option<Box<Waits>> {
-    let options = options?;
+    let TaskOptions { after, follow, timeout_ms, inputs, .. } = *options?;
     let some = |dependency: Option<Dependency>| dependency.filter(|some| !some.tasks.is_empty());
-    let (after, follow) = (some(options.after), some(options.follow));
-    (after.is_some() || follow.is_some()).then(|| {
+    let (after, follow) = (some(after), some(follow));
+    (after.is_some() || follow.is_some() || !inputs.is_empty()).then(|| {
         let deadline =
-            options.timeout_ms.map(|timeout_ms| now + std::time::Duration::from_millis(timeout_ms));
-        Box::new(Waits { after, follow, deadline, followed: None })
+            timeout_ms.map(|timeout_ms| now + std::time::Duration::from_millis(timeout_ms));
+        let waits = Waits { after, follow, deadline, ..Waits::default() };
+        Box::new(waits.taking(inputs))
     })
 }

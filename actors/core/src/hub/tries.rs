@@ -20,6 +20,7 @@ use phalanx_protocol::payload::Payload;
 use phalanx_protocol::task::{Retry, TaskOptions};
 
 use super::attempts::Returned;
+use super::explain::seconds;
 use super::ledger::{Task, TaskState};
 use super::{EngineOrder, Hub, HubEffect};
 use crate::Time;
@@ -97,7 +98,23 @@ impl Tries {
         self.is_over_limit
     }
 
-    fn avoids(&self, engine: &EngineId) -> bool {
+    /// For people: what it pauses for.
+    pub(super) fn told(&self, now: Time) -> String {
+        let left = self.due.map_or(Duration::ZERO, |due| due.since(now));
+        let (nth, of) = (self.retried, self.retry.as_ref().map_or(0, |retry| retry.count));
+        let last = self.last.as_deref().map_or_else(String::new, |last| last.error.to_string());
+        format!("retry {nth} of {of} comes in {}; it failed with {last}", seconds(left))
+    }
+
+    /// For people: where it has failed, if it has.
+    pub(super) fn told_where(&self, id: TaskId) -> Option<String> {
+        let last = self.last.as_deref()?;
+        let engines: Vec<String> = self.tried.iter().map(|engine| engine.0.to_string()).collect();
+        let word = if last.error.refused { "was refused by" } else { "failed on" };
+        Some(format!("task {id} {word} engines {}, last: {}", engines.join(", "), last.error))
+    }
+
+    pub(super) fn avoids(&self, engine: &EngineId) -> bool {
         self.failed_on.contains(engine) || self.refused_by.contains(engine)
     }
 

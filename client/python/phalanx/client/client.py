@@ -23,7 +23,7 @@ from phalanx.client.console import Console
 from phalanx.client.lowlevel import LowLevel
 from phalanx.client.withdask import WithDask
 from phalanx.connecting import connect
-from phalanx.dependency import msg_id, parse_msg_id
+from phalanx.dependency import msg_id, msg_ids, parse_msg_id
 from phalanx.direct_view import DirectView
 from phalanx.error import NoEnginesRegistered
 from phalanx.futures import seconds
@@ -397,6 +397,30 @@ class Client(HubQueries, LowLevel, Console, WithDask):
     def status(self) -> dict[str, Any]:
         """The cluster as the hub sees it."""
         return self.native.status()
+
+    def explain(self, job: Any) -> dict[str, Any]:
+        """Why a task is where it is: what it waits for, what engines are busy with, how it ended.
+
+        Takes an AsyncResult of one task or a msg_id, of whichever client. `text` says all in words;
+        beside it are `state`, `reasons`, `waits_for` (msg_ids), `engine` and `position`.
+
+        >>> ar = rc[0].apply_async(abs, -1)
+        >>> ar.get(), rc.explain(ar)["state"]
+        (1, 'done')
+        """
+        ids = msg_ids(job)
+        if len(ids) != 1:
+            raise ValueError(f"explain takes one task, not {len(ids)}")
+        told = self.native.explain(parse_msg_id(ids[0]))
+        return {
+            "msg_id": ids[0],
+            "state": told["state"],
+            "reasons": list(told["reasons"]),
+            "waits_for": [msg_id(tuple(task)) for task in told["waits_for"]],
+            "engine": told["engine"],
+            "position": told["position"],
+            "text": told["text"],
+        }
 
     def ping(self) -> float:
         """Seconds until the hub's answer."""

@@ -6,7 +6,7 @@ is the answer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -20,6 +20,7 @@ from phalanx.engine.rendering import render, text_of
 from phalanx.engine.streams import TaskStream
 from phalanx.error import TaskRejectError, UnmetDependency
 from phalanx.failures import remote_error
+from phalanx.inputs import given
 from phalanx.serialize import FunctionCache, pack_value, unpack_value
 
 __all__ = ["METHODS", "Operations"]
@@ -47,6 +48,8 @@ class Task(Protocol):
     def function(self) -> tuple[bytes, Any] | None: ...
     @property
     def parts(self) -> Any: ...
+    @property
+    def inputs(self) -> Sequence[Sequence[Any]]: ...
 
 
 class Operations:
@@ -125,7 +128,7 @@ class Operations:
         digest, blob = task.function  # type: ignore[misc]
         with naming_what_lacks():
             f, borrowed = self._functions.load(digest, blob)
-            call = unpack_value(task.parts)
+            call = self._arguments(task)
         from_arguments = functions.take_fallbacks()
         if from_arguments:
             borrowed = {**from_arguments, **(borrowed or {})}
@@ -139,6 +142,13 @@ class Operations:
                 self._namespace.take_back(lent, borrowed)
         finally:
             self._namespace.show_figures()
+
+    def _arguments(self, task: Task) -> Any:
+        inputs = task.inputs
+        if not inputs:
+            return unpack_value(task.parts)
+        with given(inputs):
+            return unpack_value(task.parts)
 
     def _call(self, f: Any, call: tuple[Any, ...]) -> Any:
         if len(call) == 1:

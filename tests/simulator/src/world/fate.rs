@@ -13,6 +13,7 @@ impl World<'_> {
     pub(super) fn act(&mut self, index: usize) {
         match self.plan.actions[index].1.clone() {
             Action::Submit(client, wish) => self.wish(client, wish),
+            Action::Graph(client, wishes, edges) => self.submit_graph(client, &wishes, &edges),
             Action::Abort(client, back) => self.abort(client, back),
             Action::Cut(peer) => {
                 if let Some(session) = self.session_of(peer) {

@@ -5,6 +5,7 @@ use phalanx_protocol::client::{
     Received, Refused, Resume, Scope, Shutdown, StatusReply, StatusRequest,
 };
 use phalanx_protocol::error::ErrorCode;
+use phalanx_protocol::explain::{ExplainRequest, Explanation};
 use phalanx_protocol::ids::{ClientId, EngineId, Epoch, RequestId};
 use phalanx_protocol::needs::Amount;
 use phalanx_protocol::outcome::{
@@ -17,7 +18,9 @@ use phalanx_protocol::peer::{
 use phalanx_protocol::query::{
     Again, Cursor, Purge, Purged, RecordsReply, RecordsRequest, Select, TaskRecord, Watch,
 };
-use phalanx_protocol::task::{Accept, Dependency, Quorum, Retry, Target, TaskOptions, TaskSpec};
+use phalanx_protocol::task::{
+    Accept, Dependency, GraphPart, Quorum, Retry, Target, TaskOptions, TaskSpec,
+};
 
 use super::{
     Samples, by_segment, by_stream, define, digest, engines, inline, method, needs, output,
@@ -50,6 +53,8 @@ fn options() -> TaskOptions {
         again: None,
         priority: -7,
         needs: Some(needs()),
+        inputs: vec![task(3), task(4)],
+        graph: Some(GraphPart { first: 40, len: 3 }),
     }
 }
 
@@ -108,6 +113,7 @@ impl Samples for ClientToHub {
             ("all", purge(Purged::All).into()),
             ("", define(inline(Format::Raw, b"def"), false).into()),
             ("ticket-reset", define(by_stream(Format::Raw, 14, 65_537), true).into()),
+            ("", ExplainRequest { request, task: task(42) }.into()),
         ];
         samples.splice(2..2, submits());
         samples
@@ -271,7 +277,20 @@ impl Samples for HubToClient {
             ("", Ping { request }.into()),
             ("", written().into()),
             ("", RecordsReply { request, records: vec![record()], next: Some(page()) }.into()),
+            ("", explanation(request).into()),
         ]);
         samples
+    }
+}
+
+fn explanation(request: RequestId) -> Explanation {
+    Explanation {
+        request,
+        task: task(42),
+        state: "waiting".into(),
+        reasons: vec!["it comes after c7/40 (runs on engine 3)".into()],
+        waits_for: vec![task(40)],
+        engine: Some(EngineId(3)),
+        position: Some(5),
     }
 }

@@ -1,6 +1,7 @@
 //! Arbitrary messages of the client's conversation.
 
 use phalanx_protocol::client::*;
+use phalanx_protocol::explain::{ExplainRequest, Explanation};
 use phalanx_protocol::ids::{ClientId, Epoch};
 use phalanx_protocol::outcome::Delivery;
 use phalanx_protocol::peer::{ClientStatus, ClusterStatus, EngineStatus, RoomStatus, TaskCounts};
@@ -34,6 +35,9 @@ impl Strategies for ClientToHub {
             ),
             message(some(task_id()).prop_map(|tasks| Watch { tasks })),
             message((request(), purged()).prop_map(|(request, what)| Purge { request, what })),
+            message(
+                (request(), task_id()).prop_map(|(request, task)| ExplainRequest { request, task }),
+            ),
         ]
     }
 }
@@ -136,8 +140,24 @@ impl Strategies for HubToClient {
                 (request(), some(record()), option::of(cursor()))
                     .prop_map(|(request, records, next)| RecordsReply { request, records, next }),
             ),
+            message(explanation()),
         ]
     }
+}
+
+fn explanation() -> impl Strategy<Value = Explanation> {
+    let words = (text(), some(text()), some(task_id()));
+    (request(), task_id(), words, option::of(engine_id()), option::of(number())).prop_map(
+        |(request, task, (state, reasons, waits_for), engine, position)| Explanation {
+            request,
+            task,
+            state,
+            reasons,
+            waits_for,
+            engine,
+            position,
+        },
+    )
 }
 
 fn engine_status() -> impl Strategy<Value = EngineStatus> {

@@ -94,7 +94,7 @@ fn payload() -> impl Strategy<Value = Payload> {
             .prop_map(|(ticket, len)| Body::Ticket { ticket: Ticket(ticket), len }),
         (number32(), number(), number(), number(), 0..=TASK_PAYLOAD_LEN_MAX).prop_map(segment),
     ];
-    let format = select(&[Format::Raw, Format::MessagePack, Format::Pickle5][..]);
+    let format = select(&[Format::Raw, Format::MessagePack, Format::Pickle5, Format::Bundle][..]);
     (format, body).prop_map(|(format, body)| Payload { format, body })
 }
 
@@ -157,8 +157,11 @@ fn options() -> impl Strategy<Value = TaskOptions> {
     let tags = (option::of(text()), option::of(again));
     let times = (option::of(number()), option::of(retry), option::of(number()));
     let place = (any::<i32>(), option::of(needs()));
-    (part(), part(), times, tags, place).prop_map(
-        |(after, follow, (timeout_ms, retry, run_limit_ms), (label, again), (priority, needs))| {
+    let graph = option::of((number(), number32()));
+    let more = (some(task_id()), graph, tags, place);
+    (part(), part(), times, more).prop_map(
+        |(after, follow, times, (inputs, graph, (label, again), (priority, needs)))| {
+            let (timeout_ms, retry, run_limit_ms) = times;
             TaskOptions {
                 after,
                 follow,
@@ -169,6 +172,8 @@ fn options() -> impl Strategy<Value = TaskOptions> {
                 again,
                 priority,
                 needs,
+                inputs,
+                graph: graph.map(|(first, len)| GraphPart { first, len }),
             }
         },
     )

@@ -1,0 +1,109 @@
+//! Results as arguments: tasks whose results another task takes, which never pass through a client.
+//!
+//! An input is a dependency, met by success alone; when all are done the hub puts their results
+//! beside the arguments of each attempt, as one payload ([`phalanx_protocol::bundle`]), without
+//! looking into any. A result that somebody will take is kept, delivered or not, until he has ended.
+
+use phalanx_protocol::bundle;
+use phalanx_protocol::error::ErrorCode;
+use phalanx_protocol::ids::TaskId;
+use phalanx_protocol::limits::INPUTS_PER_TASK_MAX;
+use phalanx_protocol::payload::Payload;
+use phalanx_protocol::task::{Accept, Dependency, Quorum};
+
+use super::Hub;
+use super::ledger::{Task, Waits};
+use super::submit::Refusal;
+
+impl Hub {
+    /// Whether the results can be had.
+    pub(super) fn check_inputs(&self, id: TaskId, inputs: &[TaskId]) -> Result<(), Refusal> {
+        if inputs.is_empty() {
+            return Ok(());
+        }
+        if inputs.len() > INPUTS_PER_TASK_MAX {
+            let detail = format!("more than {INPUTS_PER_TASK_MAX} results as arguments");
+            return Err((ErrorCode::TooLarge, detail));
+        }
+        self.check_dependency(id, &Dependency::all(inputs.iter().copied()))?;
+        let is_gone = |task: &&TaskId| {
+            let ending = self.results.ending(**task);
+            ending.is_some_and(|ending| ending.success) && self.results.get(**task).is_none()
+        };
+        match inputs.iter().find(is_gone) {
+            None => Ok(()),
+            Some(gone) => {
+                let detail = format!("the result of task {gone} is no longer kept");
+                Err((ErrorCode::Purged, detail))
+            }
+        }
+    }
+
+    /// A task was recorded: what it takes is kept for it.
+    pub(super) fn pin_inputs(&mut self, id: TaskId) {
+        let waits = self.ledger.get_mut(id).and_then(|task| task.waits.as_mut());
+        let Some(waits) = waits.filter(|waits| !waits.inputs.is_empty()) else { return };
+        waits.has_pinned = true;
+        for input in &waits.inputs {
+            self.results.pin(*input);
+        }
+    }
+
+    /// A task ended: it takes nothing any more.
+    pub(super) fn unpin_inputs(&mut self, task: &Task) {
+        let Some(waits) = task.waits.as_ref().filter(|waits| waits.has_pinned) else { return };
+        for input in &waits.inputs {
+            self.results.unpin(*input);
+        }
+    }
+
+    /// What an attempt is sent: the arguments, and the results among them.
+    pub(super) fn arguments(&self, task: &Task) -> Payload {
+        let inputs = task.waits.as_ref().map_or(&[][..], |waits| &waits.inputs);
+        if inputs.is_empty() {
+            return task.payload.clone();
+        }
+        let empty = Payload::empty();
+        let result =
+            |input: &TaskId| self.results.get(*input).map_or(&empty, |ended| &ended.payload);
+        bundle::join(std::iter::once(&task.payload).chain(inputs.iter().map(result)))
+    }
+
+    pub(super) fn check_pins(&self) {
+        let mut pins = 0;
+        for (id, task) in self.ledger.iter() {
+            let Some(waits) = task.waits.as_ref().filter(|waits| waits.has_pinned) else {
+                continue;
+            };
+            pins += waits.inputs.len();
+            for input in &waits.inputs {
+                assert!(self.results.is_pinned(*input), "{id} takes the result of {input}");
+                let ending = self.results.ending(*input);
+                assert!(
+                    !ending.is_some_and(|ending| ending.success)
+                        || self.results.get(*input).is_some(),
+                    "{id} takes the result of {input}, which is not kept"
+                );
+            }
+        }
+        assert_eq!(pins, self.results.pins_len(), "results that are kept for somebody");
+    }
+}
+
+impl Waits {
+    /// The same, after these tasks too: together with its `after` if that is of the same kind, or
+    /// before it.
+    pub(super) fn taking(mut self, inputs: Vec<TaskId>) -> Self {
+        if inputs.is_empty() {
+            return self;
+        }
+        match &mut self.after {
+            Some(Dependency { tasks, quorum: Quorum::All, accept: Accept::Success }) => {
+                tasks.extend(&inputs);
+            }
+            after => self.then = after.replace(Dependency::all(inputs.iter().copied())),
+        }
+        self.inputs = inputs.into();
+        self
+    }
+}

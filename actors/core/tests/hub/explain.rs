@@ -1,0 +1,135 @@
+//! Explanations: a task in each of its states says why it is there.
+
+use std::time::Duration;
+
+use phalanx_core::hub::{ClientReply, ClientRequest, EngineNews, HubEffect, HubEvent};
+use phalanx_protocol::explain::Explanation;
+use phalanx_protocol::ids::{ClientId, EngineId, RequestId, SessionId, TaskId};
+use phalanx_protocol::outcome::{AttemptOutcome, RemoteError, Report};
+use phalanx_protocol::payload::Payload;
+use phalanx_protocol::role::Role;
+use phalanx_protocol::task::{Dependency, GraphPart, Retry, Target, TaskOptions};
+
+use crate::harness::{Bench, by_ticket, report, spec, with_options};
+
+fn explain(bench: &mut Bench, session: SessionId, task: TaskId) -> Explanation {
+    let effects = bench.request(session, ClientRequest::Explain(RequestId(3), task));
+    let [HubEffect::ToClient(to, ClientReply::Explanation(explanation))] = &effects[..] else {
+        panic!("{effects:?}");
+    };
+    assert_eq!((*to, explanation.request, explanation.task), (session, RequestId(3), task));
+    (**explanation).clone()
+}
+
+/// A client with `tasks` balanced tasks, and an engine of one slot.
+fn world(tasks: u64) -> (Bench, SessionId, (SessionId, EngineId), ClientId) {
+    let mut bench = Bench::new();
+    let engine = bench.engine(1, 1);
+    let (session, client) = bench.client();
+    for seq in 0..tasks {
+        bench.submit(session, spec(TaskId::new(client, seq), Target::Any));
+    }
+    (bench, session, engine, client)
+}
+
+#[test]
+fn a_waiting_task_names_what_it_waits_for_and_where_that_is() {
+    let (mut bench, session, engine, client) = world(3);
+    let id = |seq| TaskId::new(client, seq);
+    bench.assign(id(0), engine.1);
+    bench.event(HubEvent::FromEngine(engine.0, EngineNews::Started(id(0).attempt(1))));
+    let options = TaskOptions {
+        after: Some(Dependency::all([id(0), id(1)])),
+        follow: Some(Dependency::any([id(2)])),
+        timeout_ms: Some(90_000),
+        ..TaskOptions::default()
+    };
+    bench.submit(session, with_options(spec(id(3), Target::Any), options));
+    let told = explain(&mut bench, session, id(3));
+    assert_eq!(told.state, "waiting");
+    assert_eq!(told.waits_for, [id(0), id(1), id(2)]);
+    let text = told.to_string();
+    assert!(text.contains("comes after c0/0 (runs on engine 0), c0/1 (queued)"), "{text}");
+    assert!(text.contains("follows c0/2 (queued), one of which must be done"), "{text}");
+    assert!(text.contains("it has 1 min left"), "{text}");
+}
+
+#[test]
+fn a_queued_task_says_who_is_before_it_and_what_engines_are_busy_with() {
+    let (mut bench, session, engine, client) = world(4);
+    let id = |seq| TaskId::new(client, seq);
+    bench.assign(id(0), engine.1);
+    bench.event(HubEvent::FromEngine(engine.0, EngineNews::Started(id(0).attempt(1))));
+    bench.pass(Duration::from_millis(2_500));
+    let told = explain(&mut bench, session, id(3));
+    assert_eq!((told.state.as_str(), told.position), ("ready", Some(2)));
+    let text = told.to_string();
+    assert!(text.contains("2 tasks came to the queue before it"), "{text}");
+    assert!(text.contains("engine 0 has 1 tasks for 1 slots, busy with c0/0 for 2.5 s"), "{text}");
+    let told = explain(&mut bench, session, id(0));
+    assert_eq!((told.state.as_str(), told.engine), ("running", Some(engine.1)));
+    assert!(told.to_string().contains("runs on engine 0 for 2.5 s"), "{told}");
+}
+
+#[test]
+fn a_task_without_an_engine_says_what_is_missing() {
+    let (mut bench, session, engine, client) = world(1);
+    let id = |seq| TaskId::new(client, seq);
+    bench.submit(session, spec(id(1), Target::Subset(vec![engine.1])));
+    bench.event(HubEvent::FromEngine(engine.0, EngineNews::Leave("done".into())));
+    let told = explain(&mut bench, session, id(0)).to_string();
+    assert!(told.contains("there are no engines"), "{told}");
+    bench.engine(2, 1);
+    let told = explain(&mut bench, session, id(1)).to_string();
+    assert!(told.contains("none of the engines that it may have is there: 0"), "{told}");
+}
+
+#[test]
+fn a_task_that_is_tried_again_says_what_failed() {
+    let (mut bench, session, engine, client) = world(0);
+    let id = TaskId::new(client, 0);
+    let retry = Some(Retry { count: 2, backoff_ms: 3_000, ..Retry::default() });
+    let options = TaskOptions { retry, ..TaskOptions::default() };
+    bench.submit(session, with_options(spec(id, Target::Any), options));
+    bench.assign(id, engine.1);
+    let error = RemoteError { kind: "E".into(), message: "no".into(), ..RemoteError::default() };
+    let outcome = AttemptOutcome::Failed(Box::new(error));
+    bench.report(engine.0, Report { outcome, ..report(0, id.attempt(1), Payload::empty()) });
+    let told = explain(&mut bench, session, id);
+    assert_eq!(told.state, "pausing");
+    assert!(told.to_string().contains("retry 1 of 2 comes in 3.0 s; it failed with"), "{told}");
+    bench.pass(Duration::from_secs(3));
+    let told = explain(&mut bench, session, id).to_string();
+    assert!(told.contains("it failed on") || told.contains("failed on engines 0"), "{told}");
+}
+
+#[test]
+fn arriving_gathering_and_held_tasks_say_so() {
+    let (mut bench, session, engine, client) = world(0);
+    let id = |seq| TaskId::new(client, seq);
+    let direct = |seq| spec(id(seq), Target::Engine(engine.1));
+    let late = phalanx_protocol::task::TaskSpec { payload: by_ticket(1, 9), ..direct(0) };
+    bench.submit(session, late);
+    bench.submit(session, direct(1));
+    let graph = Some(GraphPart { first: 2, len: 5 });
+    let options = TaskOptions { graph, ..TaskOptions::default() };
+    bench.submit(session, with_options(spec(id(2), Target::Any), options));
+    assert_eq!(explain(&mut bench, session, id(0)).state, "arriving");
+    let held = explain(&mut bench, session, id(1));
+    assert_eq!(held.to_string(), "task c0/1 is held: it is behind earlier tasks for engine 0");
+    let told = explain(&mut bench, session, id(2)).to_string();
+    assert_eq!(told, "task c0/2 is gathering: of its graph 1 of 5 tasks are here");
+}
+
+#[test]
+fn ended_and_unknown_tasks_say_how_and_any_monitor_may_ask() {
+    let (mut bench, _, engine, client) = world(1);
+    let task = TaskId::new(client, 0);
+    bench.assign(task, engine.1);
+    bench.report(engine.0, report(0, task.attempt(1), Payload::empty()));
+    let monitor = bench.session(Role::Monitor);
+    let told = explain(&mut bench, monitor, task);
+    assert_eq!((told.state.as_str(), told.engine), ("done", Some(engine.1)));
+    let told = explain(&mut bench, monitor, TaskId::new(client, 9));
+    assert_eq!((told.state.as_str(), told.reasons.len()), ("unknown", 1));
+}

@@ -1,0 +1,166 @@
+//! Results as arguments: they reach the engine without the client, and stay until they have.
+
+use phalanx_core::dag::DagEvent;
+use phalanx_core::hub::{ClientRequest, HubEffect, HubEvent, HubSettings};
+use phalanx_core::results::Bounds;
+use phalanx_protocol::bundle;
+use phalanx_protocol::error::ErrorCode;
+use phalanx_protocol::ids::{EngineId, Epoch, SessionId, TaskId};
+use phalanx_protocol::outcome::{AttemptOutcome, Outcome, Report};
+use phalanx_protocol::payload::{Format, Payload};
+use phalanx_protocol::room::{DagVerdict, WaitingTask};
+use phalanx_protocol::task::{Accept, Dependency, Target, TaskOptions};
+
+use crate::harness::{Bench, assignments, inline, outcomes, placed, report, spec, with_options};
+
+struct Taker {
+    bench: Bench,
+    session: SessionId,
+    engine: (SessionId, EngineId),
+    first: TaskId,
+}
+
+impl Taker {
+    /// A hub that keeps nothing that was delivered.
+    fn new() -> Self {
+        let settings = HubSettings::new(Epoch(5));
+        let results = Bounds { delivered: 0, ..settings.results };
+        let mut bench = Bench::with(HubSettings { results, ..settings });
+        let engine = bench.engine(1, 8);
+        let (session, client) = bench.client();
+        Self { bench, session, engine, first: TaskId::new(client, 0) }
+    }
+
+    fn id(&self, seq: u64) -> TaskId {
+        TaskId::new(self.first.client, seq)
+    }
+
+    fn submit(&mut self, seq: u64) {
+        let spec = spec(self.id(seq), Target::Any);
+        self.bench.submit(self.session, spec);
+    }
+
+    fn submit_taking(&mut self, seq: u64, inputs: &[u64], more: TaskOptions) -> Vec<HubEffect> {
+        let inputs = inputs.iter().map(|seq| self.id(*seq)).collect();
+        let options = TaskOptions { inputs, ..more };
+        let spec = with_options(spec(self.id(seq), Target::Any), options);
+        self.bench.submit(self.session, spec)
+    }
+
+    fn ends(&mut self, seq: u64, outcome: AttemptOutcome, result: &str) -> Vec<HubEffect> {
+        let task = self.id(seq);
+        self.bench.assign(task, self.engine.1);
+        let report = Report { outcome, ..report(seq, task.attempt(1), inline(result)) };
+        let mut effects = self.bench.report(self.engine.0, report);
+        effects.extend(self.bench.request(self.session, ClientRequest::Received(seq + 1)));
+        effects
+    }
+
+    fn ready(&mut self, seq: u64) -> Vec<HubEffect> {
+        let task = self.id(seq);
+        let verdict = DagVerdict::Ready(None);
+        self.bench.event(HubEvent::FromDag(self.bench.dag, task, verdict))
+    }
+
+    /// The payloads that an engine gets with a task.
+    fn arguments(&mut self, seq: u64) -> Vec<Payload> {
+        let effects = self.bench.assign(self.id(seq), self.engine.1);
+        let payload = assignments(&effects)[0].payload.clone();
+        assert_eq!(payload.format, Format::Bundle);
+        bundle::split(payload.bytes().expect("inline")).expect("a bundle")
+    }
+}
+
+/// The tasks that the dag is told to hold a task for, as `after`.
+fn held_after(effects: &[HubEffect]) -> Vec<TaskId> {
+    let of = |effect: &HubEffect| match effect {
+        HubEffect::ToDag(_, DagEvent::Hold(WaitingTask { after: Some(after), .. })) => {
+            after.tasks.iter().map(|(task, _)| *task).collect()
+        }
+        _ => Vec::new(),
+    };
+    effects.iter().flat_map(of).collect()
+}
+
+#[test]
+fn results_go_to_the_engine_beside_the_arguments_in_the_order_named() {
+    let mut taker = Taker::new();
+    taker.submit(0);
+    taker.submit(1);
+    let effects = taker.submit_taking(2, &[1, 0, 1], TaskOptions::default());
+    assert_eq!(held_after(&effects), [taker.id(0), taker.id(1)], "it waits for both");
+    taker.ends(0, AttemptOutcome::Done, "zero");
+    taker.ends(1, AttemptOutcome::Done, "one");
+    assert_eq!(placed(&taker.ready(2)), [taker.id(2)]);
+    let expected = [inline("args"), inline("one"), inline("zero"), inline("one")];
+    assert_eq!(taker.arguments(2), expected);
+}
+
+#[test]
+fn a_result_stays_until_its_last_taker_has_ended() {
+    let mut taker = Taker::new();
+    taker.submit(0);
+    taker.submit_taking(1, &[0], TaskOptions::default());
+    taker.submit_taking(2, &[0], TaskOptions::default());
+    taker.ends(0, AttemptOutcome::Done, "zero");
+    assert!(taker.bench.hub.results().get(taker.id(0)).is_some(), "delivered, but wanted");
+    taker.ready(1);
+    taker.ends(1, AttemptOutcome::Done, "one");
+    assert!(taker.bench.hub.results().get(taker.id(0)).is_some(), "one still wants it");
+    let last = taker.id(2);
+    taker.bench.request(taker.session, ClientRequest::Abort(vec![last]));
+    assert!(taker.bench.hub.results().get(taker.id(0)).is_none());
+    assert!(taker.bench.hub.results().ending(taker.id(0)).is_some());
+}
+
+#[test]
+fn a_result_that_has_gone_cannot_be_taken() {
+    let mut taker = Taker::new();
+    taker.submit(0);
+    taker.ends(0, AttemptOutcome::Done, "zero");
+    let effects = taker.submit_taking(1, &[0], TaskOptions::default());
+    let [(_, Outcome::Rejected(why))] = &outcomes(&effects)[..] else { panic!("{effects:?}") };
+    assert_eq!(why.code, Some(ErrorCode::Purged));
+}
+
+#[test]
+fn a_lost_engine_takes_no_result_with_it() {
+    let mut taker = Taker::new();
+    taker.submit(0);
+    taker.submit_taking(1, &[0], TaskOptions::default());
+    taker.ends(0, AttemptOutcome::Done, "zero");
+    taker.ready(1);
+    taker.arguments(1);
+    let (other, engine) = taker.bench.engine(2, 8);
+    let left = phalanx_core::hub::EngineNews::Leave("gone".into());
+    let effects = taker.bench.event(HubEvent::FromEngine(taker.engine.0, left));
+    assert_eq!(placed(&effects), [taker.id(1)]);
+    taker.engine = (other, engine);
+    assert_eq!(taker.arguments(1), [inline("args"), inline("zero")]);
+}
+
+#[test]
+fn another_kind_of_after_is_waited_for_once_the_results_are_there() {
+    let mut taker = Taker::new();
+    taker.submit(0);
+    taker.submit(1);
+    let after = Some(Dependency::any([taker.id(0)]).accepting(Accept::Either));
+    let more = TaskOptions { after, ..TaskOptions::default() };
+    let effects = taker.submit_taking(2, &[1], more);
+    assert_eq!(held_after(&effects), [taker.id(1)]);
+    taker.ends(0, AttemptOutcome::Done, "zero");
+    taker.ends(1, AttemptOutcome::Done, "one");
+    let effects = taker.ready(2);
+    assert_eq!((held_after(&effects), placed(&effects)), (vec![taker.id(0)], vec![]));
+    assert_eq!(placed(&taker.ready(2)), [taker.id(2)]);
+}
+
+#[test]
+fn an_after_of_the_same_kind_is_waited_for_together_with_the_results() {
+    let mut taker = Taker::new();
+    taker.submit(0);
+    taker.submit(1);
+    let after = Some(Dependency::all([taker.id(0)]));
+    let effects = taker.submit_taking(2, &[1], TaskOptions { after, ..TaskOptions::default() });
+    assert_eq!(held_after(&effects), [taker.id(0), taker.id(1)]);
+}

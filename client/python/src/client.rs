@@ -1,12 +1,10 @@
 //! A client as Python sees it: submit, look, ask, leave.
 //!
-//! The sessions run on a thread of the client crate that never attaches to Python. Submitting takes
-//! a lock for a moment and gives up the GIL only if it has to wait for room.
+//! Whoever waits runs the sessions, else a thread of the client crate that never attaches to Python
+//! ([`super::connect`] makes it). Submitting takes a lock for a moment and gives up the GIL only if it
+//! has to wait for room.
 
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use phalanx_client::blocking::Client;
@@ -17,7 +15,7 @@ use phalanx_client::protocol::payload::Format;
 use phalanx_client::protocol::query::{Cursor, Purged, TaskRecord};
 use phalanx_client::protocol::value;
 use phalanx_client::task_batch::TaskBatch;
-use phalanx_client::{ConnectError, ConnectionFile, Repeat, TaskId, WaitForEnginesError};
+use phalanx_client::{Repeat, TaskId, WaitForEnginesError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use serde::Serialize;
@@ -26,13 +24,9 @@ use crate::batch::{Batch, id_pair};
 use crate::errors::{self, ClosedError};
 use crate::fork::OfProcess;
 use crate::parts::{FunctionRef, pack_parts};
-use crate::signals::{masked, spawn_masked};
 use crate::submit::{AttemptsRef, DependencyRef, PlacingRef, Template, Wishes};
 use crate::values;
-use crate::wait::{self, Deadline, SLICE};
-
-/// Pause between two attempts to connect: the hub may be starting.
-const CONNECT_PAUSE: Duration = Duration::from_millis(50);
+use crate::wait::{self, Deadline};
 
 /// Pause before another look at a queue that has room, but not enough.
 const ROOM_PAUSE: Duration = Duration::from_millis(5);
@@ -44,115 +38,12 @@ pub(crate) struct NativeClient {
     client: OfProcess<Arc<Client>>,
 }
 
-/// The clients of this process, to be closed when the interpreter ends. Taken only with the GIL
-/// held, and never while giving it up: so it is free in a forked child.
-static CLIENTS: Mutex<Vec<(u32, Weak<Client>)>> = Mutex::new(Vec::new());
-
-/// How long the interpreter's end waits, in all, until hubs have recorded what was submitted.
-const END_MAX: Duration = Duration::from_secs(2);
-
-fn register(client: Client) -> NativeClient {
-    let client = Arc::new(client);
-    let mut clients = CLIENTS.lock().unwrap_or_else(PoisonError::into_inner);
-    let pid = std::process::id();
-    // Of another process even a weak one must not be dropped last.
-    clients.retain(|(owner, client)| *owner != pid || client.strong_count() > 0);
-    clients.push((pid, Arc::downgrade(&client)));
-    NativeClient { client: OfProcess::new(client) }
-}
-
-/// Has what was submitted sent before the interpreter ends: its open tasks go on.
-pub(crate) fn end(py: Python<'_>) {
-    let clients = std::mem::take(&mut *CLIENTS.lock().unwrap_or_else(PoisonError::into_inner));
-    let pid = std::process::id();
-    let own = clients.iter().filter(|(owner, _)| *owner == pid);
-    let open: Vec<Arc<Client>> = own.filter_map(|(_, client)| client.upgrade()).collect();
-    std::mem::forget(clients);
-    py.detach(|| {
-        let until = Instant::now() + END_MAX;
-        for client in &open {
-            let left = until.saturating_duration_since(Instant::now());
-            // Whatever is not recorded by then is lost with the process.
-            let client = client.as_async();
-            let _ = client.waiter().wait_at_most(client.close(), left);
-        }
-    });
-}
-
-/// Connects with a client's connection file.
-#[pyfunction]
-pub(crate) fn connect(
-    py: Python<'_>,
-    path: PathBuf,
-    name: String,
-    timeout: f64,
-) -> PyResult<NativeClient> {
-    let deadline = Deadline::after(Some(timeout))?;
-    let until = Instant::now() + Duration::try_from_secs_f64(timeout.max(0.0)).unwrap_or_default();
-    let file = ConnectionFile::load(&path).map_err(|error| errors::file_error(&error))?;
-    let is_wanted = Arc::new(AtomicBool::new(true));
-    let (sender, mut receiver) = sync_channel(1);
-    let attempts = Attempts { file, name, until, is_wanted: Arc::clone(&is_wanted) };
-    // A thread of its own, so that Ctrl-C need not wait for the network.
-    spawn_masked("phalanx-connect", move || attempts.run(&sender))?;
-    loop {
-        let received = py.detach(|| {
-            // By a unique reference: a receiver is not for two threads.
-            let receiver = &mut receiver;
-            receiver.recv_timeout(SLICE)
-        });
-        match received {
-            Ok(Ok(client)) => return Ok(register(client)),
-            Ok(Err(error)) if deadline.slice().is_none() && error.is_retryable() => {
-                let (path, why) = (path.display(), errors::chain(&error));
-                let text = format!("no session with the hub of {path} in {timeout} s: {why}");
-                return Err(errors::timed_out(text));
-            }
-            Ok(Err(error)) => return Err(errors::connect_error(&error)),
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => {
-                return Err(errors::ConnectError::new_err("the connecting thread panicked"));
-            }
-        }
-        if let Err(interrupted) = py.check_signals() {
-            is_wanted.store(false, Ordering::Relaxed);
-            return Err(interrupted);
-        }
-    }
-}
-
-/// Attempts to connect, until one works, none can, or nobody wants any more.
-struct Attempts {
-    file: ConnectionFile,
-    name: String,
-    until: Instant,
-    is_wanted: Arc<AtomicBool>,
-}
-
-impl Attempts {
-    fn run(self, result: &SyncSender<Result<Client, ConnectError>>) {
-        loop {
-            let builder = Client::builder().name(self.name.clone());
-            // The client's own thread inherits the mask of this one.
-            let connected = masked(|| builder.connect(&self.file));
-            let is_over = match &connected {
-                Ok(_) => true,
-                Err(error) => !error.is_retryable() || Instant::now() >= self.until,
-            };
-            if is_over {
-                // Who is not wanted any more is dropped, and leaves.
-                let _ = result.send(connected);
-                return;
-            }
-            if !self.is_wanted.load(Ordering::Relaxed) {
-                return;
-            }
-            std::thread::sleep(CONNECT_PAUSE);
-        }
-    }
-}
-
 impl NativeClient {
+    /// A client of this process.
+    pub(crate) fn new(client: Arc<Client>) -> Self {
+        Self { client: OfProcess::new(client) }
+    }
+
     fn get(&self) -> PyResult<&phalanx_client::Client> {
         Ok(self.client.get()?.as_async())
     }

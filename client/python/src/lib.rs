@@ -23,6 +23,7 @@ mod batch;
 mod client;
 mod cluster;
 mod completion;
+mod connect;
 mod container;
 mod desk;
 mod engine;
@@ -40,7 +41,7 @@ use pyo3::prelude::*;
 /// Closes clients and ends the module's own thread; the interpreter calls it before it ends.
 #[pyfunction]
 fn end(py: Python<'_>) {
-    client::end(py);
+    connect::end(py);
     completion::end(py);
 }
 
@@ -71,7 +72,7 @@ fn _phalanx(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(cluster::start_cluster, module)?)?;
     module.add_function(wrap_pyfunction!(cluster::find_cluster, module)?)?;
     module.add_function(wrap_pyfunction!(cluster::list_clusters, module)?)?;
-    module.add_function(wrap_pyfunction!(client::connect, module)?)?;
+    module.add_function(wrap_pyfunction!(connect::connect, module)?)?;
     module.add_function(wrap_pyfunction!(parts::pack, module)?)?;
     module.add_function(wrap_pyfunction!(parts::unpack, module)?)?;
     module.add_function(wrap_pyfunction!(values::encode_value, module)?)?;

@@ -49,6 +49,13 @@ pub struct Ties {
     pub accept: Accept,
 }
 
+impl Ties {
+    /// Whether all must have succeeded.
+    fn is_all_success(&self) -> bool {
+        self.quorum == Quorum::All && self.accept == Accept::Success
+    }
+}
+
 /// A task that a client submits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wish {
@@ -298,6 +305,7 @@ impl Plan {
         for (_, action) in &mut self.actions {
             if let Action::Submit(_, wish) = action
                 && matches!(wish.aim, Aim::Any | Aim::Subset(_))
+                && wish.after.as_ref().is_none_or(Ties::is_all_success)
                 && rng.u8(0..3) == 0
             {
                 wish.takes = (0..rng.usize(1..4)).map(|_| rng.usize(1..8)).collect();

@@ -252,7 +252,8 @@ map_encoded! {
         /// What its engine must have.
         pub needs: Option<Needs>,
         /// Tasks whose results stand among the arguments: it starts when all of them are done, and
-        /// has their results with it. At most [`crate::limits::INPUTS_PER_TASK_MAX`].
+        /// has their results with it. At most [`crate::limits::INPUTS_PER_TASK_MAX`]; an `after` beside
+        /// them must wait for the success of all its tasks, as they do.
         pub inputs: Vec<TaskId>,
         /// Which graph it is part of: then it may name tasks of the graph that are yet to come.
         pub graph: Option<GraphPart>,

@@ -101,11 +101,7 @@ impl Hub {
     fn explain_waiting(&self, now: Time, task: &Task, answer: &mut Explanation) -> Vec<String> {
         let Some(waits) = &task.waits else { return Vec::new() };
         let mut reasons = Vec::new();
-        let parts = [
-            ("comes after", &waits.after),
-            ("comes after", &waits.then),
-            ("follows", &waits.follow),
-        ];
+        let parts = [("comes after", &waits.after), ("follows", &waits.follow)];
         for (word, part) in parts {
             if let Some(part) = part {
                 reasons.extend(self.explain_dependency(word, part, &mut answer.waits_for));

@@ -17,13 +17,23 @@ use super::submit::Refusal;
 
 impl Hub {
     /// Whether the results can be had.
-    pub(super) fn check_inputs(&self, id: TaskId, inputs: &[TaskId]) -> Result<(), Refusal> {
+    pub(super) fn check_inputs(
+        &self,
+        id: TaskId,
+        inputs: &[TaskId],
+        after: Option<&Dependency>,
+    ) -> Result<(), Refusal> {
         if inputs.is_empty() {
             return Ok(());
         }
         if inputs.len() > INPUTS_PER_TASK_MAX {
             let detail = format!("more than {INPUTS_PER_TASK_MAX} results as arguments");
             return Err((ErrorCode::TooLarge, detail));
+        }
+        if after.is_some_and(|after| !is_of_their_kind(after)) {
+            let detail = "results as arguments go with an after that waits for the success of all: \
+                          put another kind of condition on a task between";
+            return Err((ErrorCode::InvalidTask, detail.into()));
         }
         self.check_dependency(id, &Dependency::all(inputs.iter().copied()))?;
         let is_gone = |task: &&TaskId| {
@@ -90,18 +100,21 @@ impl Hub {
     }
 }
 
+/// Whether a dependency is one that inputs are.
+fn is_of_their_kind(after: &Dependency) -> bool {
+    after.tasks.is_empty() || after.quorum == Quorum::All && after.accept == Accept::Success
+}
+
 impl Waits {
-    /// The same, after these tasks too: together with its `after` if that is of the same kind, or
-    /// before it.
+    /// The same, after these tasks too.
     pub(super) fn taking(mut self, inputs: Vec<TaskId>) -> Self {
         if inputs.is_empty() {
             return self;
         }
         match &mut self.after {
-            Some(Dependency { tasks, quorum: Quorum::All, accept: Accept::Success }) => {
-                tasks.extend(&inputs);
-            }
-            after => self.then = after.replace(Dependency::all(inputs.iter().copied())),
+            None => self.after = Some(Dependency::all(inputs.iter().copied())),
+            // One of another kind was refused.
+            Some(after) => after.tasks.extend(&inputs),
         }
         self.inputs = inputs.into();
         self

@@ -39,8 +39,6 @@ pub(crate) struct Waits {
     pub(crate) after: Option<Dependency>,
     pub(crate) follow: Option<Dependency>,
     pub(crate) deadline: Option<Time>,
-    /// What it waits for when `after` is met.
-    pub(crate) then: Option<Dependency>,
     /// The engines that the dag found to follow to; `None` until it did, or if there is no follow.
     pub(crate) followed: Option<Vec<EngineId>>,
     /// The tasks whose results are among its arguments, in their order.
@@ -216,7 +214,7 @@ impl Task {
     /// The tasks it waits, or waited, for, some of them twice.
     pub(crate) fn awaited(&self) -> Option<impl Iterator<Item = TaskId> + '_> {
         let waits = self.waits.as_ref()?;
-        let parts = [&waits.after, &waits.then, &waits.follow];
+        let parts = [&waits.after, &waits.follow];
         Some(parts.into_iter().flatten().flat_map(|part| part.tasks.iter().copied()))
     }
 

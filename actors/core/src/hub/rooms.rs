@@ -179,11 +179,8 @@ impl Hub {
         match verdict {
             DagVerdict::Ready(followed) => {
                 if let Some(waits) = self.ledger.get_mut(id).and_then(|task| task.waits.as_mut()) {
-                    waits.after = waits.then.take();
+                    waits.after = None;
                     waits.followed = followed;
-                    if waits.after.is_some() {
-                        return self.hold(now, id, effects);
-                    }
                 }
                 self.place(now, id, effects);
             }

@@ -279,7 +279,7 @@ impl Hub {
             .into_iter()
             .flatten()
             .try_for_each(|dependency| self.check_dependency(spec.id, dependency))?;
-        self.check_inputs(spec.id, &options.inputs)
+        self.check_inputs(spec.id, &options.inputs, options.after.as_ref())
     }
 
     /// Under `pure` every engine is as good as any other, and no task waits for another.

@@ -140,19 +140,16 @@ fn a_lost_engine_takes_no_result_with_it() {
 }
 
 #[test]
-fn another_kind_of_after_is_waited_for_once_the_results_are_there() {
+fn another_kind_of_after_does_not_go_with_results() {
     let mut taker = Taker::new();
     taker.submit(0);
     taker.submit(1);
     let after = Some(Dependency::any([taker.id(0)]).accepting(Accept::Either));
     let more = TaskOptions { after, ..TaskOptions::default() };
     let effects = taker.submit_taking(2, &[1], more);
-    assert_eq!(held_after(&effects), [taker.id(1)]);
-    taker.ends(0, AttemptOutcome::Done, "zero");
-    taker.ends(1, AttemptOutcome::Done, "one");
-    let effects = taker.ready(2);
-    assert_eq!((held_after(&effects), placed(&effects)), (vec![taker.id(0)], vec![]));
-    assert_eq!(placed(&taker.ready(2)), [taker.id(2)]);
+    let [(_, Outcome::Rejected(why))] = &outcomes(&effects)[..] else { panic!("{effects:?}") };
+    assert_eq!(why.code, Some(ErrorCode::InvalidTask));
+    assert!(why.detail.contains("success of all"), "{}", why.detail);
 }
 
 #[test]

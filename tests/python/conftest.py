@@ -7,6 +7,7 @@ Tests that need a cluster of their own (to kill it, to stop it) start one. Every
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,9 @@ import pytest
 
 import phalanx as px
 import skips
+
+# A run in the background has it ignored, and every program that a test starts would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ENGINES = 4
 DEADLINE_S = 30.0

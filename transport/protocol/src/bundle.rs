@@ -97,7 +97,7 @@ mod tests {
         let bytes = joined.bytes().expect("inline");
         let split = split(bytes).expect("a bundle");
         assert_eq!(split, payloads);
-        for payload in split.iter().filter(|payload| payload.len() > 0) {
+        for payload in split.iter().filter(|payload| !payload.is_empty()) {
             let at = payload.bytes().expect("inline").as_ptr() as usize - bytes.as_ptr() as usize;
             assert_eq!(at % ALIGNMENT, 0);
         }

@@ -66,10 +66,15 @@ def test_a_task_that_takes_a_failed_result_fails_and_names_it(lview):
         taker.get()
 
 
-def test_results_and_other_dependencies_go_together(lview):
-    bad, good = lview.apply_async(fail), lview.apply_async(sleep, 0.1, 1)
-    with lview.temp_flags(after=px.Dependency(bad, success=False, failure=True)):
+def test_results_go_with_an_after_that_all_must_succeed(lview):
+    first, good = lview.apply_async(add, 1), lview.apply_async(sleep, 0.1, 1)
+    with lview.temp_flags(after=first):
         assert lview.apply_sync(add, good, 1) == 2
+    with (
+        lview.temp_flags(after=px.Dependency(first, success=False, failure=True)),
+        pytest.raises(px.TaskRejectError, match="success of all"),
+    ):
+        lview.apply_sync(add, good, 1)
 
 
 def test_a_result_is_no_argument_of_a_direct_view_and_a_group_of_none(rc, lview):

@@ -13,7 +13,7 @@ use phalanx_client::protocol::outcome::{AttemptOutcome, RunTimes};
 use phalanx_client::protocol::payload::Payload;
 use phalanx_client::protocol::task::MethodName;
 
-use crate::signals::MainThread;
+use crate::signals::{MainThread, spawn_masked};
 
 /// What engines of this kind call themselves.
 pub(crate) const KIND: &str = "python";
@@ -21,6 +21,14 @@ pub(crate) const KIND: &str = "python";
 /// Attempts that may lie on the desk behind the one that runs. At 100,000 short tasks a second they
 /// last for half a millisecond, which is ten wake-ups of a sleeping thread.
 const AHEAD_MAX: u32 = 63;
+
+/// Between two signals to a task that is unwanted and still runs. One that comes just before a system
+/// call, such as a sleep, does not end that call: Python has seen it only after the call.
+const SIGNAL_AGAIN: Duration = Duration::from_millis(100);
+
+/// Signals to one such task. Code that has ignored so many ignores them all; that is for whoever may
+/// kill the engine.
+const SIGNALS_MAX: u32 = 100;
 
 /// How long a running task may take to end after its engine has; then the process ends.
 const END_MAX: Duration = Duration::from_secs(2);
@@ -69,6 +77,17 @@ pub(crate) enum Found {
     /// The engine has ended.
     End(Ending),
     /// Nothing yet.
+    Nothing,
+}
+
+/// What became of an attempt that nobody wants any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Withdrawn {
+    /// It had not begun, and never will.
+    Job,
+    /// It runs, and was signalled for the first time.
+    Signalled,
+    /// It is not here, or was signalled before.
     Nothing,
 }
 
@@ -147,17 +166,30 @@ impl Desk {
     }
 
     /// Interrupts an attempt if it runs, or takes it off the desk.
-    fn withdraw(&self, attempt: AttemptId) -> Option<Job> {
+    fn withdraw(&self, attempt: AttemptId) -> Withdrawn {
         let mut state = self.lock();
         if state.running == Some(attempt) {
-            state.is_unwanted = true;
+            let is_first = !std::mem::replace(&mut state.is_unwanted, true);
             // Under the lock: so it is not the next one that runs when the signal comes, and if the
             // handler runs later, it asks.
             self.main.signal(self.abort_signal);
-            return None;
+            return if is_first { Withdrawn::Signalled } else { Withdrawn::Nothing };
         }
-        let at = state.jobs.iter().position(|job| job.start.attempt == attempt)?;
-        state.jobs.remove(at)
+        let at = state.jobs.iter().position(|job| job.start.attempt == attempt);
+        let job = at.and_then(|at| state.jobs.remove(at));
+        job.map_or(Withdrawn::Nothing, |_| Withdrawn::Job)
+    }
+
+    /// Signals again, now and then, while that attempt runs on; from a thread of its own.
+    fn insist(&self, attempt: AttemptId) {
+        for _ in 1..SIGNALS_MAX {
+            std::thread::sleep(SIGNAL_AGAIN);
+            let state = self.lock();
+            if state.running != Some(attempt) || state.has_left {
+                return;
+            }
+            self.main.signal(self.abort_signal);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -222,13 +254,21 @@ impl Executor for Clerk {
     }
 
     fn interrupt(&mut self, attempt: AttemptId, finisher: &Finisher) {
-        if self.desk.withdraw(attempt).is_some() {
-            finisher.finish(Finished {
+        match self.desk.withdraw(attempt) {
+            Withdrawn::Job => finisher.finish(Finished {
                 attempt,
                 outcome: AttemptOutcome::Aborted,
                 times: RunTimes::default(),
                 payload: Payload::empty(),
-            });
+            }),
+            Withdrawn::Signalled => {
+                let desk = std::sync::Arc::clone(&self.desk);
+                // At most one lives for a task, and one task runs. Without it the first signal counts.
+                if let Err(error) = spawn_masked("phalanx-abort", move || desk.insist(attempt)) {
+                    tracing::warn!(%error, "an unwanted task is signalled only once");
+                }
+            }
+            Withdrawn::Nothing => {}
         }
     }
 

@@ -265,6 +265,11 @@ impl Client {
         self.shared().abort(tasks);
     }
 
+    /// Wants all of this client's tasks to end that have not; returns at once.
+    pub fn abort_all(&self) {
+        self.shared().abort_all();
+    }
+
     /// How many of this client's tasks have not ended.
     pub fn open_tasks(&self) -> usize {
         self.shared().look(|room| room.open_tasks())

@@ -167,6 +167,13 @@ impl Shared {
         self.pass();
     }
 
+    /// Wants all own tasks to end that have not.
+    pub(crate) fn abort_all(&self) {
+        self.with(|inner| inner.room.abort_all());
+        self.driver.notify_one();
+        self.pass();
+    }
+
     /// Asks the hub something; the answer, or why there is none, comes by the receiver.
     pub(crate) fn ask(
         &self,

@@ -132,3 +132,20 @@ def test_an_abort_that_comes_before_the_code_runs_is_not_lost():
     unwanted[0] = False
     interrupts.arm()
     interrupts.on_abort(0, None)
+
+
+def test_an_abort_of_all_reaches_a_task_whose_submit_was_cut_off(cluster, monkeypatch, until):
+    with px.Client(cluster.connection_file) as rc:
+        rc.wait_for_engines(4, timeout=30)
+
+        def cut_off(*_):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(rc, "note", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            rc[0].apply_async(time.sleep, 60)
+        monkeypatch.undo()
+        assert rc.native.open_tasks() == 1
+        rc.abort()
+        until(lambda: rc.native.open_tasks() == 0)
+        assert rc[0].apply_sync(abs, -1) == 1

@@ -274,11 +274,11 @@ def test_warnings_are_for_what_is_odd(lview):
 @pytest.mark.parametrize(
     "call",
     [
-        "next(view.imap(time.sleep, [5]))",
-        "next(rc.executor().map(time.sleep, [5]))",
-        "rc.executor().submit(time.sleep, 5).result()",
-        "next(iter(view.map_async(time.sleep, [5])))",
-        "next(rc[0].imap(time.sleep, [5]))",
+        "next(view.imap(time.sleep, [60]))",
+        "next(rc.executor().map(time.sleep, [60]))",
+        "rc.executor().submit(time.sleep, 60).result()",
+        "next(iter(view.map_async(time.sleep, [60])))",
+        "next(rc[0].imap(time.sleep, [60]))",
     ],
 )
 def test_ctrl_c_ends_a_wait_within_a_second(cluster, call):
@@ -303,7 +303,5 @@ print(rc[:].apply_sync(abs, -1), flush=True)
         sent = time.monotonic()
         assert program.stdout.readline() == "interrupted\n"
         assert time.monotonic() - sent < 1.5
-        # FIXME: now and then the abort does not reach the engine, which then sleeps on; why is not known
-        # yet. So it sleeps for five seconds only, and what comes after may take as long.
         assert program.stdout.readline() == "[1, 1, 1, 1]\n"
     assert program.returncode == 0

@@ -285,7 +285,9 @@ class NativeClient:
     def explain(self, task: TaskId) -> dict[str, Any]:
         """Why a task is where it is: its state, the reasons, and all of that in words as `text`."""
 
-    def abort(self, ids: Sequence[TaskId]) -> None: ...
+    def abort(self, ids: Sequence[TaskId] | None) -> None:
+        """Wants tasks to end, by name; with None all of this client that have not ended."""
+
     def status(self) -> dict[str, Any]:
         """The cluster as the hub sees it."""
 

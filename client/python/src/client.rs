@@ -387,8 +387,12 @@ impl NativeClient {
         Ok(told)
     }
 
-    fn abort(&self, ids: Vec<(u32, u64)>) -> PyResult<()> {
-        self.get()?.abort(ids.into_iter().map(TaskId::from));
+    fn abort(&self, ids: Option<Vec<(u32, u64)>>) -> PyResult<()> {
+        let client = self.get()?;
+        match ids {
+            Some(ids) => client.abort(ids.into_iter().map(TaskId::from)),
+            None => client.abort_all(),
+        }
         Ok(())
     }
 

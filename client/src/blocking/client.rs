@@ -212,6 +212,11 @@ impl Client {
         self.inner.abort(tasks);
     }
 
+    /// Wants all of this client's tasks to end that have not; returns at once.
+    pub fn abort_all(&self) {
+        self.inner.abort_all();
+    }
+
     /// How many of this client's tasks have not ended.
     pub fn open_tasks(&self) -> usize {
         self.inner.open_tasks()

@@ -67,6 +67,15 @@ impl<K> ClientRoom<K> {
         }
     }
 
+    /// Wants all own tasks to end that have not.
+    pub fn abort_all(&mut self) {
+        let client = self.submits.client();
+        let mut open: Vec<u64> = self.open.keys().copied().collect();
+        // The order of a map is no order.
+        open.sort_unstable();
+        self.abort(open.into_iter().map(|seq| TaskId::new(client, seq)));
+    }
+
     /// Asks for the cluster's status.
     ///
     /// # Errors

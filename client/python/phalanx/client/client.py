@@ -293,7 +293,8 @@ class Client(HubQueries, LowLevel, Console, WithDask):
     def abort_jobs(self, jobs: Any, history: History) -> None:
         """As `abort`; numbers are places in `history`."""
         if jobs is None:
-            jobs = list(self._open.values())
+            # The native module knows them all, also one whose submit Ctrl-C cut off half-way.
+            return self.native.abort(None)
         tasks: list[tuple[int, int]] = []
         for job in self._jobs(jobs, history):
             if isinstance(job, AsyncResult):

@@ -294,7 +294,8 @@ class Client(HubQueries, LowLevel, Console, WithDask):
         """As `abort`; numbers are places in `history`."""
         if jobs is None:
             # The native module knows them all, also one whose submit Ctrl-C cut off half-way.
-            return self.native.abort(None)
+            self.native.abort(None)
+            return
         tasks: list[tuple[int, int]] = []
         for job in self._jobs(jobs, history):
             if isinstance(job, AsyncResult):

@@ -24,6 +24,11 @@ $(VENV)/bin/maturin:
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet 'maturin>=1.10,<2'
 
+# What the package's extras named need, a line each, for pip: the package need not be built for it.
+requirements = $(VENV)/bin/python -c 'import sys, tomllib; \
+	extras = tomllib.load(open("client/python/pyproject.toml", "rb"))["project"]["optional-dependencies"]; \
+	print(*(line for extra in sys.argv[1:] for line in extras[extra]), sep="\n")' $(1)
+
 # The command that the package ships is the compiled one.
 command = $(CARGO) build --locked $(PROFILE_FLAG) -p phalanx --bin phalanx \
 	&& install -D $(BUILT)/phalanx client/python/phalanx.data/scripts/phalanx
@@ -81,8 +86,9 @@ format:
 lint:
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 
+# Types are checked against the libraries' own, so they are installed: without them mypy finds less, or more.
 lint-python: $(VENV)/bin/maturin
-	$(VENV)/bin/pip install --quiet 'ruff>=0.6,<1' 'mypy>=1.11,<3'
+	$(call requirements,lint test) | $(VENV)/bin/pip install --quiet -r /dev/stdin
 	$(VENV)/bin/ruff check client/python tests/python examples/python benches/peers
 	$(VENV)/bin/ruff format --check client/python tests/python examples/python benches/peers
 	cd client/python && $(CURDIR)/$(VENV)/bin/mypy
@@ -97,14 +103,10 @@ skips:
 docs:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
 
-# The user guide, into target/guide. A link that leads nowhere is an error. What it needs is the
-# package's extra `docs`; the package itself is read, not imported. Not `--quiet`: it counts no warnings.
-DOCS_EXTRA = import tomllib; \
-	extras = tomllib.load(open("client/python/pyproject.toml", "rb"))["project"]["optional-dependencies"]; \
-	print(*extras["docs"], sep="\n")
-
+# The user guide, into target/guide. A link that leads nowhere is an error. The package itself is read,
+# not imported. Not `--quiet`: it counts no warnings.
 guide: $(VENV)/bin/maturin
-	$(VENV)/bin/python -c '$(DOCS_EXTRA)' | $(VENV)/bin/pip install --quiet -r /dev/stdin
+	$(call requirements,docs) | $(VENV)/bin/pip install --quiet -r /dev/stdin
 	$(VENV)/bin/mkdocs build --strict
 
 # Where the tool is installed; it needs its advisory database too.

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import phalanx as px
-from phalanx.serialize import pack_value, unpack_value
+from phalanx.values.packing import pack_value, unpack_value
 
 
 @pytest.mark.req(50)

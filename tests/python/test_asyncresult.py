@@ -11,6 +11,7 @@ import time
 import pytest
 
 import phalanx as px
+from phalanx.results import metadata
 
 
 @px.interactive
@@ -79,7 +80,7 @@ def test_metadata(rc, dview):
     assert ar.metadata.status is None
     ar.get()
     md = ar.metadata
-    assert set(md) == set(px.metadata.KEYS)
+    assert set(md) == set(metadata.KEYS)
     assert md["engine_id"] == 1
     assert md.status == "ok"
     assert before <= md.submitted <= md.received

@@ -9,7 +9,7 @@ import pytest
 
 import phalanx as px
 from phalanx import error
-from phalanx.outcomes import from_outcome
+from phalanx.failures.outcomes import from_outcome
 
 
 @px.interactive

@@ -9,7 +9,7 @@ import math
 import pytest
 
 import phalanx as px
-from phalanx.serialize import FunctionCache, function_ref
+from phalanx.values.packing import FunctionCache, function_ref
 
 __name__ = "__main__"
 

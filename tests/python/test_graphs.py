@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 import phalanx as px
-from phalanx import command
+from phalanx.cluster import command
 
 
 @px.interactive

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 import phalanx as px
+from phalanx.views import lazymap, load_balanced
 from support import children, start_python
 
 
@@ -43,7 +44,7 @@ def test_an_endless_input_is_read_as_results_are_taken(any_view):
     numbers = Counted()
     squares = any_view.imap(lambda x: x * x, numbers, max_outstanding=3)
     assert [next(squares) for _ in range(10)] == [x * x for x in range(10)]
-    assert numbers.read <= 10 + 3 + px.lazymap.HELD_MIN
+    assert numbers.read <= 10 + 3 + lazymap.HELD_MIN
     squares.cancel()
     read = numbers.read
     rest = list(squares)
@@ -251,7 +252,7 @@ def test_a_million_items_take_no_memory_but_their_own(lview, record_property):
     ar = lview.map_async(abs, range(-1_000_000, 0))
     assert threading.active_count() == threads
     assert len(ar) == 1_000_000
-    assert len(ar.msg_ids) <= px.load_balanced_view.MAP_TASKS_MAX
+    assert len(ar.msg_ids) <= load_balanced.MAP_TASKS_MAX
     total = sum(ar)
     during = (_rss_kb("self"), _rss_kb(hub))
     assert total == 1_000_000 * 1_000_001 // 2

@@ -11,8 +11,8 @@ import pytest
 from joblib import Parallel, delayed, parallel_config
 
 import phalanx as px
-from phalanx import bydefault
 from phalanx import dask as px_dask
+from phalanx.cluster import bydefault
 from phalanx.joblib import PhalanxBackend
 
 FACTOR = 3
@@ -169,7 +169,9 @@ def test_engines_become_workers_of_dask_and_stop(rc):
     finally:
         rc.stop_dask()
     assert (
-        rc[:].apply_sync(lambda: __import__("phalanx.dask_workers").dask_workers._running is None)
+        rc[:].apply_sync(
+            lambda: __import__("phalanx.client.dask_workers").client.dask_workers._running is None
+        )
         == [True] * 4
     )
     rc.stop_dask()

@@ -8,7 +8,8 @@ import pickle
 import pytest
 
 import phalanx as px
-from phalanx import error, originals
+from phalanx import error
+from phalanx.failures import originals
 
 
 class Rejected(Exception):

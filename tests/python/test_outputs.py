@@ -8,7 +8,7 @@ import pytest
 
 import phalanx as px
 from phalanx import error
-from phalanx.frames import FRAME_LEN_MAX, FrameReader, frame
+from phalanx.values.frames import FRAME_LEN_MAX, FrameReader, frame
 from support import run_python
 
 

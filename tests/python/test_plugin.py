@@ -54,4 +54,4 @@ def test_notebooks_show_tables(rc, dview):
     many = px.LoadBalancedView(rc).map_async(abs, range(100))
     many.wait()
     assert "... and 68 more" in many._repr_html_()
-    assert "<script" not in px.html.table("<script>", ["<script>"], [["<script>"]], 1)
+    assert "<script" not in html.table("<script>", ["<script>"], [["<script>"]], 1)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import phalanx as px
-from phalanx import versions
+from phalanx.values import versions
 
 
 class Box:

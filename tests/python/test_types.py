@@ -38,11 +38,11 @@ async def later(result: px.AsyncResult[str]) -> str:
 """
 
 EXPECTED = [
-    "phalanx.asyncresult.AsyncResult[int]",
+    "phalanx.results.asyncresult.AsyncResult[int]",
     "int",
     "int",
     "list[int]",
-    "phalanx.mapresult.AsyncMapResult[int]",
+    "phalanx.results.mapresult.AsyncMapResult[int]",
     "int",
     "int",
 ]

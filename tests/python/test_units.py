@@ -10,13 +10,14 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
 import phalanx as px
-from phalanx import reference, serialize
 from phalanx.engine.interrupts import AbortRequested, Interrupts
 from phalanx.engine.namespace import Namespace
 from phalanx.engine.operations import METHODS, Operations
 from phalanx.engine.streams import TaskStream
-from phalanx.history import History
-from phalanx.partition import join, join_dealt, split
+from phalanx.results.history import History
+from phalanx.results.metadata import Metadata
+from phalanx.values import packing, reference
+from phalanx.values.partition import join, join_dealt, split
 
 
 @pytest.mark.parametrize("count", range(12))
@@ -76,12 +77,12 @@ class Engine:
     def __call__(self, method, value, function=None):
         task = types.SimpleNamespace(
             method=f"python.{method}",
-            parts=serialize.pack_value(value),
+            parts=packing.pack_value(value),
             function=function,
             inputs=[],
         )
         answer = self.run(task)
-        return serialize.unpack_value(answer[1]) if answer[0] == "done" else answer
+        return packing.unpack_value(answer[1]) if answer[0] == "done" else answer
 
 
 @pytest.fixture
@@ -102,9 +103,9 @@ def test_the_operations(engine):
     assert engine("pull", "a") == 1
     assert engine("pull", ["a", "b[0]"]) == [1, 2]
     assert engine("execute", ("a += 1\na", False))["execute_result"]["data"] == {"text/plain": "2"}
-    assert engine("apply", ((3,),), serialize.function_ref(px.interactive(lambda x: a + x))) == 5  # noqa: F821
-    assert engine("apply", ((), {"x": 1}), serialize.function_ref(px.interactive(lambda x: x))) == 1
-    assert engine("apply", ([[1, 2]], None, False), serialize.function_ref(abs)) == [1, 2]
+    assert engine("apply", ((3,),), packing.function_ref(px.interactive(lambda x: a + x))) == 5  # noqa: F821
+    assert engine("apply", ((), {"x": 1}), packing.function_ref(px.interactive(lambda x: x))) == 1
+    assert engine("apply", ([[1, 2]], None, False), packing.function_ref(abs)) == [1, 2]
     kind, message = engine("pull", "nothing")[1:3]
     assert (kind, message) == ("NameError", "name 'nothing' is not defined")
     engine("clear", None)
@@ -150,7 +151,7 @@ def test_references_are_looked_up_on_engines_only(engine, monkeypatch):
 
 
 def test_metadata_has_fixed_keys():
-    md = px.metadata.Metadata()
+    md = Metadata()
     md.label = "mine"
     assert md["label"] == "mine"
     with pytest.raises(AttributeError):

@@ -9,9 +9,23 @@ A cluster is a hub and engines; a client sends work to them by views.
 [42, 42, 42, 42]
 [1, 2, 3]
 
-Where what is: `client` (Client), `cluster` (Cluster), `view`, `direct_view`, `load_balanced_view`,
-`asyncresult`, `mapresult`, `error`, `dependency`, `reference`, `remotefunction`, `serialize` and
-`functions` (how values travel), `partition`, `magics`, `engine` (what an engine process runs). The
+Where what is. Modules at the top are names that users import; rooms are sub-packages, each with a map of its
+own at its top, and are imported by those below them only:
+
+    values      how arguments, functions and results travel
+    failures    errors on their way from an engine to `except`; the classes are in `error`
+    display     what is shown: outputs, progress, notebook tables
+    results     AsyncResult and its kin: waiting, watching, metadata
+    hub         what is asked of the hub: queues, records, results of others
+    views       direct, balanced and broadcast views, dependencies, graphs, remote functions
+    magics      `%px` and its kin
+    client      Client; beside it ipyparallel's names for the modules of its own `client`
+    cluster     starting, finding and stopping clusters
+    engine      what an engine process runs; beside all this, it needs `values` and `failures` only
+    controller  ipyparallel's name for the hub, which is written in Rust
+
+Other libraries' ways in are modules at the top, loaded by who uses them: `aio`, `dask`, `executor`, `joblib`,
+`pytest_plugin`. `datapub`, `serialize` and `util` are ipyparallel's names for what lives in the rooms. The
 compiled module `_phalanx` is private.
 """
 
@@ -23,19 +37,9 @@ from typing import Any as _Any
 
 from phalanx import _phalanx, error
 from phalanx._phalanx import __version__
-from phalanx.asyncresult import AsyncResult
-from phalanx.broadcast_view import BroadcastView
-from phalanx.buffers import (
-    deserialize_object,
-    pack_apply_message,
-    serialize_object,
-    unpack_apply_message,
-)
-from phalanx.canning import can, can_map, uncan, uncan_map
 from phalanx.client import Client
 from phalanx.cluster import Cluster, ClusterManager, clean_cluster_files
-from phalanx.dependency import Dependency, depend, dependent, require
-from phalanx.direct_view import DirectView
+from phalanx.engine.binding import bind_kernel
 from phalanx.error import (
     AbortedTask,
     AlreadyDisplayedError,
@@ -64,18 +68,28 @@ from phalanx.error import (
     UnmetDependency,
     UnmetDependencyError,
 )
-from phalanx.executereply import ExecuteReply
 from phalanx.executor import ViewExecutor
-from phalanx.functions import interactive
-from phalanx.hubresult import AsyncHubResult
-from phalanx.kernels import bind_kernel
-from phalanx.load_balanced_view import LoadBalancedView
-from phalanx.mapresult import AsyncMapResult
-from phalanx.picklers import use_cloudpickle, use_dill, use_pickle
-from phalanx.reference import Reference
-from phalanx.remotefunction import ParallelFunction, RemoteFunction, parallel, remote
-from phalanx.serialize import PrePickled
-from phalanx.view import View
+from phalanx.hub.result import AsyncHubResult
+from phalanx.results.asyncresult import AsyncResult
+from phalanx.results.executereply import ExecuteReply
+from phalanx.results.mapresult import AsyncMapResult
+from phalanx.values.buffers import (
+    deserialize_object,
+    pack_apply_message,
+    serialize_object,
+    unpack_apply_message,
+)
+from phalanx.values.canning import can, can_map, uncan, uncan_map
+from phalanx.values.functions import interactive
+from phalanx.values.packing import PrePickled
+from phalanx.values.picklers import use_cloudpickle, use_dill, use_pickle
+from phalanx.values.reference import Reference
+from phalanx.views.broadcast import BroadcastView
+from phalanx.views.dependency import Dependency, depend, dependent, require
+from phalanx.views.direct import DirectView
+from phalanx.views.load_balanced import LoadBalancedView
+from phalanx.views.remotefunction import ParallelFunction, RemoteFunction, parallel, remote
+from phalanx.views.view import View
 
 __all__ = [
     "ALL_COMPLETED",
@@ -151,11 +165,11 @@ __all__ = [
 
 
 def __getattr__(name: str) -> _Any:
-    """What is loaded only by those who use it: `px.aio`."""
-    if name == "aio":
+    """What is loaded only by those who use it, without an import of its own: `px.aio`, `px.serialize`."""
+    if name in ("aio", "datapub", "serialize", "util"):
         import importlib
 
-        return importlib.import_module("phalanx.aio")
+        return importlib.import_module(f"phalanx.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

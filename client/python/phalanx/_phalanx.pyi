@@ -10,7 +10,7 @@ from typing import Any, TypeAlias, final
 
 from typing_extensions import Buffer
 
-from phalanx.placing import Placing
+from phalanx.views.placing import Placing
 
 TaskId: TypeAlias = tuple[int, int]
 """`(client, seq)`."""

@@ -22,15 +22,15 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from phalanx.client import Client as SyncClient
-from phalanx.futures import Arrival, T
-from phalanx.lazymap import Rows, check_chunksize, outstanding_max, rows_of
-from phalanx.mapresult import part_items
+from phalanx.results.futures import Arrival, T
+from phalanx.results.mapresult import part_items
+from phalanx.views.lazymap import Rows, check_chunksize, outstanding_max, rows_of
 
 if TYPE_CHECKING:
     from typing import Self
 
-    from phalanx.asyncresult import AsyncResult
-    from phalanx.mapresult import AsyncMapResult
+    from phalanx.results.asyncresult import AsyncResult
+    from phalanx.results.mapresult import AsyncMapResult
 
 __all__ = ["Client", "View"]
 

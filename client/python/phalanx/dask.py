@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 import dask.local
 
-from phalanx.bydefault import default_view
-from phalanx.serialize import PrePickled
+from phalanx.cluster.bydefault import default_view
+from phalanx.values.packing import PrePickled
 
 if TYPE_CHECKING:
-    from phalanx.load_balanced_view import LoadBalancedView
+    from phalanx.views.load_balanced import LoadBalancedView
 
 __all__ = ["get"]
 
@@ -75,9 +75,9 @@ def as_it_is(value: Any) -> Any:
 
 def pack_exception(exception: BaseException, dumps: Callable[[Any], Any]) -> Any:
     """What goes back for a task that has failed: the error as `RemoteError` that is the original too."""
-    from phalanx import originals
     from phalanx.engine.rendering import render, text_of
-    from phalanx.failures import remote_error
+    from phalanx.failures import originals
+    from phalanx.failures.exceptions import remote_error
 
     name = type(exception).__name__
     packed = originals.pack(exception)

@@ -1,7 +1,7 @@
 """Every error that a user of `phalanx` can catch, and how it prints.
 
 What user code raised on an engine arrives as a `RemoteError` for one task, a `CompositeError` for several.
-Each can also be caught as what it was: `except ValueError` (how, is in `failures`). What happened to a
+Each can also be caught as what it was: `except ValueError` (how, is in the room `failures`). What happened to a
 task otherwise (aborted, lost, never able to run) has a class of its own here. Outcomes of the native
 module become exceptions in `outcomes`. It does not talk to anybody.
 
@@ -19,7 +19,7 @@ from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from phalanx._phalanx import ClosedError, ClusterError, ConnectError, PhalanxError, RefusedError
-from phalanx.folding import fold, same_on
+from phalanx.failures.folding import fold, same_on
 
 __all__ = [
     "AbortedTask",
@@ -241,7 +241,7 @@ class RemoteError(KernelError):
         return f"<{type(self).__name__}[{engine}]:{self.ename}({self.evalue})>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        from phalanx.failures import remote_error  # which needs this module
+        from phalanx.failures.exceptions import remote_error  # which needs this module
 
         facts = (self.ename, self.evalue, self.traceback, self.engine_info)
         if type(self) is RemoteError and self.packed is None:
@@ -353,7 +353,7 @@ class CompositeError(RemoteError):
         return f"CompositeError({len(self.elist)})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        from phalanx.failures import composite_error
+        from phalanx.failures.exceptions import composite_error
 
         if self.originals:
             each = [(one, entry[3]) for one, entry in zip(self.originals, self.elist, strict=True)]
@@ -409,7 +409,7 @@ class CompositeError(RemoteError):
         ...     print(e)
         [1:apply] E: no
         """
-        from phalanx.failures import remote_error
+        from phalanx.failures.exceptions import remote_error
 
         ename, evalue, text, info = self._entry(excid)
         one = self.originals[excid] if self.originals else None
@@ -483,13 +483,13 @@ def header(engine_info: Mapping[str, Any]) -> str:
 
 
 if TYPE_CHECKING:
-    from phalanx.failures import collect_exceptions, unwrap_exception, wrap_exception
+    from phalanx.failures.exceptions import collect_exceptions, unwrap_exception, wrap_exception
 else:
 
     def __getattr__(name: str) -> Any:
         """What makes errors of facts has a module of its own, and its public names here."""
         if name in ("collect_exceptions", "unwrap_exception", "wrap_exception"):
-            from phalanx import failures
+            from phalanx.failures import exceptions as failures
 
             return getattr(failures, name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -12,8 +12,8 @@ from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from phalanx.asyncresult import AsyncResult
-    from phalanx.view import View
+    from phalanx.results.asyncresult import AsyncResult
+    from phalanx.views.view import View
 
 __all__ = ["ViewExecutor"]
 

@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING, Any
 from joblib import register_parallel_backend
 from joblib._parallel_backends import AutoBatchingMixin, ParallelBackendBase, SequentialBackend
 
-from phalanx.bydefault import default_view
-from phalanx.load_balanced_view import LoadBalancedView
-from phalanx.serialize import PrePickled
+from phalanx.cluster.bydefault import default_view
+from phalanx.values.packing import PrePickled
+from phalanx.views.load_balanced import LoadBalancedView
 
 if TYPE_CHECKING:
-    from phalanx.asyncresult import AsyncResult
+    from phalanx.results.asyncresult import AsyncResult
 
 __all__ = ["PhalanxBackend", "register"]
 

@@ -9,6 +9,6 @@ True
 
 from __future__ import annotations
 
-from phalanx.functions import interactive
+from phalanx.values.functions import interactive
 
 __all__ = ["interactive"]

@@ -5,8 +5,8 @@ It only names again what lives elsewhere; nothing in `phalanx` imports it.
 
 from __future__ import annotations
 
-from phalanx.asyncresult import AsyncResult
-from phalanx.mapresult import AsyncMapResult
-from phalanx.metadata import Metadata
+from phalanx.results.asyncresult import AsyncResult
+from phalanx.results.mapresult import AsyncMapResult
+from phalanx.results.metadata import Metadata
 
 __all__ = ["AsyncMapResult", "AsyncResult", "Metadata"]

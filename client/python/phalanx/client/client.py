@@ -15,29 +15,29 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakValueDictionary
 
-from phalanx import versions
-from phalanx.asyncresult import AsyncResult
-from phalanx.batches import Batch, Picked
-from phalanx.broadcast_view import BroadcastView
+from phalanx.client.connecting import connect
 from phalanx.client.console import Console
 from phalanx.client.lowlevel import LowLevel
 from phalanx.client.withdask import WithDask
-from phalanx.connecting import connect
-from phalanx.dependency import msg_id, msg_ids, parse_msg_id
-from phalanx.direct_view import DirectView
 from phalanx.error import NoEnginesRegistered
-from phalanx.futures import seconds
-from phalanx.history import History
-from phalanx.hubqueries import HubQueries
-from phalanx.load_balanced_view import LoadBalancedView
-from phalanx.placing import with_amounts
+from phalanx.hub.queries import HubQueries
+from phalanx.results.asyncresult import AsyncResult
+from phalanx.results.batches import Batch, Picked
+from phalanx.results.futures import seconds
+from phalanx.results.history import History
+from phalanx.results.msg_ids import msg_id, msg_ids, parse_msg_id
+from phalanx.values import versions
+from phalanx.views.broadcast import BroadcastView
+from phalanx.views.direct import DirectView
+from phalanx.views.load_balanced import LoadBalancedView
+from phalanx.views.placing import with_amounts
 
 if TYPE_CHECKING:
     from typing import Self
 
     from phalanx.cluster import Cluster
     from phalanx.executor import ViewExecutor
-    from phalanx.view import View
+    from phalanx.views.view import View
 
 __all__ = ["Client"]
 
@@ -479,7 +479,7 @@ class Client(HubQueries, LowLevel, Console, WithDask):
         self.close()
 
     def _repr_html_(self) -> str:
-        from phalanx.html import of_client  # only notebooks need it
+        from phalanx.display.html import of_client  # only notebooks need it
 
         return of_client(self)
 

@@ -13,18 +13,18 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
-from phalanx import magics
-from phalanx.arrivals import missing
+from phalanx.client.arrivals import missing
+from phalanx.display.progress import Bar
+from phalanx.display.showing import running_shell
 from phalanx.error import EngineError
-from phalanx.futures import seconds
-from phalanx.history import History
-from phalanx.progress import Bar
-from phalanx.showing import running_shell
+from phalanx.magics import activation
+from phalanx.results.futures import seconds
+from phalanx.results.history import History
 
 if TYPE_CHECKING:
     from phalanx._phalanx import NativeClient
     from phalanx.cluster import Cluster
-    from phalanx.direct_view import DirectView
+    from phalanx.views.direct import DirectView
 
 __all__ = ["Console", "signal_number"]
 
@@ -62,14 +62,14 @@ class Console:
         <DirectView [0, 1]>
         """
         view = self.direct_view(targets, block=True)
-        magics.activate(view, suffix, stacklevel=4)
+        activation.activate(view, suffix, stacklevel=4)
         return view
 
     def _activate_if_first(self) -> None:
         """In IPython, `%px` works as soon as there is a client, unless it works for another."""
         shell = running_shell()
-        if shell is not None and magics.is_free(shell):
-            magics.activate(self.direct_view("all", block=True))
+        if shell is not None and activation.is_free(shell):
+            activation.activate(self.direct_view("all", block=True))
 
     # ------------------------------------------------------------------ waiting
 

@@ -5,6 +5,6 @@ It only names again what lives elsewhere; nothing in `phalanx` imports it.
 
 from __future__ import annotations
 
-from phalanx.futures import TaskFuture
+from phalanx.results.futures import TaskFuture
 
 __all__ = ["TaskFuture"]

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from phalanx.error import NoEnginesRegistered
 
 if TYPE_CHECKING:
-    from phalanx.asyncresult import AsyncResult
-    from phalanx.direct_view import DirectView
+    from phalanx.results.asyncresult import AsyncResult
+    from phalanx.views.direct import DirectView
 
 __all__ = ["LowLevel"]
 

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from phalanx import magics
-from phalanx.magics import activate
+from phalanx.magics import activation
+from phalanx.magics.activation import activate
 
 if TYPE_CHECKING:
-    from phalanx.magic_commands import ParallelMagics
+    from phalanx.magics.commands import ParallelMagics
 
 __all__ = ["ParallelMagics", "activate"]
 
 
 def __getattr__(name: str) -> Any:
     """`ParallelMagics`; asking for it imports IPython."""
-    return getattr(magics, name)
+    return getattr(activation, name)

@@ -5,6 +5,6 @@ It only names again what lives elsewhere; nothing in `phalanx` imports it.
 
 from __future__ import annotations
 
-from phalanx.partition import chunks, join, join_dealt, split
+from phalanx.values.partition import chunks, join, join_dealt, split
 
 __all__ = ["chunks", "join", "join_dealt", "split"]

@@ -5,6 +5,6 @@ It only names again what lives elsewhere; nothing in `phalanx` imports it.
 
 from __future__ import annotations
 
-from phalanx.remotefunction import ParallelFunction, RemoteFunction, parallel, remote
+from phalanx.views.remotefunction import ParallelFunction, RemoteFunction, parallel, remote
 
 __all__ = ["ParallelFunction", "RemoteFunction", "parallel", "remote"]

@@ -5,12 +5,12 @@ It only names again what lives elsewhere; nothing in `phalanx` imports it.
 
 from __future__ import annotations
 
-from phalanx.broadcast_view import BroadcastView
-from phalanx.direct_view import DirectView
 from phalanx.executor import ViewExecutor
-from phalanx.lazymap import LazyMapIterator
-from phalanx.load_balanced_view import LoadBalancedView
-from phalanx.view import View
+from phalanx.views.broadcast import BroadcastView
+from phalanx.views.direct import DirectView
+from phalanx.views.lazymap import LazyMapIterator
+from phalanx.views.load_balanced import LoadBalancedView
+from phalanx.views.view import View
 
 __all__ = [
     "BroadcastView",

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from phalanx.dask_workers import Deployment
+    from phalanx.client.dask_workers import Deployment
 
 __all__ = ["WithDask"]
 
@@ -42,7 +42,7 @@ class WithDask:
             raise NotImplementedError(
                 "an engine is watched by its host: a nanny would make another process of it"
             )
-        from phalanx.dask_workers import Deployment
+        from phalanx.client.dask_workers import Deployment
 
         view = self.direct_view(self._engines_for(targets))
         if self._dask is None:

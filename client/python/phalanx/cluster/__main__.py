@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sys
 
-from phalanx import command
+from phalanx.cluster import command
 
 if __name__ == "__main__":
     command.become(sys.argv[1:])

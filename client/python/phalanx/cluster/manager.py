@@ -115,7 +115,7 @@ def clean_cluster_files(
     """
     import subprocess  # not everybody's
 
-    from phalanx import command
+    from phalanx.cluster import command
 
     homes: list[str | None] = [*profile_dirs] if profile_dirs is not None else [None]
     program = command.find()

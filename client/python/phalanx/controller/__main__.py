@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 
-from phalanx import command
+from phalanx.cluster import command
 
 if __name__ == "__main__":
     command.become(["start", "--foreground", "--engines", "0", *sys.argv[1:]])

@@ -9,6 +9,6 @@ True
 
 from __future__ import annotations
 
-from phalanx.dependency import Dependency, depend, dependent, require
+from phalanx.views.dependency import Dependency, depend, dependent, require
 
 __all__ = ["Dependency", "depend", "dependent", "require"]

@@ -9,7 +9,8 @@ Python, does everything else: the session with the hub, heartbeats, output, abor
 * `execution`: running strings of code, with IPython's syntax if IPython is there,
 * `streams`: what it prints,
 * `interrupts`: how it is stopped,
-* `rendering`: its tracebacks.
+* `rendering`: its tracebacks,
+* `binding`, `kernel`: a kernel of Jupyter beside the tasks.
 
 Who may use it: nobody imports it but the process itself, and its tests. It decides nothing about tasks.
 """

@@ -12,7 +12,7 @@ import json
 import os
 import sys
 
-from phalanx import _phalanx, reference, versions
+from phalanx import _phalanx
 from phalanx.engine import outlet
 from phalanx.engine.execution import Execution
 from phalanx.engine.interrupts import Interrupts
@@ -21,6 +21,7 @@ from phalanx.engine.operations import METHODS, Operations
 from phalanx.engine.rendering import render
 from phalanx.engine.streams import TaskStream
 from phalanx.error import PhalanxError
+from phalanx.values import reference, versions
 
 __all__ = ["main"]
 

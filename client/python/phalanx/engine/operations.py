@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-from phalanx import functions, originals
 from phalanx.engine.counting import ItemCounter
 from phalanx.engine.execution import Execution
 from phalanx.engine.interrupts import AbortRequested, Interrupts
@@ -19,9 +18,11 @@ from phalanx.engine.outlet import Outlet
 from phalanx.engine.rendering import render, text_of
 from phalanx.engine.streams import TaskStream
 from phalanx.error import TaskRejectError, UnmetDependency
-from phalanx.failures import remote_error
-from phalanx.inputs import given
-from phalanx.serialize import FunctionCache, pack_value, unpack_value
+from phalanx.failures import originals
+from phalanx.failures.exceptions import remote_error
+from phalanx.values import functions
+from phalanx.values.inputs import given
+from phalanx.values.packing import FunctionCache, pack_value, unpack_value
 
 __all__ = ["METHODS", "Operations"]
 

@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from phalanx import _phalanx
-from phalanx.frames import DATA, DISPLAY, FRAME_LEN_MAX, PROGRESS, Told, frame
-from phalanx.serialize import pack_value
+from phalanx.values.frames import DATA, DISPLAY, FRAME_LEN_MAX, PROGRESS, Told, frame
+from phalanx.values.packing import pack_value
 
 __all__ = ["Outlet", "current"]
 

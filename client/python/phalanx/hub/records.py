@@ -1,0 +1,158 @@
+"""What the hub knows of a task, as a dict with ipyparallel's keys.
+
+Facts come from the hub's record; what a task printed and how it failed comes with its outcome, and is
+added by `with_outcome` only where somebody asks for it. Who may use it: the queries of a client.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from phalanx.results.metadata import instant
+from phalanx.results.msg_ids import msg_id
+
+__all__ = ["BUFFER_KEYS", "OPEN", "OUTCOME_KEYS", "RECORD_KEYS", "record_of", "with_outcome"]
+
+OPEN = frozenset(("waiting", "ready", "assigned", "running"))
+"""The statuses of tasks that have not ended."""
+
+RECORD_KEYS = (
+    "msg_id",
+    "header",
+    "metadata",
+    "content",
+    "buffers",
+    "submitted",
+    "client_uuid",
+    "engine_uuid",
+    "engine_id",
+    "started",
+    "completed",
+    "resubmitted",
+    "received",
+    "result_header",
+    "result_metadata",
+    "result_content",
+    "result_buffers",
+    "queue",
+    "status",
+    "execute_input",
+    "execute_result",
+    "error",
+    "stdout",
+    "stderr",
+    "label",
+)
+"""The keys of a record."""
+
+BUFFER_KEYS = frozenset(("buffers", "result_buffers"))
+"""Keys that are left out unless they are asked for."""
+
+OUTCOME_KEYS = frozenset(("result_content", "result_buffers", "error", "stdout", "stderr"))
+"""Keys whose values come with the outcome of a task, and not with its record."""
+
+_KINDS = {"python.execute": "execute", "python.apply": "apply"}
+
+
+def record_of(facts: Mapping[str, Any], resubmitted: str | None = None) -> dict[str, Any]:
+    """The record of a task, of what the native module tells of it.
+
+    `resubmitted` is the msg_id of the task that ran it again, if one did.
+
+    >>> record = record_of({"task": [1, 2], "status": "ready", "method": "python.apply"})
+    >>> record["msg_id"], record["completed"], record["queue"]
+    ('c1/2', None, 'task')
+    """
+    task = (facts["task"][0], facts["task"][1])
+    name, engine, method = msg_id(task), facts.get("engine"), facts.get("method") or ""
+    status = facts["status"]
+    submitted = _instant_us(facts.get("submitted_us"))
+    started, completed, received = _times(facts)
+    header = {
+        "msg_id": name,
+        "msg_type": f"{_KINDS.get(method, method)}_request",
+        "session": f"c{task[0]}",
+        "date": submitted,
+    }
+    ended = status not in OPEN
+    record: dict[str, Any] = dict.fromkeys(RECORD_KEYS)
+    record.update(
+        msg_id=name,
+        header=header,
+        metadata={"direct": facts.get("direct", False), "attempts": facts.get("attempts", 0)},
+        content={"method": method},
+        buffers=[],
+        submitted=submitted,
+        client_uuid=f"c{task[0]}",
+        engine_uuid=None if engine is None else f"e{engine}",
+        engine_id=engine,
+        started=started,
+        completed=completed,
+        resubmitted=resubmitted,
+        received=received,
+        queue="mux" if facts.get("direct") else "task",
+        status=status,
+        stdout="",
+        stderr="",
+        label=facts.get("label"),
+    )
+    if ended:
+        answer = {"status": _answer(status), "engine_uuid": record["engine_uuid"]}
+        reply = f"{_KINDS.get(method, method)}_reply"
+        record["result_header"] = {"msg_id": name, "msg_type": reply, "date": completed}
+        record["result_metadata"] = {**answer, "engine_id": engine, "started": started}
+        record["result_content"] = {"status": answer["status"]}
+        record["result_buffers"] = []
+    return record
+
+
+def with_outcome(
+    record: dict[str, Any], outcome: tuple[Any, ...], facts: Mapping[str, Any], buffers: bool
+) -> None:
+    """Adds what came with the outcome: what was printed, what went wrong, and the bytes returned."""
+    record["stdout"] = facts.get("stdout") or ""
+    record["stderr"] = facts.get("stderr") or ""
+    match outcome:
+        case ("failed", kind, message, text, engine, method):
+            record["error"] = record["result_content"] = {
+                "status": "error",
+                "ename": kind,
+                "evalue": message,
+                "traceback": text.splitlines(),
+                "engine_info": {"engine_id": engine, "method": method},
+            }
+        case ("done", _, value):
+            if (
+                buffers
+                and hasattr(value, "__getitem__")
+                and not isinstance(value, (str, dict, list))
+            ):
+                record["result_buffers"] = [bytes(part) for part in value]
+        case _:
+            pass
+
+
+def _answer(status: str) -> str:
+    return {"done": "ok", "aborted": "aborted"}.get(status, "error")
+
+
+def _instant_us(microseconds: int | None) -> datetime | None:
+    return instant(microseconds / 1e6) if microseconds else None
+
+
+def _times(
+    facts: Mapping[str, Any],
+) -> tuple[datetime | None, datetime | None, datetime | None]:
+    """When it started, when it was over, and when the hub knew."""
+    received = _instant_us(facts.get("ended_us"))
+    ran = facts.get("times") or {}
+    started = _instant_us(ran.get("started_us"))
+    if started is None:
+        # It never ran: it was over when the hub said so.
+        return None, received, received
+    if facts["status"] in OPEN:
+        return started, None, None
+    completed = started + timedelta(microseconds=ran.get("ran_ns", 0) / 1e3)
+    return started, completed, received or completed

@@ -1,0 +1,45 @@
+"""`BroadcastView`: a direct view for the same call to very many engines.
+
+Who may use it: users, who get one by `rc.broadcast_view(...)`. It submits as every direct view does.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from phalanx.views.direct import DirectView
+from phalanx.views.flags import check_switch
+
+if TYPE_CHECKING:
+    from phalanx.client import Client
+
+__all__ = ["BroadcastView"]
+
+
+class BroadcastView(DirectView):
+    """The engines `targets`, to which each call is sent as one message with one copy of its arguments.
+
+    The hub hands it to the engines, those of one host from the same memory, and sends their answers back
+    together. Every direct view does that; this one exists for programs that ask for it. Flag beside those
+    of a direct view: `is_coalescing` (bool), kept for these programs. Results are in the order of
+    the targets, with it too; `ar.engine_id` says so.
+
+    >>> rc.broadcast_view().apply_sync(lambda x: x + 1, 41)
+    [42, 42, 42, 42]
+    >>> rc.broadcast_view([0, 1], is_coalescing=True)
+    <BroadcastView [0, 1]>
+    """
+
+    flag_names: ClassVar[tuple[str, ...]] = (*DirectView.flag_names, "is_coalescing")
+
+    is_coalescing: bool
+
+    def __init__(self, client: Client, targets: Any = "all", is_coalescing: bool = False) -> None:
+        super().__init__(client, targets)
+        self.is_coalescing = is_coalescing
+
+    def check_flag(self, name: str, value: Any) -> Any:
+        """The value to keep for a flag."""
+        if name == "is_coalescing":
+            return check_switch(name, value)
+        return super().check_flag(name, value)

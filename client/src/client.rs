@@ -270,6 +270,11 @@ impl Client {
         self.shared().abort_all();
     }
 
+    /// This client's tasks that have not ended, in the order of their submits.
+    pub fn open_ids(&self) -> Vec<TaskId> {
+        self.shared().look(|room| room.open_ids())
+    }
+
     /// How many of this client's tasks have not ended.
     pub fn open_tasks(&self) -> usize {
         self.shared().look(|room| room.open_tasks())

@@ -158,3 +158,17 @@ def test_it_must_be_awaited_before_it_is_used():
 
     with pytest.raises(OSError, match="no connection file"):
         asyncio.run(main())
+
+
+def test_an_ordinary_client_asked_to_be_asynchronous_is_one(cluster):
+    async def main():
+        async with px.Client(cluster.connection_file, asynchronous=True) as rc:
+            entered = await rc[:].apply(abs, -1)
+        rc = await px.Client(cluster_id=cluster.cluster_id, asynchronous=True)
+        awaited = await rc.load_balanced_view().apply(abs, -2)
+        await rc.close()
+        return type(rc), entered, awaited
+
+    assert asyncio.run(main()) == (px.aio.Client, [1] * 4, 2)
+    with px.Client(cluster.connection_file, asynchronous=False) as rc:
+        assert type(rc) is px.Client

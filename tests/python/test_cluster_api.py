@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import stat
@@ -344,3 +345,50 @@ def test_waiting_for_engines_ends_with_the_cluster(home):
         waiting.result(25)
     rc.close()
     cluster.stop_cluster_sync()
+
+
+# ------------------------------------------------------------------ the controller's processes and address
+
+
+@pytest.mark.req(2)
+def test_the_scheduler_can_be_a_process_of_its_own(home):
+    cluster = px.Cluster(n=1, scheduler_process=True)
+    with cluster as rc:
+        processes = {
+            each["process"]: each for each in Host(cluster.cluster_dir).state()["processes"]
+        }
+        pids = {processes[name]["pid"] for name in ("hub", "scheduler")}
+        assert len(pids) == 2
+        assert all(is_alive(pid) for pid in pids)
+        balanced = rc.load_balanced_view()
+        first = balanced.apply_async(pow, 2, 5)
+        with balanced.temp_flags(after=first):
+            assert balanced.apply_sync(abs, -1) == 1
+        assert first.get() == 32
+
+
+@pytest.mark.parametrize(
+    ("given", "has_loopback"), [("127.0.0.2", False), ("*", True), ("127.0.0.2:0", False)]
+)
+def test_the_hub_listens_where_it_is_told(home, given, has_loopback):
+    cluster = px.Cluster(n=1, controller_ip=given)
+    with cluster as rc:
+        assert rc[:].apply_sync(abs, -1) == [1]
+        with open(cluster.connection_file, encoding="utf-8") as file:
+            hosts = [address.rpartition(":")[0] for address in json.load(file)["hub"]["addresses"]]
+        assert ("127.0.0.1" in hosts) == has_loopback
+        assert "0.0.0.0" not in hosts
+
+
+def test_addresses_and_options_that_cannot_be_are_refused_with_the_reason(home):
+    with pytest.raises(ValueError, match=r'"here" is not an address; write 127\.0\.0\.1'):
+        px.Cluster(n=0, controller_ip="here").start_cluster_sync()
+    with pytest.raises(TypeError, match="controller_ip is an address"):
+        px.Cluster(n=0, controller_ip=127)
+    with pytest.raises(px.ClusterError, match=r"192\.0\.2\.1"):
+        px.Cluster(n=0, controller_ip="192.0.2.1").start_cluster_sync()
+    with pytest.raises(TypeError, match=r"controller_location.*controller_ip"):
+        px.Cluster(controller_location="elsewhere")
+    with pytest.raises(TypeError, match=r"controller_args.*scheme"):
+        px.Cluster(controller_args=["--nodb"])
+    assert px.Cluster(n=0, controller_location=None).n == 0

@@ -134,17 +134,35 @@ def test_an_abort_that_comes_before_the_code_runs_is_not_lost():
     interrupts.on_abort(0, None)
 
 
+def cut_off_submit(rc, monkeypatch, *call):
+    """A task as Ctrl-C leaves it that comes when the hub has it, and nobody here was told of it."""
+
+    def cut_off(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rc, "note", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            rc[0].apply_async(*call)
+
+
+def test_a_task_whose_submit_was_cut_off_is_outstanding_and_waited_for(cluster, monkeypatch):
+    with px.Client(cluster.connection_file) as rc:
+        rc.wait_for_engines(4, timeout=30)
+        cut_off_submit(rc, monkeypatch, time.sleep, 60)
+        assert rc.history == []
+        assert len(rc.outstanding) == 1
+        assert not rc.wait(timeout=0.05)
+        (name,) = rc.outstanding
+        rc.abort(name)
+        assert rc.wait(timeout=30)
+        assert rc.outstanding == set()
+
+
 def test_an_abort_of_all_reaches_a_task_whose_submit_was_cut_off(cluster, monkeypatch, until):
     with px.Client(cluster.connection_file) as rc:
         rc.wait_for_engines(4, timeout=30)
-
-        def cut_off(*_):
-            raise KeyboardInterrupt
-
-        monkeypatch.setattr(rc, "note", cut_off)
-        with pytest.raises(KeyboardInterrupt):
-            rc[0].apply_async(time.sleep, 60)
-        monkeypatch.undo()
+        cut_off_submit(rc, monkeypatch, time.sleep, 60)
         assert rc.native.open_tasks() == 1
         rc.abort()
         until(lambda: rc.native.open_tasks() == 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import dask
+import dask.callbacks
 import joblib
 import numpy as np
 import pytest
@@ -152,6 +153,66 @@ def test_dask_errors_and_executors(lview):
     assert isinstance(caught.value, px.RemoteError)
     assert "in_turn" in caught.value.traceback
     assert dask.delayed(abs)(-5).compute(scheduler=lview.executor) == 5
+
+
+class Traveller:
+    """Knows the processes in which it was unpickled."""
+
+    def __init__(self):
+        self.seen = []
+
+    def __getstate__(self):
+        return self.seen
+
+    def __setstate__(self, seen):
+        self.seen = [*seen, pid()]
+
+
+def same(traveller):
+    return traveller
+
+
+def seen_by(traveller):
+    return traveller.seen
+
+
+def test_values_go_from_task_to_task_of_a_dask_graph_and_not_through_the_client(rc, lview):
+    traveller = dask.delayed(Traveller)()
+    for _ in range(3):
+        traveller = dask.delayed(same)(traveller)
+    seen = dask.delayed(seen_by)(traveller)
+    engines = set(rc[:].apply_sync(pid))
+    before = len(rc.history)
+    pids = seen.compute(scheduler=px_dask.get, view=lview)
+    assert len(pids) == 4
+    assert set(pids) <= engines
+    assert len(rc.history) - before == 5
+    # Where Dask drives, each value comes back and goes out again.
+    pids = seen.compute(scheduler=px_dask.get, view=lview, num_workers=2)
+    assert pids.count(pid()) == 4
+
+
+def test_dask_sees_each_task_where_it_has_to(lview):
+    ended = []
+
+    class Ended(dask.callbacks.Callback):
+        def _posttask(self, key, result, dsk, state, worker_id):
+            ended.append(result)
+
+    with Ended():
+        total = dask.delayed(sum)([dask.delayed(abs)(-n) for n in range(4)])
+        assert total.compute(scheduler=px_dask.get, view=lview) == 6
+    assert sorted(ended) == [0, 1, 2, 3, 6]
+
+
+def test_a_dask_graph_runs_what_is_asked_for_and_raises_what_its_task_raised(rc, lview):
+    graph = {"a": 1, "b": (in_turn, 3), "c": (abs, "b"), "d": (scaled, "a"), "same": "d"}
+    before = len(rc.history)
+    assert px_dask.get(graph, [["same"], "d"], view=lview) == ((3,), 3)
+    assert len(rc.history) - before == 2  # "a" and "d"
+    with pytest.raises(KeyError, match="three"):
+        px_dask.get(graph, "c", view=lview)
+    assert not rc.outstanding
 
 
 @pytest.mark.timeout(170)

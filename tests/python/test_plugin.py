@@ -9,9 +9,11 @@ from importlib.metadata import entry_points
 import pytest
 
 import phalanx as px
+from phalanx.display.html import table
 
 TESTS = """
 import phalanx as px
+from phalanx.display.html import table
 
 def test_one(px_client, px_cluster):
     assert len(px_client) == px_cluster.n == 3
@@ -54,4 +56,4 @@ def test_notebooks_show_tables(rc, dview):
     many = px.LoadBalancedView(rc).map_async(abs, range(100))
     many.wait()
     assert "... and 68 more" in many._repr_html_()
-    assert "<script" not in html.table("<script>", ["<script>"], [["<script>"]], 1)
+    assert "<script" not in table("<script>", ["<script>"], [["<script>"]], 1)

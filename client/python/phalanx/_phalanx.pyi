@@ -285,6 +285,9 @@ class NativeClient:
     def explain(self, task: TaskId) -> dict[str, Any]:
         """Why a task is where it is: its state, the reasons, and all of that in words as `text`."""
 
+    def open_ids(self) -> list[TaskId]:
+        """All tasks of this client that have not ended, in the order of their submits."""
+
     def abort(self, ids: Sequence[TaskId] | None) -> None:
         """Wants tasks to end, by name; with None all of this client that have not ended."""
 
@@ -436,14 +439,17 @@ def start_cluster(
     phalanx: str | None = None,
     scheme: str | None = None,
     hwm: int | None = None,
+    listen: str | None = None,
+    scheduler_process: bool = False,
     timeout: float | None = None,
     progress: Callable[[str], object] | None = None,
 ) -> NativeCluster:
     """Starts hub and `n` engines (`python -m phalanx.engine *engine_args`), and waits for them.
 
     `python` is this interpreter if not given; `phalanx` the command of that name: PHALANX_BIN, beside
-    the interpreter, or on PATH. `scheme` and `hwm` say how the scheduler places. `progress`
-    is called with each step, a short text.
+    the interpreter, or on PATH. `scheme` and `hwm` say how the scheduler places, and `scheduler_process`
+    that it runs beside the hub; `listen` is the address of the hub, by default on loopback. `progress` is
+    called with each step, a short text.
     """
 
 def find_cluster(

@@ -1,8 +1,9 @@
 """A scheduler for Dask's graphs: `dask.compute(..., scheduler=phalanx.dask.get)`.
 
-Each task of a graph that is ready goes to an engine as a task; what it needs goes along, large buffers out
-of band. Functions go by value with the globals they use, as Dask has it. Who may use it: Dask, and users
-that give it to Dask. It needs Dask here and on the engines; `distributed` it does not need.
+A Dask graph is submitted as one graph of ours: the hub has each task run when what it needs is there, and
+hands results from task to task; the client gives and gets nothing in between. Functions go by value
+with the globals they use, as Dask has it. Who may use it: Dask, and users that give it to Dask. It needs
+Dask here and on the engines; `distributed` it does not need.
 
 >>> import dask
 >>> total = dask.delayed(sum)([dask.delayed(pow)(n, 2) for n in range(4)])
@@ -16,22 +17,29 @@ import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import dask.config
 import dask.local
+from dask._task_spec import Alias, convert_legacy_graph
+from dask.callbacks import Callback
+from dask.core import flatten
+from dask.order import order
 
 from phalanx.cluster.bydefault import default_view
+from phalanx.error import PhalanxError, RemoteError
 from phalanx.values.packing import PrePickled
 
 if TYPE_CHECKING:
+    from phalanx.results.asyncresult import AsyncResult
     from phalanx.views.load_balanced import LoadBalancedView
 
 __all__ = ["get"]
 
 AHEAD = 2
-"""Tasks under way for each engine: one runs, one is on its way."""
+"""Tasks under way for each engine where Dask drives: one runs, one is on its way."""
 
 
 def get(
-    dsk: Mapping[Any, Any],
+    dsk: Any,
     keys: Any,
     *,
     view: LoadBalancedView | None = None,
@@ -41,14 +49,86 @@ def get(
 ) -> Any:
     """Computes keys of a graph on the engines of `view`, by default of the default cluster.
 
-    `num_workers` is how many tasks may be under way (default: two for each engine), `chunksize` how
-    many go in one message. Dask's callbacks, such as its progress bar, work.
+    Where Dask has to know of each task, it drives, and values pass through this process: with its
+    callbacks (its progress bar is one), with `num_workers` (how many tasks may be under way), `chunksize`
+    (how many go in one message) or `rerun_exceptions_locally`.
 
     >>> get({"a": 1, "b": (abs, -2), "c": (pow, "b", 3)}, ["a", "c"], view=rc.load_balanced_view())
     (1, 8)
     """
     view = view or default_view()
     options.pop("pool", None)
+    wishes = [num_workers, chunksize, *options.values(), *Callback.active]
+    if any(wishes) or dask.config.get("rerun_exceptions_locally", False):
+        return _driven_by_dask(view, dsk, keys, num_workers, chunksize, options)
+    tasks = dsk if isinstance(dsk, Mapping) else dsk.__dask_graph__()
+    return _as_one_graph(view, convert_legacy_graph(tasks), keys)
+
+
+def _as_one_graph(view: LoadBalancedView, dsk: Mapping[Any, Any], keys: Any) -> Any:
+    """Submits what the keys need as one graph, and fetches the keys alone."""
+    wanted = list(flatten([keys]))
+    needed = _needed(dsk, wanted)
+    graph = view.graph()
+    nodes: dict[Any, Any] = {}
+    for key in sorted(needed, key=order(needed).__getitem__):
+        task = needed[key]
+        names = list(task.dependencies)
+        if isinstance(task, Alias) and len(names) == 1:
+            nodes[key] = nodes[names[0]]
+            continue
+        given = [nodes[name] for name in names]
+        nodes[key] = graph.apply(computed, PrePickled.by_value(task), names, *given)
+    results = graph.submit()
+    try:
+        values = {key: nodes[key].result.get() for key in wanted}
+    except PhalanxError as failure:
+        raise _cause(results, failure) from None
+    finally:
+        view.client.abort([result for result in results if not result.ready()])
+    return dask.local.nested_get(keys, values)
+
+
+def _needed(dsk: Mapping[Any, Any], wanted: list[Any]) -> dict[Any, Any]:
+    """The part of a graph that these keys need."""
+    found: dict[Any, Any] = {}
+    left = list(wanted)
+    while left:
+        key = left.pop()
+        if key not in found:
+            found[key] = dsk[key]
+            left += dsk[key].dependencies
+    return found
+
+
+def computed(task: Callable[[dict[Any, Any]], Any], names: list[Any], *values: Any) -> Any:
+    """What a task of Dask makes of the values of these names; on an engine.
+
+    >>> computed(lambda values: values["a"] + 1, ["a"], 1)
+    2
+    """
+    return task(dict(zip(names, values, strict=True)))
+
+
+def _cause(results: list[AsyncResult], failure: PhalanxError) -> BaseException:
+    """What a task of the graph has raised, if that is why others have failed."""
+    if isinstance(failure, RemoteError):
+        return failure
+    for result in results:
+        if result.ready() and isinstance(raised := result.exception(), RemoteError):
+            return raised
+    return failure
+
+
+def _driven_by_dask(
+    view: LoadBalancedView,
+    dsk: Any,
+    keys: Any,
+    num_workers: int | None,
+    chunksize: int | None,
+    options: dict[str, Any],
+) -> Any:
+    """Has Dask submit each task when it is ready, and take its value."""
     return dask.local.get_async(
         view.apply_async,
         num_workers or AHEAD * max(1, len(view)),

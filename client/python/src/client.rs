@@ -387,6 +387,10 @@ impl NativeClient {
         Ok(told)
     }
 
+    fn open_ids(&self) -> PyResult<Vec<(u32, u64)>> {
+        Ok(self.get()?.open_ids().into_iter().map(id_pair).collect())
+    }
+
     fn abort(&self, ids: Option<Vec<(u32, u64)>>) -> PyResult<()> {
         let client = self.get()?;
         match ids {

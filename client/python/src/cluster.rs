@@ -12,6 +12,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use phalanx::LocalCluster;
 use phalanx::cluster_dir::{ClusterDir, ClusterName, Home, Liveness};
 use phalanx::cluster_state::ClusterState;
+use phalanx::config::ListenAddress;
 use phalanx::hwm::HighWaterMark;
 use phalanx::local::{LocalClusterBuilder, StartError};
 use phalanx::placement::{self, Hwm, Scheme};
@@ -88,8 +89,8 @@ enum Told {
 /// Starts hub and engines, and waits for them.
 #[pyfunction]
 #[pyo3(signature = (n, *, cluster_id = None, home = None, profile = None, python = None,
-    engine_module = "phalanx.engine", engine_args = Vec::new(), phalanx = None, scheme = None, hwm = None, timeout = None,
-    progress = None))]
+    engine_module = "phalanx.engine", engine_args = Vec::new(), phalanx = None, scheme = None, hwm = None, listen = None,
+    scheduler_process = false, timeout = None, progress = None))]
 #[allow(clippy::too_many_arguments, reason = "keywords of Python")]
 pub(crate) fn start_cluster(
     py: Python<'_>,
@@ -103,6 +104,8 @@ pub(crate) fn start_cluster(
     phalanx: Option<PathBuf>,
     scheme: Option<&str>,
     hwm: Option<u32>,
+    listen: Option<&str>,
+    scheduler_process: bool,
     timeout: Option<f64>,
     progress: Option<Bound<'_, PyAny>>,
 ) -> PyResult<NativeCluster> {
@@ -117,6 +120,13 @@ pub(crate) fn start_cluster(
     let scheme = scheme.map_err(|error| PyValueError::new_err(error.to_string()))?;
     builder = builder
         .placement(placement::chosen(scheme, hwm.map(|tasks| HighWaterMark(Hwm::Fixed(tasks)))));
+    if let Some(listen) = listen {
+        let listen = listen.parse::<ListenAddress>();
+        builder = builder.listen(listen.map_err(|error| PyValueError::new_err(error.to_string()))?);
+    }
+    if scheduler_process {
+        builder = builder.scheduler_process();
+    }
     if let Some(name) = cluster_id {
         builder = builder.name(cluster_name(name)?);
     }

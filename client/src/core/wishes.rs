@@ -69,11 +69,16 @@ impl<K> ClientRoom<K> {
 
     /// Wants all own tasks to end that have not.
     pub fn abort_all(&mut self) {
+        self.abort(self.open_ids());
+    }
+
+    /// All own tasks that have not ended, in the order of their submits.
+    pub fn open_ids(&self) -> Vec<TaskId> {
         let client = self.submits.client();
         let mut open: Vec<u64> = self.open.keys().copied().collect();
         // The order of a map is no order.
         open.sort_unstable();
-        self.abort(open.into_iter().map(|seq| TaskId::new(client, seq)));
+        open.into_iter().map(|seq| TaskId::new(client, seq)).collect()
     }
 
     /// Asks for the cluster's status.

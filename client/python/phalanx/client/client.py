@@ -7,24 +7,18 @@ module that never runs Python.
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
-from concurrent.futures import wait as wait_for_futures
+from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakValueDictionary
 
 from phalanx.client.connecting import connect
 from phalanx.client.console import Console
+from phalanx.client.jobs import Jobs
 from phalanx.client.lowlevel import LowLevel
 from phalanx.client.withdask import WithDask
 from phalanx.error import NoEnginesRegistered
 from phalanx.hub.queries import HubQueries
-from phalanx.results.asyncresult import AsyncResult
-from phalanx.results.batches import Batch, Picked
-from phalanx.results.futures import seconds
-from phalanx.results.history import History
 from phalanx.results.msg_ids import msg_id, msg_ids, parse_msg_id
 from phalanx.values import versions
 from phalanx.views.broadcast import BroadcastView
@@ -43,11 +37,8 @@ __all__ = ["Client"]
 
 V = TypeVar("V", DirectView, LoadBalancedView, BroadcastView)
 
-OPEN_LOOK_MIN = 64
-"""Submits after which tasks that nobody waits for are first looked through for ended ones."""
 
-
-class Client(HubQueries, LowLevel, Console, WithDask):
+class Client(Jobs, HubQueries, LowLevel, Console, WithDask):
     """A connection to a cluster.
 
     `connection_info` is the path of a client's connection file, or a dict with its contents. Without
@@ -57,11 +48,21 @@ class Client(HubQueries, LowLevel, Console, WithDask):
 
     Raises `OSError` if there is no connection file, `ConnectError` or `TimeoutError` if there is no hub.
 
+    With `asynchronous` it is a `phalanx.aio.Client`, to be awaited or entered by `async with`.
+
     >>> import phalanx as px
     >>> rc = px.Client()
     >>> rc.ids
     [0, 1, 2, 3]
     """
+
+    def __new__(cls, *args: Any, asynchronous: bool = False, **options: Any) -> Any:
+        """A client, or one for an event loop."""
+        if asynchronous:
+            from phalanx.aio import Client as AsyncClient  # not everybody's: it imports asyncio
+
+            return AsyncClient(*args, **options)
+        return super().__new__(cls)
 
     def __init__(
         self,
@@ -75,16 +76,15 @@ class Client(HubQueries, LowLevel, Console, WithDask):
         block: bool = False,
         writable_results: bool = False,
         name: str | None = None,
+        asynchronous: bool = False,
     ) -> None:
         self.block = block
         self.cluster = cluster
         self.profile = profile
         self.writable_results = writable_results
-        self._history = History()
+        self._begin_jobs()
         self._forgotten: set[tuple[int, int]] = set()  # whose results are purged here
         self._shown_from = 0  # the place in the history before which all are
-        self._open: dict[int, Batch] = {}  # by the id of the object
-        self._look_at = OPEN_LOOK_MIN
         self._views: WeakValueDictionary[Any, View] = WeakValueDictionary()
         name = name or f"python-{os.getpid()}"
         info = connection_info if connection_info is not None else url_file
@@ -223,149 +223,6 @@ class Client(HubQueries, LowLevel, Console, WithDask):
             return known
         self._views[key] = fresh
         return fresh
-
-    # ------------------------------------------------------------------ tasks
-
-    @property
-    def history(self) -> list[str]:
-        """The msg_ids of everything this client has submitted, in order.
-
-        >>> rc[0].apply_async(abs, -1).msg_id == rc.history[-1]
-        True
-        """
-        return list(self._history)
-
-    @property
-    def outstanding(self) -> set[str]:
-        """The msg_ids of the tasks that have not ended.
-
-        >>> rc.outstanding
-        set()
-        """
-        self._look()
-        return {
-            msg_id(batch.id(index))
-            for batch in list(self._open.values())
-            for index in range(len(batch))
-            if not batch.ready(index)
-        }
-
-    def wait(self, jobs: Any = None, timeout: float | None = -1) -> bool:
-        """Waits for jobs, by default for all that are outstanding. Whether they ended in time.
-
-        Jobs are AsyncResults, msg_ids, places in the history, other Futures, or collections of these.
-
-        >>> rc.wait([rc[0].apply_async(abs, -1), rc[1].push({"a": 1})], timeout=10)
-        True
-        """
-        return self.wait_for_jobs(jobs, timeout, self._history)
-
-    def wait_for_jobs(self, jobs: Any, timeout: float | None, history: History) -> bool:
-        """As `wait`; numbers are places in `history`."""
-        left = seconds(timeout)
-        end = None if left is None else time.monotonic() + left
-        if jobs is None:
-            jobs = list(self._open.values())
-        for job in self._jobs(jobs, history):
-            left = None if end is None else max(0.0, end - time.monotonic())
-            if isinstance(job, AsyncResult):
-                is_done = bool(job.wait(left))
-            elif isinstance(job, Future):
-                is_done = not wait_for_futures([job], left).not_done
-            else:
-                is_done = job.wait(left)
-            if not is_done:
-                return False
-        return True
-
-    def abort(self, jobs: Any = None, targets: Any = None, block: bool | None = None) -> None:
-        """Aborts jobs, by default all that are outstanding: those that wait never start.
-
-        Running ones are interrupted. Their results raise `TaskAborted`.
-
-        >>> ar = rc[0].apply_async(__import__("time").sleep, 60)
-        >>> rc.abort(ar)
-        >>> ar.wait()
-        True
-        """
-        self.abort_jobs(jobs, self._history)
-
-    def abort_jobs(self, jobs: Any, history: History) -> None:
-        """As `abort`; numbers are places in `history`."""
-        if jobs is None:
-            # The native module knows them all, also one whose submit Ctrl-C cut off half-way.
-            self.native.abort(None)
-            return
-        tasks: list[tuple[int, int]] = []
-        for job in self._jobs(jobs, history):
-            if isinstance(job, AsyncResult):
-                tasks += job.task_ids()
-            elif isinstance(job, Future):
-                raise TypeError(f"{job!r} is no job of this client")
-            else:
-                tasks += [job.id(i) for i in range(len(job)) if not job.ready(i)]
-        self.abort_tasks(tasks)
-
-    def abort_tasks(self, tasks: Sequence[tuple[int, int]]) -> None:
-        """Wants tasks to end, by their names as the native module has them."""
-        if tasks:
-            self.native.abort(tasks)
-
-    def _jobs(self, jobs: Any, history: History) -> Iterator[Any]:
-        """AsyncResults, Futures and batches, of whatever names jobs."""
-        if isinstance(jobs, (list, tuple, set, frozenset)):
-            for job in jobs:
-                yield from self._jobs(job, history)
-        elif isinstance(jobs, (Future, Picked)) or hasattr(jobs, "nth_done"):
-            yield jobs
-        elif isinstance(jobs, int) and not isinstance(jobs, bool):
-            yield from self._named(history[jobs])
-        elif isinstance(jobs, str):
-            yield from self._named(jobs)
-        else:
-            raise TypeError(
-                f"a job is an AsyncResult, a msg_id or a place in the history, not {jobs!r}"
-            )
-
-    def _named(self, name: str) -> Iterator[Batch]:
-        """The task of this name, of any client, if it has not ended yet."""
-        task = parse_msg_id(name)
-        place = self.open_place(task)
-        if place is not None:
-            yield Picked([place], self.abort_tasks)
-        elif task not in self._history:
-            if not self.native.records_of([task]):
-                raise KeyError(f"{name} is not on the hub's record")
-            yield self.native.watch([task])
-
-    def open_place(self, task: tuple[int, int]) -> tuple[Batch, int] | None:
-        """Where the outcome of an own task will come, if that is known: its batch and the place there."""
-        client, seq = task
-        for batch in list(self._open.values()):
-            first = batch.id(0)
-            if first[0] == client and first[1] <= seq < first[1] + len(batch):
-                return batch, seq - first[1]
-        return None
-
-    def note(self, batch: Batch, count: int, history: History) -> None:
-        """Remembers a submit of so many tasks; views call it for each."""
-        first = batch.id(0)
-        self._history.add(first, count)
-        history.add(first, count)
-        self._open[id(batch)] = batch
-        if len(self._open) >= self._look_at:
-            self._look()
-
-    def forget_open(self, batch: Batch) -> None:
-        """Somebody has seen that all of it has ended."""
-        self._open.pop(id(batch), None)
-
-    def _look(self) -> None:
-        """Drops what has ended. Rarely enough that it costs little for each submit."""
-        for key, batch in list(self._open.items()):
-            if batch.ready():
-                self._open.pop(key, None)
-        self._look_at = max(OPEN_LOOK_MIN, 2 * len(self._open))
 
     def spin(self) -> None:
         """Does nothing: results come in by themselves."""

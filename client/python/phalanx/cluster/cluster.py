@@ -21,7 +21,14 @@ from phalanx.client.console import signal_number
 from phalanx.cluster.engine_sets import Controller, EngineSet
 from phalanx.cluster.hosting import Host
 from phalanx.cluster.shared import Shared
-from phalanx.cluster.starting import awaited, check_launcher, import_path_in_environment
+from phalanx.cluster.starting import (
+    awaited,
+    check_launcher,
+    check_options,
+    engine_count,
+    import_path_in_environment,
+    listen_address,
+)
 from phalanx.error import ClusterError
 
 if TYPE_CHECKING:
@@ -34,11 +41,6 @@ ENGINE_TIMEOUT_S = 60
 
 STOP_TIMEOUT_S = 30
 """How long a cluster that another program has started may take to end."""
-
-KEPT = frozenset(
-    {"config", "delay", "load_profile", "log", "log_level", "parent", "send_engines_connection_env"}
-)
-"""Options of ipyparallel that change nothing here: there is nothing to wait for or to load."""
 
 
 class Cluster(Shared):
@@ -54,6 +56,10 @@ class Cluster(Shared):
     Every method that takes time has two forms: `start_cluster()` to be awaited, and
     `start_cluster_sync()`. As a context manager, with `with` or `async with`, it gives a connected
     client and stops at the end.
+
+    The hub listens on loopback, for this machine alone, unless `controller_ip` names an address of this
+    machine, or `"*"` for all of them; a port may follow the address. With `scheduler_process` scheduler and
+    dependencies run in a process beside the hub's.
 
     `cluster_id` names it, by default with a name of its own. `profile` is a directory of clusters, and
     `profile_dir` or `home` where they are. Each engine runs `startup_script` (a file) and
@@ -83,6 +89,8 @@ class Cluster(Shared):
         startup_command: str | None = None,
         scheme: str | None = None,
         hwm: int | None = None,
+        controller_ip: str | None = None,
+        scheduler_process: bool = False,
         engine_timeout: float = ENGINE_TIMEOUT_S,
         shutdown_atexit: bool = True,
         progress: Callable[[str], object] | None = None,
@@ -90,11 +98,10 @@ class Cluster(Shared):
         controller_launcher_class: Any = None,
         **kept: Any,
     ) -> None:
-        if unknown := sorted(kept.keys() - KEPT):
-            raise TypeError(f"a Cluster has no option {', '.join(map(repr, unknown))}")
+        check_options("a Cluster", kept)
         check_launcher("engines", engines, engine_launcher_class)
         check_launcher("controller", controller, controller_launcher_class)
-        self.n = os.cpu_count() or 1 if n is None else _checked(n)
+        self.n = os.cpu_count() or 1 if n is None else engine_count(n)
         self.profile = profile or "default"
         self.home = home if home is not None else profile_dir
         self.python = python
@@ -103,6 +110,8 @@ class Cluster(Shared):
         self.startup_command = startup_command
         self.scheme = scheme
         self.hwm = hwm
+        self.controller_ip = listen_address(controller_ip)
+        self.scheduler_process = scheduler_process
         self.engine_timeout = engine_timeout
         self.shutdown_atexit = shutdown_atexit
         self.progress = progress
@@ -125,7 +134,7 @@ class Cluster(Shared):
         <Cluster(cluster_id='local-12345-0', profile='default', controller=<running>, engine_sets=['1f2e'])>
         """
         if n is not None:
-            self.n = _checked(n)
+            self.n = engine_count(n)
         host = self._start(self.n)
         if self.n:
             self._add_set(None, host.engines())
@@ -140,8 +149,7 @@ class Cluster(Shared):
 
         >>> px.Cluster().start_controller_sync()                         # doctest: +SKIP
         """
-        if options.keys() - KEPT:
-            raise TypeError(f"start_controller has no options {sorted(options)}")
+        check_options("start_controller", options)
         self._start(0)
 
     start_controller = awaited(start_controller_sync)
@@ -158,7 +166,7 @@ class Cluster(Shared):
         host = self._running_host()
         if engine_set_id in self._engine_sets:
             raise KeyError(f"there is an engine set {engine_set_id!r} already")
-        names = host.add(self.n if n is None else _checked(n))
+        names = host.add(self.n if n is None else engine_count(n))
         try:
             host.wait_until(
                 names,
@@ -218,6 +226,8 @@ class Cluster(Shared):
                 engine_args=[*startup, *self.engine_args],
                 scheme=self.scheme,
                 hwm=self.hwm,
+                listen=self.controller_ip,
+                scheduler_process=self.scheduler_process,
                 timeout=self.engine_timeout,
                 progress=self.progress,
             )
@@ -454,15 +464,6 @@ class Cluster(Shared):
         if self._engine_sets:
             facts += f", engine_sets={list(self._engine_sets)}"
         return f"<{type(self).__name__}({facts})>"
-
-
-def _checked(n: Any) -> int:
-    """A number of engines."""
-    if isinstance(n, bool) or not isinstance(n, int):
-        raise TypeError(f"n is a number of engines, not {n!r}")
-    if n < 0:
-        raise ValueError(f"n is at least 0, not {n}")
-    return n
 
 
 def _stop_from_afar(host: Host, connection_file: str) -> None:

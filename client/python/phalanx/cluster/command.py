@@ -26,7 +26,7 @@ def find() -> str | None:
     """The path of the command: named by `PHALANX_BIN`, beside this interpreter, or on PATH.
 
     >>> import phalanx.cluster.command
-    >>> phalanx.command.find()                                           # doctest: +ELLIPSIS
+    >>> phalanx.cluster.command.find()                                # doctest: +ELLIPSIS
     '...phalanx'
     """
     named = os.environ.get(COMMAND_ENV)

@@ -9,11 +9,18 @@ import functools
 import json
 import os
 import sys
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar
 
-__all__ = ["awaited", "check_launcher", "import_path_in_environment"]
+__all__ = [
+    "awaited",
+    "check_launcher",
+    "check_options",
+    "engine_count",
+    "import_path_in_environment",
+    "listen_address",
+]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -23,6 +30,18 @@ PATH_ENV = "PHALANX_PYTHON_PATH"
 
 LOCAL = frozenset({"local", "localcontroller", "localengineset"})
 """How the launchers of this machine can be called, in lower case and without `launcher`."""
+
+
+KEPT = frozenset(
+    {"config", "delay", "load_profile", "log", "log_level", "parent", "send_engines_connection_env"}
+)
+"""Options of ipyparallel that change nothing here: there is nothing to wait for or to load."""
+
+INSTEAD = {
+    "controller_args": "the hub has no arguments of its own: use scheme, hwm, controller_ip, scheduler_process",
+    "controller_location": "connection files name the address that the hub listens at: use controller_ip",
+}
+"""Options of ipyparallel that would change something, and what to use."""
 
 
 def awaited(sync: Callable[P, R]) -> Callable[P, Coroutine[Any, Any, R]]:
@@ -44,6 +63,48 @@ def awaited(sync: Callable[P, R]) -> Callable[P, Coroutine[Any, Any, R]]:
     twin.__qualname__ = sync.__qualname__.removesuffix("_sync")
     twin.__doc__ = f"As `{sync.__name__}`, to be awaited."
     return twin
+
+
+def check_options(of: str, options: Mapping[str, Any]) -> None:
+    """Refuses options that are not known; those that change nothing are taken.
+
+    >>> check_options("a Cluster", {"delay": 1})
+    >>> check_options("a Cluster", {"engine": 2})
+    Traceback (most recent call last):
+    ...
+    TypeError: a Cluster has no option 'engine'
+    """
+    given = {name for name in options if name not in KEPT and options[name] is not None}
+    for name in sorted(given & INSTEAD.keys()):
+        raise TypeError(f"{of} has no option {name!r}: {INSTEAD[name]}")
+    if unknown := sorted(options.keys() - KEPT - INSTEAD.keys()):
+        raise TypeError(f"{of} has no option {', '.join(map(repr, unknown))}")
+
+
+def engine_count(n: Any) -> int:
+    """A number of engines, or the error that says what is wrong with it.
+
+    >>> engine_count(4)
+    4
+    """
+    if isinstance(n, bool) or not isinstance(n, int):
+        raise TypeError(f"n is a number of engines, not {n!r}")
+    if n < 0:
+        raise ValueError(f"n is at least 0, not {n}")
+    return n
+
+
+def listen_address(ip: Any) -> str | None:
+    """Where the hub is to listen, of what users give for it: an address, with a port or without, or `"*"`.
+
+    >>> listen_address("*"), listen_address("10.0.0.5:7000"), listen_address(None)
+    ('0.0.0.0', '10.0.0.5:7000', None)
+    """
+    if ip is None or ip == "":
+        return None
+    if not isinstance(ip, str):
+        raise TypeError(f"controller_ip is an address of this machine, or '*', not {ip!r}")
+    return {"*": "0.0.0.0", "localhost": "127.0.0.1"}.get(ip, ip)
 
 
 def check_launcher(what: str, launcher: Any, launcher_class: Any) -> None:

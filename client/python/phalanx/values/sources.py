@@ -32,7 +32,7 @@ def source_of(code: CodeType) -> Source | None:
     """The lines that a code object is from, if they are known here.
 
     >>> import phalanx.values.sources
-    >>> source_of(phalanx.sources.source_of.__code__)[1].splitlines()[0]
+    >>> source_of(phalanx.values.sources.source_of.__code__)[1].splitlines()[0]
     'def source_of(code: CodeType) -> Source | None:'
     """
     lines = linecache.getlines(code.co_filename)

@@ -106,23 +106,26 @@ rc.close()
     assert rest == "interrupted\n42\n"
 
 
-def test_ctrl_c_in_a_blocking_call_gives_the_async_result(cluster, tmp_path, until):
+def test_ctrl_c_in_a_blocking_call_gives_the_async_result(cluster):
     code = """
-import sys, phalanx as px
-def sleep(path):
+import sys, threading, time, phalanx as px
+def sleep():
     import time
-    open(path, "w").close()
     time.sleep(20)
+def tell_when_it_waits(caller=threading.get_ident()):
+    while sys._current_frames()[caller].f_code is not px.AsyncResult.get.__code__:
+        time.sleep(0.01)
+    print("waiting", flush=True)
 rc = px.Client(sys.argv[1])
-ar = rc[2].apply_sync(sleep, sys.argv[2])
+threading.Thread(target=tell_when_it_waits, daemon=True).start()
+ar = rc[2].apply_sync(sleep)
 print(repr(ar))
 ar.abort()
 rc.close()
 """
-    started = tmp_path / "started"
-    process = start_python(code, cluster.connection_file, str(started))
+    process = start_python(code, cluster.connection_file)
     try:
-        until(started.exists)  # the task runs, so the call waits for it
+        assert process.stdout.readline() == "waiting\n"
         process.send_signal(signal.SIGINT)
         rest, _ = process.communicate(timeout=40)
     finally:

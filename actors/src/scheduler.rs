@@ -15,7 +15,7 @@ impl SchedulingRoom for Scheduler {
         match event {
             SchedulerEvent::EngineUp(_) | SchedulerEvent::EngineDown(_) => None,
             SchedulerEvent::Place(ready) => Some(ready.task),
-            SchedulerEvent::Free(task, _) => Some(*task),
+            SchedulerEvent::Free(task, _) | SchedulerEvent::TakenBack(task, _) => Some(*task),
         }
     }
 

@@ -3,8 +3,8 @@
 use phalanx_core::engine::{EngineEffect, EngineEvent};
 use phalanx_core::hub::{EngineNews, EngineOrder};
 use phalanx_protocol::engine::{
-    AbortAttempts, Confirmed, EndEngine, EngineLeave, EngineToHub, HubToEngine, Register,
-    Registered, Started,
+    AbortAttempts, Confirmed, EndEngine, EngineLeave, EngineToHub, GaveBack, GiveBack, HubToEngine,
+    Register, Registered, Started,
 };
 use phalanx_protocol::function::Function;
 use phalanx_protocol::ids::AttemptId;
@@ -22,6 +22,7 @@ pub fn engine_news(message: EngineToHub) -> EngineNews {
         EngineToHub::Started(Started { attempt, .. }) => EngineNews::Started(attempt),
         EngineToHub::Output(output) => EngineNews::Output(output),
         EngineToHub::Report(report) => EngineNews::Report(report),
+        EngineToHub::GaveBack(GaveBack { attempt, given }) => EngineNews::GaveBack(attempt, given),
         EngineToHub::Leave(EngineLeave { reason }) => EngineNews::Leave(reason),
     }
 }
@@ -36,6 +37,7 @@ pub fn engine_message(order: EngineOrder) -> HubToEngine {
         EngineOrder::Assign(assignment) => HubToEngine::Assign(*assignment),
         EngineOrder::Confirmed(up_to) => HubToEngine::Confirmed(Confirmed { up_to }),
         EngineOrder::Abort(attempts) => HubToEngine::AbortAttempts(AbortAttempts { attempts }),
+        EngineOrder::GiveBack(attempt) => HubToEngine::GiveBack(GiveBack { attempt }),
         EngineOrder::End(reason) => HubToEngine::EndEngine(EndEngine { reason }),
     }
 }
@@ -52,6 +54,7 @@ pub fn engine_event(message: HubToEngine) -> EngineEvent {
         HubToEngine::AbortAttempts(AbortAttempts { attempts }) => {
             EngineEvent::AbortRequested(attempts)
         }
+        HubToEngine::GiveBack(GiveBack { attempt }) => EngineEvent::AskedBack(attempt),
         HubToEngine::EndEngine(EndEngine { reason }) => EngineEvent::EndRequested(reason),
     }
 }
@@ -97,6 +100,9 @@ pub fn engine_statement(
         }
         EngineEffect::Output(output) => EngineStatement::Say(EngineToHub::Output(output)),
         EngineEffect::Report(report) => EngineStatement::Say(EngineToHub::Report(report)),
+        EngineEffect::GaveBack { attempt, given } => {
+            EngineStatement::Say(EngineToHub::GaveBack(GaveBack { attempt, given }))
+        }
         EngineEffect::Start { attempt, method, payload, function } => {
             EngineStatement::Start { attempt, method, payload, function }
         }
@@ -175,6 +181,14 @@ mod tests {
             (EngineEffect::Started(ATTEMPT), EngineNews::Started(ATTEMPT)),
             (EngineEffect::Output(output()), EngineNews::Output(output())),
             (EngineEffect::Report(report()), EngineNews::Report(report())),
+            (
+                EngineEffect::GaveBack { attempt: ATTEMPT, given: true },
+                EngineNews::GaveBack(ATTEMPT, true),
+            ),
+            (
+                EngineEffect::GaveBack { attempt: ATTEMPT, given: false },
+                EngineNews::GaveBack(ATTEMPT, false),
+            ),
         ];
         for (effect, news) in table {
             let EngineStatement::Say(message) = engine_statement(effect, |_| 17) else {
@@ -201,6 +215,7 @@ mod tests {
             (EngineOrder::Assign(Box::new(assignment())), EngineEvent::Assigned(assignment())),
             (EngineOrder::Confirmed(4), EngineEvent::Confirmed(4)),
             (EngineOrder::Abort(vec![ATTEMPT]), EngineEvent::AbortRequested(vec![ATTEMPT])),
+            (EngineOrder::GiveBack(ATTEMPT), EngineEvent::AskedBack(ATTEMPT)),
             (EngineOrder::End("stop".into()), EngineEvent::EndRequested("stop".into())),
         ];
         for (order, event) in table {

@@ -89,6 +89,9 @@ pub fn room_message(order: RoomOrder) -> HubToScheduling {
                 let ran_ns = ran.map(|ran| u64::try_from(ran.as_nanos()).unwrap_or(u64::MAX));
                 HubToScheduling::Free(Addressed { generation, what: (task, ran_ns) })
             }
+            SchedulerEvent::TakenBack(task, ready) => {
+                HubToScheduling::TakenBack(Addressed { generation, what: (task, ready) })
+            }
         },
     }
 }
@@ -121,6 +124,9 @@ pub fn room_order(message: HubToScheduling) -> RoomOrder {
         }
         HubToScheduling::Free(Addressed { generation, what: (task, ran_ns) }) => {
             scheduler(generation, SchedulerEvent::Free(task, ran_ns.map(Duration::from_nanos)))
+        }
+        HubToScheduling::TakenBack(Addressed { generation, what: (task, ready) }) => {
+            scheduler(generation, SchedulerEvent::TakenBack(task, ready))
         }
     }
 }
@@ -195,6 +201,14 @@ mod tests {
                 LIFE,
                 SchedulerEvent::Free(TASK, Some(Duration::from_nanos(1_500))),
             ),
+            RoomOrder::Scheduler(LIFE, SchedulerEvent::TakenBack(TASK, None)),
+            RoomOrder::Scheduler(
+                LIFE,
+                SchedulerEvent::TakenBack(
+                    TASK,
+                    Some(ReadyTask { task: TASK, ..ReadyTask::default() }),
+                ),
+            ),
         ];
         for order in orders {
             assert_eq!(room_order(room_message(order.clone())), order);
@@ -208,6 +222,10 @@ mod tests {
             RoomStatement::Scheduler(
                 LIFE,
                 SchedulerEffect { task: TASK, verdict: SchedulerVerdict::Assign(EngineId(1)) },
+            ),
+            RoomStatement::Scheduler(
+                LIFE,
+                SchedulerEffect { task: TASK, verdict: SchedulerVerdict::TakeBack(EngineId(1)) },
             ),
             RoomStatement::Down {
                 room: RoomName::Scheduler,

@@ -1,7 +1,7 @@
 //! The delivery contract, held against a record of what happened. It knows what no process knows:
 //! everything.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use phalanx_client::core::NewTask;
 use phalanx_core::hub::{Hub, TIME_LIMIT};
@@ -90,6 +90,12 @@ pub(crate) struct Check {
     cursed: Option<usize>,
     /// Whether any task may be tried again.
     tries_again: bool,
+    /// Attempts that user code saw.
+    started: BTreeSet<AttemptId>,
+    /// Attempts that an engine has given back and was not sent again.
+    away: BTreeSet<AttemptId>,
+    pub(crate) given_back: u64,
+    pub(crate) kept: u64,
 }
 
 impl Check {
@@ -101,7 +107,9 @@ impl Check {
             _ => false,
         });
         let (facts, order) = (BTreeMap::new(), Vec::new());
-        Self { facts, order, cursed: plan.cursed, tries_again }
+        let (started, away) = (BTreeSet::new(), BTreeSet::new());
+        let cursed = plan.cursed;
+        Self { facts, order, cursed, tries_again, started, away, given_back: 0, kept: 0 }
     }
 
     pub(crate) fn tasks(&self) -> usize {
@@ -150,6 +158,9 @@ impl Check {
         let fact = self.fact(id);
         assert!(assignment.attempt.number >= fact.sent, "{id} goes back to an earlier attempt");
         fact.sent = assignment.attempt.number;
+        // What an engine gave back is sent again only if the hub has not heard of it.
+        self.away.remove(&assignment.attempt);
+        let fact = self.fact(id);
         assert!(fact.delivered.is_none(), "I2: {id} is sent after it ended");
         let Some(options) = fact.options.clone() else { return };
         let engine = hub.registry().iter().find(|(_, engine)| engine.session() == Some(to));
@@ -196,8 +207,23 @@ impl Check {
         }
     }
 
+    /// An engine gives an attempt back that it was asked for, or keeps it. Given back is only what
+    /// may run elsewhere, and never started (I2).
+    pub(crate) fn on_gave_back(&mut self, attempt: AttemptId, given: bool) {
+        if !given {
+            self.kept += 1;
+            return;
+        }
+        self.given_back += 1;
+        assert!(!self.fact(attempt.task).direct, "direct {attempt} moves");
+        assert!(!self.started.contains(&attempt), "{attempt} has started, and is given back");
+        assert!(self.away.insert(attempt), "{attempt} is given back twice");
+    }
+
     /// User code begins (I3, I4).
     pub(crate) fn on_started(&mut self, attempt: AttemptId) {
+        assert!(self.started.insert(attempt), "{attempt} starts twice");
+        assert!(!self.away.contains(&attempt), "{attempt} was given back, and starts");
         let fact = self.fact(attempt.task);
         fact.starts += 1;
         assert!(!fact.direct || fact.starts == 1, "I3: direct {} runs twice", attempt.task);

@@ -8,7 +8,7 @@ use phalanx_actors::peer::{EngineStatement, engine_event, engine_statement};
 use phalanx_core::engine::{EngineEvent, EngineRoom};
 use phalanx_core::{Room, Time};
 use phalanx_protocol::bundle;
-use phalanx_protocol::engine::EngineToHub;
+use phalanx_protocol::engine::{EngineToHub, GaveBack};
 use phalanx_protocol::function::{Digest, Function};
 use phalanx_protocol::ids::{AttemptId, EngineId, SessionId, TaskId};
 use phalanx_protocol::outcome::{AttemptOutcome, RemoteError, RunTimes};
@@ -224,6 +224,9 @@ impl World<'_> {
     }
 
     fn engine_says(&mut self, engine: usize, message: EngineToHub) {
+        if let EngineToHub::GaveBack(GaveBack { attempt, given }) = message {
+            self.check.on_gave_back(attempt, given);
+        }
         if let Some(session) = self.engines[engine].session {
             self.send(session, End::Hub, message);
         }

@@ -40,6 +40,10 @@ pub struct Run {
     pub steps: u64,
     /// How many tasks there were.
     pub tasks: usize,
+    /// How many attempts engines gave back that they were asked for, and how many they kept.
+    pub given_back: u64,
+    /// See `given_back`.
+    pub kept: u64,
     /// What happened, line by line, if it was asked for.
     pub story: Vec<String>,
     /// What went against the contract, if anything did.

@@ -200,6 +200,7 @@ impl Plan {
         plan.add_placement(&mut Rng::with_seed(seed ^ 0x91ace));
         plan.add_takers(&mut Rng::with_seed(seed ^ 0x7a6e));
         plan.add_graphs(&mut Rng::with_seed(seed ^ 0x96a4));
+        plan.add_rushes(&mut Rng::with_seed(seed ^ 0x2a5e));
         plan.actions.sort_by_key(|(at, _)| *at);
         plan
     }
@@ -333,6 +334,37 @@ impl Plan {
             let at = moment(rng, SPAN);
             let client = rng.usize(0..self.clients);
             self.actions.push((at, Action::Graph(client, wishes, edges)));
+        }
+    }
+
+    /// In every third run there are rushes of very short tasks, so that engines are sent many ahead,
+    /// and long ones among and behind them, so that this turns out to be too many.
+    fn add_rushes(&mut self, rng: &mut Rng) {
+        if rng.u8(0..3) > 0 {
+            return;
+        }
+        for _ in 0..rng.usize(1..4) {
+            let (at, client) = (moment(rng, SPAN), rng.usize(0..self.clients));
+            for _ in 0..rng.usize(10..80) {
+                let runs = match rng.u8(0..8) {
+                    0 => Duration::from_millis(rng.u64(0..2_000)),
+                    1 => Duration::from_micros(rng.u64(0..20_000)),
+                    _ => Duration::from_micros(rng.u64(0..20)),
+                };
+                let behaviour = match rng.u8(0..40) {
+                    0 => Behaviour::Crash,
+                    _ => Behaviour::Return(rng.u32(0..100)),
+                };
+                let aim = if rng.u8(0..8) == 0 { self.wish(rng).aim } else { Aim::Any };
+                let (after, follow, timeout) = (None, None, None);
+                let wish = Wish { aim, behaviour, runs, after, follow, timeout, ..self.wish(rng) };
+                self.actions.push((at, Action::Submit(client, wish)));
+            }
+            // Something fails in the middle of it.
+            if rng.bool() {
+                let fault = self.fault(rng);
+                self.actions.push((at + Duration::from_millis(rng.u64(0..500)), fault));
+            }
         }
     }
 

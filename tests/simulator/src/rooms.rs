@@ -32,7 +32,7 @@ fn about(order: &RoomOrder) -> Option<TaskId> {
         },
         RoomOrder::Scheduler(_, event) => match event {
             SchedulerEvent::Place(ready) => Some(ready.task),
-            SchedulerEvent::Free(task, _) => Some(*task),
+            SchedulerEvent::Free(task, _) | SchedulerEvent::TakenBack(task, _) => Some(*task),
             SchedulerEvent::EngineUp(_) | SchedulerEvent::EngineDown(_) => None,
         },
     }
@@ -73,6 +73,7 @@ impl RoomPair {
                 let mut effects = Vec::new();
                 let result = self.scheduler.handle(now, generation, event, &mut effects);
                 self.scheduler.plant(FaultPoint::default());
+                let result = result.and_then(|()| self.scheduler.settle(now, &mut effects));
                 return self.scheduler_said(result, effects, culprit);
             }
         }

@@ -121,6 +121,8 @@ impl<'a> World<'a> {
             hash: self.trace.hash(),
             steps: self.steps,
             tasks: self.check.tasks(),
+            given_back: self.check.given_back,
+            kept: self.check.kept,
             story: self.trace.take_story(),
             violation,
         }

@@ -60,3 +60,12 @@ fn the_same_seed_twice_is_the_same_run() {
     }
     assert_ne!(run_seed(1).hash, run_seed(2).hash);
 }
+
+#[test]
+fn tasks_are_taken_back_and_kept_in_many_runs() {
+    let runs: Vec<_> = (0..300).map(run_seed).collect();
+    let given_back = runs.iter().filter(|run| run.given_back > 0).count();
+    let kept = runs.iter().filter(|run| run.kept > 0).count();
+    assert!(given_back >= 20, "in {given_back} of 300 runs a task was given back");
+    assert!(kept >= 5, "in {kept} of 300 runs a task was kept");
+}

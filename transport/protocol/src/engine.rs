@@ -11,6 +11,8 @@
 //!   | -- Report* ------------------------>  |   kept until confirmed
 //!   | <------------------ Confirmed* ------ |   all reports below up_to are recorded
 //!   | <------------------ AbortAttempts --- |   control lane: may come before its Assign
+//!   | <------------------ GiveBack* ------- |   another engine could start it now
+//!   | -- GaveBack* ---------------------->  |   one for each: given back, or kept
 //!   | <------------------ EndEngine ------- |
 //! ```
 //!
@@ -41,6 +43,8 @@ messages! {
         4 => Leave(EngineLeave), named, Tasks, [Engine];
         /// What a running attempt writes.
         5 => Output(Output), hot, Events, [Engine];
+        /// Answers [`GiveBack`].
+        6 => GaveBack(GaveBack), hot, Tasks, [Engine];
     }
 }
 
@@ -59,6 +63,8 @@ messages! {
         5 => EndEngine(EndEngine), named, Control, [Hub];
         /// Gives the engine a function that assignments of this session name.
         6 => Define(Define), hot, Tasks, [Hub], payload payload;
+        /// Asks for an attempt that has not started, because another engine could start it now.
+        7 => GiveBack(GiveBack), hot, Tasks, [Hub];
     }
 }
 
@@ -90,6 +96,23 @@ pub struct Started {
     pub attempt: AttemptId,
     /// Since when, wall clock, microseconds since 1970-01-01 UTC.
     pub started_us: u64,
+}
+
+/// Asks an engine to give an attempt back unless it has started. Travels array-encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct GiveBack {
+    /// Which attempt. It was assigned before, in this session or an earlier one.
+    pub attempt: AttemptId,
+}
+
+/// What became of an attempt that was asked back. Travels array-encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct GaveBack {
+    /// Which attempt.
+    pub attempt: AttemptId,
+    /// Whether it is given back: the engine has not started it, and has it no longer. If not, it has
+    /// started, or the engine does not have it.
+    pub given: bool,
 }
 
 /// Confirms reports, cumulatively. Travels array-encoded.

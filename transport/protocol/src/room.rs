@@ -150,6 +150,8 @@ pub enum SchedulerVerdict {
     Assign(EngineId),
     /// It follows, and none of the engines it may run on is there and offers its method.
     Unplaceable,
+    /// This engine, which has it, shall give it back unless it has started: another could run it now.
+    TakeBack(EngineId),
 }
 
 /// Why a task that is ready has no engine yet.

@@ -39,6 +39,9 @@ messages! {
         7 => Place(Addressed<ReadyTask>), named, Tasks, [Hub];
         /// Scheduler: forget this task, queued or assigned; how long it ran, if it did.
         8 => Free(Addressed<(TaskId, Option<u64>)>), hot, Tasks, [Hub];
+        /// Scheduler: its engine gave a task back that was to be taken back, and it is to be placed
+        /// again; or (nothing more said) keeps it.
+        9 => TakenBack(Addressed<(TaskId, Option<ReadyTask>)>), hot, Tasks, [Hub];
     }
 }
 

@@ -12,10 +12,12 @@
 //! | `marks` | the last direct task of each client |
 //! | `arrivals` | payloads without assignment |
 //! | `functions` | the functions that this session's assignments may name |
-//! | `recent` | attempts aborted before they came, and attempts confirmed |
+//! | `give_back` | what of the queue the hub may have again |
+//! | `recent` | attempts aborted before they came, attempts confirmed, and attempts given back |
 
 mod arrivals;
 mod functions;
+mod give_back;
 mod marks;
 mod queue;
 mod recent;
@@ -63,6 +65,8 @@ pub enum EngineEvent {
     Confirmed(u64),
     /// The hub wants these ended.
     AbortRequested(Vec<AttemptId>),
+    /// The hub could have another engine start this now.
+    AskedBack(AttemptId),
     /// The hub, or the process's owner, wants the engine to end.
     EndRequested(String),
     /// A running attempt wrote something.
@@ -112,6 +116,13 @@ pub enum EngineEffect {
     Output(Output),
     /// Tell the hub how an attempt ended.
     Report(Report),
+    /// Tell the hub what became of an attempt that it asked for.
+    GaveBack {
+        /// Which one.
+        attempt: AttemptId,
+        /// Whether the engine has it no longer, and never started it.
+        given: bool,
+    },
     /// Close the session and connect anew: the hub broke the rules.
     Reconnect,
     /// Say goodbye and end the engine.

@@ -88,6 +88,18 @@ impl Queue {
         self.by_task.get(&task).map(|order| self.entries[order].assignment.attempt)
     }
 
+    /// Whether this attempt waits, and could be run elsewhere as well: it is no direct one, and
+    /// none that others here wait for.
+    pub(super) fn can_spare(&self, attempt: AttemptId) -> bool {
+        let task = attempt.task;
+        let queued = self.by_task.get(&task).and_then(|order| self.entries.get(order));
+        let is_spare = queued.is_some_and(|queued| {
+            queued.assignment.attempt == attempt && !queued.assignment.direct
+        });
+        let waits_for_it = |order: &u64| self.entries[order].assignment.gates.contains(&task);
+        is_spare && !self.gated.iter().any(waits_for_it)
+    }
+
     /// Whether an attempt waits for this payload.
     pub(super) fn awaits(&self, ticket: Ticket) -> bool {
         self.by_ticket.contains_key(&ticket)

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use phalanx_protocol::function::{Define, FunctionLimits};
 use phalanx_protocol::ids::{AttemptId, Ticket};
 use phalanx_protocol::limits::{
-    ATTEMPTS_PER_ENGINE_MAX, HUB_LOST_MAX, SETTLED_ATTEMPTS_MAX, TOMBSTONES_MAX,
+    ATTEMPTS_PER_ENGINE_MAX, GIVEN_BACK_MAX, HUB_LOST_MAX, SETTLED_ATTEMPTS_MAX, TOMBSTONES_MAX,
     UNCONFIRMED_BYTES_MAX,
 };
 use phalanx_protocol::outcome::{AttemptOutcome, RunTimes};
@@ -46,6 +46,9 @@ pub struct EngineRoom {
     pub(super) tombstones: Recent,
     /// Confirmed, so not to be run again should an assignment be repeated.
     pub(super) settled: Recent,
+    /// Given back in this session, so not to be run should an assignment be repeated. In the next
+    /// one the hub assigns again what it has not heard was given back.
+    pub(super) given_back: Recent,
 }
 
 /// What is left of an attempt.
@@ -80,6 +83,7 @@ impl EngineRoom {
             functions: Functions::default(),
             tombstones: Recent::new(TOMBSTONES_MAX),
             settled: Recent::new(SETTLED_ATTEMPTS_MAX),
+            given_back: Recent::new(GIVEN_BACK_MAX),
         }
     }
 
@@ -165,6 +169,7 @@ impl EngineRoom {
             || running.is_some_and(|running| running.number >= number)
             || self.reports.contains(assignment.attempt)
             || self.settled.contains(assignment.attempt)
+            || self.given_back.contains(assignment.attempt)
     }
 
     fn enqueue(
@@ -183,7 +188,7 @@ impl EngineRoom {
     }
 
     /// If the payload of this attempt is on its way, it is not wanted any more.
-    fn refuse_payload(&mut self, queued: Option<Queued>) -> Result<(), RuleBroken> {
+    pub(super) fn refuse_payload(&mut self, queued: Option<Queued>) -> Result<(), RuleBroken> {
         match queued.and_then(|queued| queued.assignment.payload.ticket()) {
             Some(ticket) => self.arrivals.refuse(ticket),
             None => Ok(()),
@@ -243,7 +248,9 @@ impl EngineRoom {
             return Ok(());
         }
         let newest = queued.max(running).map_or(0, |newest| newest.number);
-        let is_over = self.reports.contains(attempt) || self.settled.contains(attempt);
+        let is_over = self.reports.contains(attempt)
+            || self.settled.contains(attempt)
+            || self.given_back.contains(attempt);
         if attempt.number > newest && !is_over {
             self.tombstones.insert(attempt);
         }
@@ -341,6 +348,7 @@ impl EngineRoom {
                 // Each is heard, whatever one of them says of the hub.
                 return attempts.into_iter().map(abort).fold(Ok(()), Result::and);
             }
+            EngineEvent::AskedBack(attempt) => self.on_asked_back(attempt, effects)?,
             EngineEvent::EndRequested(reason) => self.end(reason, effects),
             EngineEvent::Wrote { attempt, chunks, lost } => {
                 self.slots.write(now, attempt, chunks, lost);
@@ -405,6 +413,7 @@ impl Room for EngineRoom {
         self.functions.check_invariants();
         self.tombstones.check_invariants();
         self.settled.check_invariants();
+        self.given_back.check_invariants();
         let running: FxHashSet<_> = self.slots.iter().map(|run| run.attempt.task).collect();
         assert_eq!(&running, self.queue.started());
         assert!(self.queue.len() + self.slots.len() <= ATTEMPTS_PER_ENGINE_MAX);
@@ -416,6 +425,7 @@ impl Room for EngineRoom {
         for queued in self.queue.iter().map(|queued| queued.assignment.attempt) {
             assert!(!self.reports.contains(queued), "{queued} is queued and reported");
             assert!(!self.tombstones.contains(queued), "{queued} is queued and aborted");
+            assert!(!self.given_back.contains(queued), "{queued} is queued and given back");
         }
     }
 }

@@ -52,6 +52,7 @@ impl EngineRoom {
         self.link = Link::Down;
         self.arrivals.clear();
         self.functions.clear();
+        self.given_back.clear();
         let mut restored = FxHashSet::default();
         for Queued { assignment, mark_before, .. } in self.queue.lose_unfed() {
             let client = assignment.attempt.task.client;

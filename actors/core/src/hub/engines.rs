@@ -38,6 +38,9 @@ impl Hub {
             (Some(Peer::Engine(engine)), EngineNews::Report(report)) => {
                 self.on_report(now, session, engine, report, effects);
             }
+            (Some(Peer::Engine(engine)), EngineNews::GaveBack(attempt, given)) => {
+                self.on_gave_back(now, engine, attempt, given, effects);
+            }
             (Some(Peer::Engine(engine)), EngineNews::Leave(reason)) => {
                 self.lose_engine(now, engine, &reason, effects);
             }

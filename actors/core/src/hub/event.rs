@@ -122,6 +122,8 @@ pub enum EngineNews {
     Output(Output),
     /// An attempt ended.
     Report(Report),
+    /// Whether it gives back an attempt that it was asked for.
+    GaveBack(AttemptId, bool),
     /// It ends by its own decision, or because it was asked to.
     Leave(String),
 }
@@ -211,6 +213,8 @@ pub enum EngineOrder {
     Confirmed(u64),
     /// These are no longer wanted.
     Abort(Vec<AttemptId>),
+    /// Another engine could start this now: give it back, unless it has started.
+    GiveBack(AttemptId),
     /// End.
     End(String),
 }

@@ -17,6 +17,7 @@
 //! | `explain` | why a task is where it is |
 //! | `arriving` | when a submit that lacks something goes on |
 //! | `attempts` | assigning, fencing, ending, aborting |
+//! | `give_back` | what engines are asked to give back, and what they say to that |
 //! | `tries` | what is tried again, where and when; how long an attempt may run |
 //! | `functions` | where the functions are that tasks name, and who waits for them |
 //! | `output` | whom live output concerns |
@@ -33,6 +34,7 @@ mod engines;
 mod event;
 mod explain;
 mod functions;
+mod give_back;
 mod graphs;
 mod inputs;
 mod keeper;

@@ -128,10 +128,21 @@ impl Hub {
 
     /// Gives a task to the scheduler.
     pub(super) fn place(&mut self, now: Time, id: TaskId, effects: &mut Vec<HubEffect>) {
+        if let Some(ready) = self.ready(now, id, effects) {
+            self.tell_scheduler(SchedulerEvent::Place(ready), effects);
+        }
+    }
+
+    /// A task is ready from now on: as the scheduler is to be told of it. `None` if there is no
+    /// engine left for it, and it has ended.
+    pub(super) fn ready(
+        &mut self,
+        now: Time,
+        id: TaskId,
+        effects: &mut Vec<HubEffect>,
+    ) -> Option<ReadyTask> {
         self.ledger.set_state(id, TaskState::Ready);
-        let Some(task) = self.ledger.get(id) else {
-            return;
-        };
+        let task = self.ledger.get(id)?;
         let (mut follows, mut engines) = (task.followed().is_some(), task.allowed());
         let (method, alone) = (Some(task.method.clone()), task.suspect);
         let (priority, needs) = (task.priority(), task.needs().cloned());
@@ -140,10 +151,10 @@ impl Hub {
             (follows, engines) = (true, Some(left));
         }
         if follows && engines.as_ref().is_some_and(Vec::is_empty) {
-            return self.end_unplaceable(now, id, effects);
+            self.end_unplaceable(now, id, effects);
+            return None;
         }
-        let ready = ReadyTask { task: id, method, engines, follows, alone, priority, needs };
-        self.tell_scheduler(SchedulerEvent::Place(ready), effects);
+        Some(ReadyTask { task: id, method, engines, follows, alone, priority, needs })
     }
 
     fn end_unplaceable(&mut self, now: Time, id: TaskId, effects: &mut Vec<HubEffect>) {
@@ -202,10 +213,13 @@ impl Hub {
         verdict: SchedulerVerdict,
         effects: &mut Vec<HubEffect>,
     ) {
-        if generation != self.rooms.scheduler.generation || !self.is_in(id, TaskState::Ready) {
+        if generation != self.rooms.scheduler.generation {
             return;
         }
+        let is_ready = self.is_in(id, TaskState::Ready);
         match verdict {
+            SchedulerVerdict::TakeBack(engine) => self.on_take_back(id, engine, effects),
+            _ if !is_ready => {}
             SchedulerVerdict::Assign(engine) if self.is_present(engine) => {
                 self.begin_attempt(id, engine, effects);
             }

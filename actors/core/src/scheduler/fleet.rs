@@ -1,6 +1,8 @@
 //! The engines as the scheduler sees them: what they offer, what they have, which has room.
 //! It knows nothing of queued tasks. Which engine a task is given to is chosen in `choice`.
 
+mod check;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,12 +13,12 @@ use phalanx_protocol::needs::{Amount, Resource};
 use phalanx_protocol::room::EngineCapacity;
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::Place;
 use super::methods::{KindId, MethodId, Methods};
 use super::needs::{Needs, Offer, in_order};
 use super::pace::Backlog;
-use super::queue::Tasks;
 use super::settings::{AHEAD_NANOS, Hwm, Settings};
+use super::take_back::{Ahead, Numbers};
+use crate::Time;
 use crate::slab::Slab;
 
 /// Where an engine stands among those with room; the least one is the next to be given a task.
@@ -33,11 +35,12 @@ pub(super) struct Rank {
 /// An engine that takes tasks.
 #[derive(Debug)]
 pub(super) struct Engine {
-    slots: u32,
+    pub(super) slots: u32,
     kind: KindId,
     /// What it was given and has not ended.
-    tasks: FxHashSet<TaskId>,
-    backlog: Backlog,
+    pub(super) tasks: Numbers,
+    pub(super) ahead: Ahead,
+    pub(super) backlog: Backlog,
     last_assigned: u64,
     /// How much of each resource its tasks have, in the order of the kind's totals. An engine that
     /// came with more than it has, has nothing left.
@@ -52,6 +55,10 @@ pub(super) struct Engine {
     pub(super) rank: Option<Rank>,
     /// Its place in the list of those of its kind with room, if lots are drawn and it has room.
     open_at: usize,
+    /// Whether it is among [`Fleet::hungry`].
+    pub(super) in_hungry: bool,
+    /// Whether it is among [`Fleet::laden`].
+    pub(super) in_laden: bool,
 }
 
 impl Engine {
@@ -106,7 +113,7 @@ pub(super) struct Kept {
 /// What an engine that is gone leaves behind.
 #[derive(Debug)]
 pub(super) struct Wreck {
-    pub(super) tasks: FxHashSet<TaskId>,
+    pub(super) tasks: Numbers,
     /// Its kind, if it was the last of it.
     pub(super) extinct: Option<KindId>,
 }
@@ -129,6 +136,17 @@ pub(super) struct Fleet {
     /// Engines that drain.
     draining: BTreeSet<EngineId>,
     assignments: u64,
+    /// Engines with a free slot and room, for which not enough was asked back.
+    pub(super) hungry: BTreeSet<EngineId>,
+    /// Engines with more tasks than slots.
+    pub(super) laden: BTreeSet<EngineId>,
+    /// Who is looked at first when tasks are taken back.
+    pub(super) hungry_from: EngineId,
+    pub(super) laden_from: EngineId,
+    /// Tasks that were asked back and not answered for, each with the engine that is to have it.
+    pub(super) asked: FxHashMap<TaskId, EngineId>,
+    /// When what happens now happens.
+    pub(super) now: Time,
 }
 
 impl Fleet {
@@ -156,7 +174,8 @@ impl Fleet {
             // The registry refuses more; exact ranks depend on it.
             slots: (*slots).min(SLOTS_PER_ENGINE_MAX),
             kind,
-            tasks: FxHashSet::default(),
+            tasks: Numbers::default(),
+            ahead: self.ahead_of(id, self.now),
             backlog: Backlog::default(),
             last_assigned: 0,
             used,
@@ -165,6 +184,8 @@ impl Fleet {
             draining: false,
             rank: None,
             open_at: 0,
+            in_hungry: false,
+            in_laden: false,
         };
         let before = self.engines.insert(id, engine);
         assert!(before.is_none(), "{id} was to be removed first");
@@ -186,6 +207,13 @@ impl Fleet {
         self.set_rank(id, None);
         let engine = self.engines.remove(&id)?;
         self.draining.remove(&id);
+        self.hungry.remove(&id);
+        self.laden.remove(&id);
+        if !self.asked.is_empty() {
+            for task in engine.tasks.keys() {
+                self.answered(*task);
+            }
+        }
         let kind = &mut self.kinds[engine.kind.0];
         kind.engines -= 1;
         let extinct = (kind.engines == 0).then_some(engine.kind);
@@ -201,7 +229,8 @@ impl Fleet {
     pub(super) fn tasks_beside(&self, id: EngineId, named: &[TaskId]) -> Vec<Kept> {
         let Some(engine) = self.engines.get(&id) else { return Vec::new() };
         let named: FxHashSet<_> = named.iter().copied().collect();
-        let mut tasks: Vec<_> = engine.tasks.difference(&named).copied().collect();
+        let tasks = engine.tasks.keys().copied();
+        let mut tasks: Vec<_> = tasks.filter(|task| !named.contains(task)).collect();
         tasks.sort_unstable();
         let kept = |task| Kept {
             task,
@@ -274,14 +303,30 @@ impl Fleet {
         engine.has_room(self.settings.hwm).then_some(engine.kind)
     }
 
-    /// Gives it a task. [`Fleet::rank`] is to follow.
-    pub(super) fn assign(&mut self, id: EngineId, task: TaskId, needs: &Needs) {
+    /// Gives it a task; `all` are its needs to keep, unless they are but a method. [`Fleet::rank`] is
+    /// to follow.
+    pub(super) fn assign(
+        &mut self,
+        id: EngineId,
+        task: TaskId,
+        needs: &Needs,
+        all: Option<Arc<Needs>>,
+    ) {
         self.assignments += 1;
-        let assignments = self.assignments;
+        let (number, now) = (self.assignments, self.now);
         let engine = self.engine_mut(id);
-        engine.last_assigned = assignments;
-        engine.alone.extend(needs.alone.then_some(task));
-        self.adopt(id, task, Some(needs.method));
+        engine.last_assigned = number;
+        if engine.tasks.is_empty() {
+            engine.ahead.note_move(now);
+        }
+        engine.backlog.add(Some(needs.method), engine.slots);
+        if needs.alone {
+            engine.tasks.insert(task, 0);
+            engine.alone.push(task);
+        } else {
+            engine.tasks.insert(task, number);
+            engine.ahead.push(task, number, needs, all);
+        }
         self.hold(id, task, needs.amounts());
     }
 
@@ -291,7 +336,7 @@ impl Fleet {
             return;
         }
         let engine = self.engine_mut(id);
-        if !engine.tasks.contains(&task) || engine.held.contains_key(&task) {
+        if !engine.tasks.contains_key(&task) || engine.held.contains_key(&task) {
             return;
         }
         engine.held.insert(task, amounts.into());
@@ -323,7 +368,8 @@ impl Fleet {
     /// Notes beside which of its tasks it may have no other. [`Fleet::rank`] is to follow.
     pub(super) fn set_alone(&mut self, id: EngineId, alone: &[TaskId]) {
         let engine = self.engine_mut(id);
-        engine.alone = alone.iter().copied().filter(|task| engine.tasks.contains(task)).collect();
+        let has = |task: &TaskId| engine.tasks.contains_key(task);
+        engine.alone = alone.iter().copied().filter(has).collect();
     }
 
     /// The engines that drain, ascending.
@@ -334,7 +380,7 @@ impl Fleet {
     /// Counts a task that it has already. [`Fleet::rank`] is to follow.
     pub(super) fn adopt(&mut self, id: EngineId, task: TaskId, method: Option<MethodId>) {
         let engine = self.engine_mut(id);
-        engine.tasks.insert(task);
+        engine.tasks.insert(task, 0);
         engine.backlog.add(method, engine.slots);
     }
 
@@ -346,8 +392,14 @@ impl Fleet {
         method: Option<MethodId>,
         ran: Option<Duration>,
     ) {
+        let now = self.now;
         let engine = self.engine_mut(id);
-        engine.tasks.remove(&task);
+        if let Some(number) = engine.tasks.remove(&task) {
+            engine.ahead.forget(number, &engine.tasks);
+        }
+        if ran.is_some() {
+            engine.ahead.note_move(now);
+        }
         engine.alone.retain(|alone| *alone != task);
         engine.backlog.remove(method, engine.slots, ran);
         if !engine.held.is_empty()
@@ -364,6 +416,7 @@ impl Fleet {
             if now != engine.rank {
                 self.set_rank(id, now);
             }
+            self.note_load(id);
         }
     }
 
@@ -394,81 +447,7 @@ impl Fleet {
         }
     }
 
-    /// The methods of each kind, for checks.
-    pub(super) fn methods_of_kinds(&self) -> impl Iterator<Item = MethodId> {
-        self.kinds.iter().flat_map(|(_, kind)| kind.offer.methods.iter().copied())
-    }
-
-    /// The engines with room, for checks.
-    pub(super) fn all_with_room(&self) -> impl Iterator<Item = EngineId> {
-        let engines = self.engines.iter();
-        engines.filter(|(_, engine)| engine.has_room(self.settings.hwm)).map(|(&id, _)| id)
-    }
-
-    /// Panics unless engines have just the tasks that `tasks` says, and all that is derived from
-    /// that is right.
-    pub(super) fn check(&self, tasks: &Tasks) {
-        let mut methods: FxHashMap<EngineId, Vec<Option<MethodId>>> = FxHashMap::default();
-        for (task, place) in tasks {
-            if let Place::Assigned { engine, method } = place {
-                assert!(self.engines[engine].tasks.contains(task), "{task} is not on {engine}");
-                assert!(method.is_none_or(|method| self.offers(*engine, method)));
-                methods.entry(*engine).or_default().push(*method);
-            }
-        }
-        let mut room: FxHashMap<KindId, BTreeSet<Rank>> = FxHashMap::default();
-        let mut engines: FxHashMap<KindId, usize> = FxHashMap::default();
-        for (&id, engine) in &self.engines {
-            let methods = methods.remove(&id).unwrap_or_default();
-            assert_eq!(methods.len(), engine.tasks.len(), "{id} has a task that is not noted");
-            engine.backlog.check(methods.into_iter());
-            assert_eq!(engine.rank, engine.rank_now(id, self.settings));
-            assert!(!engine.draining || !engine.tasks.is_empty(), "{id} drains and is empty");
-            assert_eq!(engine.draining, self.draining.contains(&id));
-            assert!(engine.alone.iter().all(|alone| engine.tasks.contains(alone)), "{id} alone");
-            self.check_held(id, engine);
-            room.entry(engine.kind).or_default().extend(engine.rank);
-            *engines.entry(engine.kind).or_default() += 1;
-        }
-        assert_eq!(room.values().map(BTreeSet::len).sum::<usize>(), self.with_room_len);
-        assert!(self.draining.iter().all(|&id| self.has(id)));
-        assert_eq!(engines.len(), self.kinds.len(), "a kind is kept that has no engine");
-        assert_eq!(self.kind_ids.len(), self.kinds.len());
-        self.check_kinds(&room, &engines);
-    }
-
-    fn check_held(&self, id: EngineId, engine: &Engine) {
-        assert!(engine.held.keys().all(|task| engine.tasks.contains(task)), "{id} holds");
-        for (at, (name, _)) in self.kinds[engine.kind.0].offer.totals.iter().enumerate() {
-            let of_name = engine.held.values().flat_map(|amounts| amounts.iter());
-            let of_name =
-                of_name.filter(|(other, _)| other == name).map(|(_, amount)| u128::from(amount.0));
-            assert_eq!(of_name.sum::<u128>(), engine.used[at], "{id}'s {name}");
-        }
-    }
-
-    fn check_kinds(
-        &self,
-        room: &FxHashMap<KindId, BTreeSet<Rank>>,
-        engines: &FxHashMap<KindId, usize>,
-    ) {
-        for (id, kind) in self.kinds.iter() {
-            assert_eq!(engines[&KindId(id)], kind.engines);
-            assert_eq!(room[&KindId(id)], kind.room);
-            assert_eq!(self.kind_ids[&kind.offer], KindId(id));
-            let drawn = self.settings.scheme.is_random();
-            assert_eq!(kind.open.len(), if drawn { kind.room.len() } else { 0 });
-            for (at, open) in kind.open.iter().enumerate() {
-                let engine = &self.engines[open];
-                assert!(engine.rank.is_some() && engine.open_at == at, "{open} is not open");
-            }
-            for &method in kind.offer.methods.iter().chain([&MethodId::NONE]) {
-                assert!(self.methods.kinds(method).contains(&KindId(id)));
-            }
-        }
-    }
-
-    fn engine_mut(&mut self, id: EngineId) -> &mut Engine {
+    pub(super) fn engine_mut(&mut self, id: EngineId) -> &mut Engine {
         self.engines.get_mut(&id).expect("the room names engines that are there")
     }
 }

@@ -25,6 +25,7 @@
 //! | `shapes` | which amounts they need |
 //! | `board` | which class is next for an engine |
 //! | `fleet` | the engines: load and room |
+//! | `take_back` | what engines were given, and what of it was too much |
 //! | `pace` | how long the tasks of an engine are expected to take |
 //! | `methods` | which methods there are, and who offers them |
 //!
@@ -43,10 +44,12 @@ mod rounds;
 mod scheme;
 mod settings;
 mod shapes;
+mod take_back;
 #[cfg(test)]
 mod tests;
 mod why;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use phalanx_protocol::ids::{EngineId, TaskId};
@@ -77,10 +80,13 @@ pub enum SchedulerEvent {
     Place(ReadyTask),
     /// Forget this task, queued or assigned: it ended (after running so long), or was aborted.
     Free(TaskId, Option<Duration>),
+    /// A task that was to be taken back: it was, and is to be placed again; or its engine keeps it.
+    TakenBack(TaskId, Option<ReadyTask>),
 }
 
-/// The scheduler's word on a queued task. `Assign`: it counts as the engine's load until freed.
-/// `Unplaceable`: it is forgotten.
+/// The scheduler's word on a task. Of one that is queued, `Assign`: it counts as the engine's load
+/// until freed; `Unplaceable`: it is forgotten. Of one that is assigned, `TakeBack`: it stays the
+/// engine's load until [`SchedulerEvent::TakenBack`] answers, unless it ends before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SchedulerEffect {
     /// Which task.
@@ -125,6 +131,11 @@ pub struct Scheduler {
     queue: Queue,
     fleet: Fleet,
     lots: Lots,
+    /// When to look for what can be taken back, and when that was done last.
+    look_at: Option<Time>,
+    looked_at: Option<Time>,
+    /// The engine that the task which is being placed was asked back for.
+    preferred: Option<EngineId>,
 }
 
 impl Recreate for Scheduler {
@@ -190,13 +201,23 @@ impl Scheduler {
         } else if !needs.amounts().is_empty() {
             return self.place_with_amounts(task, needs, effects);
         } else if let Some(engine) = self.choose(&needs) {
-            return self.assign(task, engine, &needs, effects);
+            if needs.is_plain() {
+                return self.assign(task, engine, &needs, None, effects);
+            }
+            let needs = Arc::new(needs);
+            return self.assign(task, engine, &needs, Some(&needs), effects);
         }
         self.enqueue(task, needs);
     }
 
     /// The engine that a task is to be given at once, if one has room for it.
     fn choose(&mut self, needs: &Needs) -> Option<EngineId> {
+        if let Some(engine) = self.preferred
+            && !needs.alone
+            && self.fleet.has_room_for(engine, needs)
+        {
+            return Some(engine);
+        }
         if needs.alone {
             return self.fleet.idle(needs);
         }
@@ -240,9 +261,11 @@ impl Scheduler {
         task: TaskId,
         engine: EngineId,
         needs: &Needs,
+        shared: Option<&Arc<Needs>>,
         effects: &mut Vec<SchedulerEffect>,
     ) {
-        self.fleet.assign(engine, task, needs);
+        let all = shared.filter(|needs| !needs.is_plain()).cloned();
+        self.fleet.assign(engine, task, needs, all);
         self.fleet.rank(engine);
         self.tasks.insert(task, Place::Assigned { engine, method: Some(needs.method) });
         effects.push(SchedulerEffect { task, verdict: SchedulerVerdict::Assign(engine) });
@@ -255,6 +278,7 @@ impl Scheduler {
                 self.queue.forget(class, &self.tasks, &mut self.fleet);
             }
             Some(Place::Assigned { engine, method }) => {
+                self.fleet.answered(task);
                 self.fleet.free(engine, task, method, ran);
                 self.fill(engine, effects);
             }
@@ -305,6 +329,7 @@ impl Scheduler {
                 self.fleet.offers(engine, needs.method).then_some(needs.method)
             }
             Some(Place::Assigned { engine: other, method }) => {
+                self.fleet.answered(task);
                 self.fleet.free(other, task, method, None);
                 relieved = (other != engine).then_some(other);
                 method.filter(|&method| self.fleet.offers(engine, method))
@@ -334,7 +359,7 @@ impl Scheduler {
         let Some(wreck) = self.fleet.remove(engine) else {
             return false;
         };
-        for task in &wreck.tasks {
+        for task in wreck.tasks.keys() {
             self.tasks.remove(task);
         }
         self.queue.engine_down(engine, wreck.extinct, &self.fleet);
@@ -373,7 +398,7 @@ impl Scheduler {
                 break;
             }
             let task = self.queue.take(class, &self.tasks, &mut self.fleet);
-            self.assign(task, engine, &needs, effects);
+            self.assign(task, engine, &needs, Some(&needs), effects);
         }
         self.fleet.rank(engine);
     }
@@ -392,22 +417,33 @@ impl Room for Scheduler {
     type Event = SchedulerEvent;
     type Effect = SchedulerEffect;
 
-    fn handle(&mut self, _now: Time, event: SchedulerEvent, effects: &mut Vec<SchedulerEffect>) {
+    fn handle(&mut self, now: Time, event: SchedulerEvent, effects: &mut Vec<SchedulerEffect>) {
         let alone_len = self.queue.alone_len();
+        self.fleet.now = now;
         match event {
             SchedulerEvent::EngineUp(capacity) => self.engine_up(capacity, effects),
             SchedulerEvent::EngineDown(engine) => self.engine_down(engine, effects),
             SchedulerEvent::Place(ready) => self.place(ready, effects),
             SchedulerEvent::Free(task, ran) => self.free(task, ran, effects),
+            SchedulerEvent::TakenBack(task, ready) => self.taken_back(task, ready, effects),
         }
         self.go_on(alone_len, effects);
+        self.plan_look(now);
     }
 
     fn next_deadline(&self) -> Option<Time> {
-        None
+        self.look_at
     }
 
-    fn on_deadline(&mut self, _now: Time, _effects: &mut Vec<SchedulerEffect>) {}
+    fn on_deadline(&mut self, now: Time, effects: &mut Vec<SchedulerEffect>) {
+        self.look(now, effects);
+    }
+
+    /// At the end of a burst: an engine that has nothing to do in the middle of one may be given
+    /// more by what follows.
+    fn settle(&mut self, now: Time, effects: &mut Vec<SchedulerEffect>) {
+        self.look(now, effects);
+    }
 
     fn check_invariants(&self) {
         self.fleet.check(&self.tasks);

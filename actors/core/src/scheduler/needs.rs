@@ -25,6 +25,11 @@ pub(super) struct Needs {
 }
 
 impl Needs {
+    /// Whether any engine that offers the method may have it, beside others.
+    pub(super) const fn is_plain(&self) -> bool {
+        self.engines.is_none() && self.asks.is_none() && !self.alone
+    }
+
     /// So much of each resource is the task's while an engine has it.
     pub(super) fn amounts(&self) -> &[Resource] {
         self.asks.as_ref().map_or(&[], |asks| &asks.amounts)

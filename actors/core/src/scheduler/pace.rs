@@ -109,6 +109,15 @@ impl Backlog {
         self.nanos += u64::from(pace.tasks) * pace.cost_nanos;
     }
 
+    /// A task of this method runs for longer than all was expected to take: it is taken to be long,
+    /// like one of which nothing is known.
+    pub(super) fn shut(&mut self, method: MethodId, slots: u32) {
+        let Some(pace) = self.paces.get_mut(&method) else { return };
+        self.nanos += u64::from(pace.tasks) * (AHEAD_NANOS - pace.cost_nanos);
+        pace.cost_nanos = AHEAD_NANOS;
+        pace.ends_to_halving = tasks_per_window(slots, AHEAD_NANOS);
+    }
+
     /// Panics unless these are the tasks that were added and not removed.
     pub(super) fn check(&self, tasks: impl Iterator<Item = Option<MethodId>>) {
         let mut strangers = 0;

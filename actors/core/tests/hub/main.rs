@@ -6,6 +6,7 @@ mod confirmations;
 mod engines;
 mod explain;
 mod functions;
+mod give_back;
 mod graphs;
 mod harness;
 mod inputs;

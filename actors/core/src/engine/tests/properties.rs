@@ -20,6 +20,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => pick().prop_map(Step::Repeat),
         8 => (pick(), any::<bool>()).prop_map(|(which, well)| Step::Finish(which, well)),
         3 => pick().prop_map(Step::Abort),
+        3 => pick().prop_map(Step::AskBack),
         3 => Just(Step::Confirm),
         2 => Just(Step::Cut),
         4 => Just(Step::Open),

@@ -12,6 +12,7 @@
 //! | `function 7` | the 3 bytes of one |
 //! | `payload 7`, `cut payload 7` | 3 bytes, as said, or 1 |
 //! | `confirmed 2`, `abort a b`, `end asked` | the other orders |
+//! | `give back a` | the hub could have another engine start this |
 //! | `wrote a text` | a running attempt wrote that |
 //! | `ran a`, `failed a`, `stopped a` | the executor is through |
 //! | `at 50` | it is 50 ms past the start; deadlines pass |
@@ -20,6 +21,7 @@
 //! |---|---|
 //! | `register again running a queued b unconfirmed c marks 1:3` | what there is of it |
 //! | `start a`, `start a with f`, `interrupt a`, `started a`, `reconnect`, `end asked` | |
+//! | `gave back a`, `kept a` | what became of it |
 //! | `output a from 3: text` | what it wrote after 3 bytes |
 //! | `report 0 a done` | also `failed`, `aborted`; `, wrote text` if it did |
 
@@ -117,6 +119,7 @@ fn event(text: &str) -> EngineEvent {
         ["abort", attempts @ ..] => {
             EngineEvent::AbortRequested(attempts.iter().map(|word| attempt(word)).collect())
         }
+        ["give", "back", name] => EngineEvent::AskedBack(attempt(name)),
         ["end", reason] => EngineEvent::EndRequested((*reason).to_owned()),
         ["wrote", name, text] => EngineEvent::Wrote {
             attempt: attempt(name),
@@ -215,6 +218,9 @@ pub(super) fn show(effect: &EngineEffect) -> String {
             format!("output {} from {}: {text}", name(output.attempt), output.offset)
         }
         EngineEffect::Report(report) => show_report(report),
+        EngineEffect::GaveBack { attempt, given } => {
+            format!("{} {}", if *given { "gave back" } else { "kept" }, name(*attempt))
+        }
         EngineEffect::Reconnect => "reconnect".to_owned(),
         EngineEffect::End(reason) => format!("end {reason}"),
     }

@@ -31,6 +31,8 @@ pub(super) enum Step {
     Repeat(usize),
     Finish(usize, bool),
     Abort(usize),
+    /// The hub could have another engine start one of its tasks.
+    AskBack(usize),
     Confirm,
     Cut,
     Open,
@@ -50,6 +52,7 @@ struct Task {
     by_ticket: bool,
     gates: Vec<TaskId>,
     aborted: bool,
+    asked_back: bool,
     ended: bool,
 }
 
@@ -68,6 +71,8 @@ pub(super) struct World {
     /// Every report said, by number.
     reports: BTreeMap<u64, Report>,
     said: BTreeSet<(Epoch, AttemptId)>,
+    /// Given back in this session.
+    given_back: BTreeSet<AttemptId>,
 }
 
 #[derive(Debug, Default)]
@@ -124,6 +129,7 @@ impl World {
             last_direct: BTreeMap::new(),
             reports: BTreeMap::new(),
             said: BTreeSet::new(),
+            given_back: BTreeSet::new(),
         }
     }
 
@@ -158,6 +164,7 @@ impl World {
                 }
             }
             Step::Abort(which) => self.abort(which),
+            Step::AskBack(which) => self.ask_back(which),
             Step::Confirm if self.hub.is_registered => {
                 self.link.send(EngineEvent::Confirmed(self.hub.recorded));
             }
@@ -197,10 +204,12 @@ impl World {
     fn submit(&mut self, client: u32, direct: bool, by_ticket: bool, gated: bool) {
         let seq = self.hub.next_seq[client as usize];
         self.hub.next_seq[client as usize] += 1;
-        let last = self.hub.ledger.iter().rev().take(2).map(|task| task.id);
-        let gates = if gated && !direct { last.collect() } else { Vec::new() };
+        // A hub lets nothing wait for what may move.
+        let last = self.hub.ledger.iter().rev().take(2).filter(|task| !task.asked_back);
+        let gates = if gated && !direct { last.map(|task| task.id).collect() } else { Vec::new() };
         let id = TaskId::new(ClientId(client), seq);
-        let task = Task { id, number: 1, direct, by_ticket, gates, aborted: false, ended: false };
+        let (aborted, asked_back, ended) = (false, false, false);
+        let task = Task { id, number: 1, direct, by_ticket, gates, aborted, asked_back, ended };
         self.hub.ledger.push(task);
         if self.hub.is_registered {
             self.assign(self.hub.ledger.len() - 1);
@@ -238,10 +247,39 @@ impl World {
         }
     }
 
+    fn ask_back(&mut self, which: usize) {
+        let Some(which) = pick(&self.hub.ledger, which).filter(|_| self.hub.is_registered) else {
+            return;
+        };
+        let id = self.hub.ledger[which].id;
+        if self.hub.ledger.iter().any(|task| task.gates.contains(&id)) {
+            return;
+        }
+        let task = &mut self.hub.ledger[which];
+        task.asked_back = true;
+        let attempt = id.attempt(task.number);
+        self.link.send(EngineEvent::AskedBack(attempt));
+    }
+
+    /// The next attempt comes here again: there is no other engine.
+    fn take_back(&mut self, attempt: AttemptId) {
+        let is_current = |task: &Task| !task.ended && task.id.attempt(task.number) == attempt;
+        let Some(which) = self.hub.ledger.iter().position(is_current) else { return };
+        let task = &mut self.hub.ledger[which];
+        assert!(!task.direct, "{attempt} never moves");
+        task.number += 1;
+        task.ended = task.aborted;
+        if !task.ended {
+            self.assign(which);
+        }
+    }
+
     fn deliver_to_hub(&mut self) {
         match self.link.to_hub.pop_front() {
             None | Some(EngineEffect::Started(_)) => {}
             Some(EngineEffect::Register(_, inventory)) => self.register(&inventory),
+            Some(EngineEffect::GaveBack { attempt, given: true }) => self.take_back(attempt),
+            Some(EngineEffect::GaveBack { given: false, .. }) => {}
             Some(EngineEffect::Report(report)) => {
                 assert!(self.hub.is_registered, "a report before the registration");
                 self.hub.recorded = self.hub.recorded.max(report.number + 1);
@@ -304,6 +342,7 @@ impl World {
         if self.link.is_up {
             self.link = Link::default();
             self.hub.is_registered = false;
+            self.given_back.clear();
             self.deliver(Some(EngineEvent::SessionClosed));
         }
     }
@@ -374,6 +413,14 @@ impl World {
                     self.check_report(report);
                     self.link.to_hub.push_back(effect);
                 }
+                EngineEffect::GaveBack { attempt, given } => {
+                    assert!(self.link.is_answered, "{attempt} before the answer");
+                    if given {
+                        assert!(!self.executing.contains(&attempt), "{attempt} runs");
+                        assert!(self.given_back.insert(attempt), "{attempt} is given back twice");
+                    }
+                    self.link.to_hub.push_back(effect);
+                }
                 EngineEffect::Register(..) => self.link.to_hub.push_back(effect),
                 EngineEffect::Reconnect => panic!("the hub kept the rules"),
                 EngineEffect::End(reason) => panic!("nobody asked for that: {reason}"),
@@ -387,6 +434,7 @@ impl World {
         assert!(self.executing.iter().all(|running| running.task != id), "{id} runs already");
         assert!(self.started.insert((epoch, attempt)), "{attempt} started twice");
         assert!(!self.said.contains(&(epoch, attempt)), "{attempt} started after its end");
+        assert!(!self.given_back.contains(&attempt), "{attempt} started after it was given back");
         let task = self.hub.ledger.iter().find(|task| task.id == id);
         // Of what a hub left behind that is gone, nothing more is known.
         if let Some(task) = task.filter(|_| epoch == self.hub.epoch) {

@@ -4,99 +4,17 @@ use std::cmp::Ordering;
 use std::time::Duration;
 
 use phalanx_protocol::ids::{ClientId, EngineId, TaskId};
-use phalanx_protocol::limits::{BALANCED_WINDOW_MAX, PREFETCH_PER_SLOT_MAX};
-use phalanx_protocol::needs::{Amount, Resource};
 use phalanx_protocol::room::{EngineCapacity, ReadyTask, SchedulerVerdict};
-use phalanx_protocol::task::MethodName;
 
-use crate::scheduler::{Hwm, PREFETCH_AHEAD, SchedulerEffect, SchedulerEvent, Scheme, Settings};
-
-/// A method, or that a task names none.
-type Need = Option<MethodName>;
-
-#[derive(Debug, Clone)]
-struct ModelEngine {
-    id: EngineId,
-    slots: u64,
-    methods: Vec<MethodName>,
-    labels: Vec<String>,
-    resources: Vec<Resource>,
-    /// The amounts of those of its tasks that have some.
-    held: Vec<(TaskId, Vec<Resource>)>,
-    /// What it has; `None` = nobody knows what that task needs.
-    tasks: Vec<(TaskId, Option<Need>)>,
-    last_assigned: u64,
-    /// Run times of the tasks that ended on it, in order.
-    runs: Vec<(Need, u64)>,
-    /// The tasks beside which it may have no other.
-    alone: Vec<TaskId>,
-    /// Given nothing before it has nothing, since it came to a task that must run alone.
-    draining: bool,
-}
-
-impl ModelEngine {
-    fn offers(&self, need: &Need) -> bool {
-        need.as_ref().is_none_or(|method| self.methods.contains(method))
-    }
-
-    /// The most of a resource that it has; of one that it names twice the larger amount counts.
-    fn total(&self, name: &str) -> Amount {
-        let named = self.resources.iter().filter(|(other, _)| other == name);
-        named.map(|(_, amount)| *amount).max().unwrap_or_default()
-    }
-
-    fn free(&self, name: &str) -> u64 {
-        let held = self.held.iter().flat_map(|(_, amounts)| amounts);
-        let held: u64 = held.filter(|(other, _)| other == name).map(|(_, amount)| amount.0).sum();
-        self.total(name).0.saturating_sub(held)
-    }
-
-    fn has_room(&self, hwm: Hwm) -> bool {
-        let load = self.tasks.len() as u64;
-        let below = match hwm {
-            Hwm::Fixed(0) => self.slots > 0,
-            Hwm::Fixed(per_slot) => load < u64::from(per_slot) * self.slots,
-            Hwm::Adaptive => {
-                let costs = self.tasks.iter().map(|(_, need)| self.cost(need.as_ref()));
-                costs.sum::<u64>() < self.slots * ahead_nanos()
-            }
-        };
-        below && self.alone.is_empty() && !self.draining && load < BALANCED_WINDOW_MAX as u64
-    }
-
-    /// What a task counts as: learned anew from all that ran before.
-    fn cost(&self, need: Option<&Need>) -> u64 {
-        let Some(need) = need else {
-            return ahead_nanos();
-        };
-        let mut cost = ahead_nanos();
-        let mut average = None;
-        let mut short_ends = 0;
-        for (_, ran) in self.runs.iter().filter(|(method, _)| method == need) {
-            let now = average.map_or(*ran, |average: u64| average - average / 8 + ran / 8);
-            average = Some(now);
-            let least = ahead_nanos().div_ceil(1 + u64::from(PREFETCH_PER_SLOT_MAX));
-            let goal = now.clamp(least, ahead_nanos());
-            short_ends += 1;
-            if goal >= cost {
-                (cost, short_ends) = (goal, 0);
-            } else if short_ends >= (self.slots * ahead_nanos()).div_ceil(cost) {
-                (cost, short_ends) = (goal.max(cost / 2), 0);
-            }
-        }
-        cost
-    }
-}
-
-fn ahead_nanos() -> u64 {
-    PREFETCH_AHEAD.as_nanos() as u64
-}
+use super::model_engine::{ModelEngine, Need, amounts, may_have};
+use crate::Time;
+use crate::scheduler::{SchedulerEffect, SchedulerEvent, Scheme, Settings};
 
 /// All of it.
 #[derive(Debug, Clone)]
 pub(super) struct Model {
-    settings: Settings,
-    engines: Vec<ModelEngine>,
+    pub(super) settings: Settings,
+    pub(super) engines: Vec<ModelEngine>,
     /// In order of arrival, each with its round.
     queue: Vec<(u64, ReadyTask)>,
     /// The last round of each client that has tasks waiting, by priority.
@@ -106,6 +24,14 @@ pub(super) struct Model {
     /// Those with amounts that are queued no longer, and that others may have stood behind.
     left: Vec<ReadyTask>,
     assignments: u64,
+    pub(super) now: Time,
+    /// What was asked back and not answered, for whom.
+    pub(super) asked: Vec<(TaskId, EngineId)>,
+    /// When it is looked what to take back, and when that was done last.
+    pub(super) look_at: Option<Time>,
+    pub(super) looked_at: Option<Time>,
+    /// For whom the task that is being placed was asked back.
+    preferred: Option<EngineId>,
 }
 
 impl Model {
@@ -118,28 +44,40 @@ impl Model {
             served: Vec::new(),
             left: Vec::new(),
             assignments: 0,
+            now: Time::ZERO,
+            asked: Vec::new(),
+            look_at: None,
+            looked_at: None,
+            preferred: None,
         }
     }
 
     /// What the room is to do. Which engine a drawn lot falls on it takes from what the room did.
     pub(super) fn handle(
         &mut self,
+        now: Time,
         event: SchedulerEvent,
         did: &[SchedulerEffect],
     ) -> Vec<SchedulerEffect> {
         let mut effects = Vec::new();
         let alone_before = self.alone_queued();
+        self.now = now;
         match event {
             SchedulerEvent::EngineUp(capacity) => self.engine_up(capacity, &mut effects),
             SchedulerEvent::EngineDown(id) => {
                 self.engines.retain(|engine| engine.id != id);
+                self.forget_answered();
                 self.drop_stranded(&mut effects);
             }
             SchedulerEvent::Place(task) => self.place(task, did, &mut effects),
             SchedulerEvent::Free(task, ran) => self.free(task, ran, &mut effects),
+            SchedulerEvent::TakenBack(task, ready) => {
+                self.taken_back(task, ready, did, &mut effects);
+            }
         }
         self.go_on(alone_before, &mut effects);
         self.check();
+        self.look(&mut effects);
         effects
     }
 
@@ -260,6 +198,7 @@ impl Model {
             for other in &mut self.engines {
                 if let Some(at) = other.tasks.iter().position(|(task, _)| *task == id) {
                     need = other.tasks.remove(at).1;
+                    other.given.retain(|(given, _)| given.task != id);
                     other.alone.retain(|alone| *alone != id);
                     other.held.retain(|(task, _)| *task != id);
                     relieved.push(other.id);
@@ -279,6 +218,8 @@ impl Model {
             tasks: Vec::new(),
             last_assigned: 0,
             runs: Vec::new(),
+            given: Vec::new(),
+            moved_at: self.now,
             alone: capacity.alone,
             draining: false,
         };
@@ -305,6 +246,7 @@ impl Model {
             }
         }
         self.engines.push(engine);
+        self.forget_answered();
         self.drop_stranded(effects);
         for id in [capacity.engine].into_iter().chain(relieved) {
             self.fill(id, effects);
@@ -338,12 +280,20 @@ impl Model {
         by_rank.sort_by(|a, b| self.by_rank(a, b));
         let fits = |engine: &&ModelEngine| !task.alone || engine.tasks.is_empty();
         let mut ids: Vec<_> = by_rank.into_iter().filter(fits).map(|engine| engine.id).collect();
+        let preferred = self.preferred.filter(|id| ids.contains(id) && !task.alone);
+        if let Some(preferred) = preferred.filter(|_| !stands_in_line) {
+            return self.hand(task, preferred, effects);
+        }
         if draws && !ids.is_empty() {
-            let [SchedulerEffect { verdict: SchedulerVerdict::Assign(drawn), .. }] = did else {
+            let drawn = did.iter().find_map(|effect| match effect.verdict {
+                SchedulerVerdict::Assign(drawn) if effect.task == task.task => Some(drawn),
+                _ => None,
+            });
+            let Some(drawn) = drawn else {
                 panic!("{} is to be given to one of {ids:?}, not {did:?}", task.task);
             };
-            assert!(ids.contains(drawn), "{} may not go to {drawn}", task.task);
-            ids = vec![*drawn];
+            assert!(ids.contains(&drawn), "{} may not go to {drawn}", task.task);
+            ids = vec![drawn];
         }
         if let Some(first) = ids.first().filter(|_| !stands_in_line) {
             return self.hand(task, *first, effects);
@@ -377,14 +327,44 @@ impl Model {
                 freed = Some(engine.id);
                 engine.alone.retain(|alone| *alone != id);
                 engine.held.retain(|(task, _)| *task != id);
-                if let ((_, Some(need)), Some(ran)) = (engine.tasks.remove(at), ran) {
-                    engine.runs.push((need, ran.as_nanos() as u64));
+                engine.given.retain(|(given, _)| given.task != id);
+                let (_, need) = engine.tasks.remove(at);
+                if let Some(ran) = ran {
+                    engine.moved_at = self.now;
+                    engine.runs.extend(need.map(|need| (need, Some(ran.as_nanos() as u64))));
                 }
             }
         }
+        self.forget_answered();
         if let Some(id) = freed {
             self.fill(id, effects);
         }
+    }
+
+    /// Its engine gave a task back, or keeps it.
+    fn taken_back(
+        &mut self,
+        id: TaskId,
+        ready: Option<ReadyTask>,
+        did: &[SchedulerEffect],
+        effects: &mut Vec<SchedulerEffect>,
+    ) {
+        let asked = self.asked.iter().position(|(task, _)| *task == id);
+        let preferred = asked.map(|at| self.asked.remove(at).1);
+        let Some(ready) = ready else { return };
+        let has = |engine: &&mut ModelEngine| engine.tasks.iter().any(|(task, _)| *task == id);
+        let Some(engine) = self.engines.iter_mut().find(has) else {
+            return self.place(ready, did, effects);
+        };
+        engine.tasks.retain(|(task, _)| *task != id);
+        engine.given.retain(|(given, _)| given.task != id);
+        engine.alone.retain(|alone| *alone != id);
+        engine.held.retain(|(task, _)| *task != id);
+        let from = engine.id;
+        self.fill(from, effects);
+        self.preferred = preferred;
+        self.place(ready, did, effects);
+        self.preferred = None;
     }
 
     fn engine(&mut self, id: EngineId) -> &mut ModelEngine {
@@ -418,11 +398,15 @@ impl Model {
 
     fn hand(&mut self, task: ReadyTask, id: EngineId, effects: &mut Vec<SchedulerEffect>) {
         self.assignments += 1;
-        let (hwm, assignments) = (self.settings.hwm, self.assignments);
+        let (hwm, assignments, now) = (self.settings.hwm, self.assignments, self.now);
         let engine = self.engine(id);
         assert!(engine.has_room(hwm), "over the window");
         assert!(!task.alone || engine.tasks.is_empty(), "not alone");
         engine.last_assigned = assignments;
+        if engine.tasks.is_empty() {
+            engine.moved_at = now;
+        }
+        engine.given.extend((!task.alone).then(|| (task.clone(), false)));
         engine.alone.extend(task.alone.then_some(task.task));
         for (name, amount) in amounts(&task) {
             assert!(engine.free(&name) >= amount.0, "{} has no {name} for {}", id, task.task);
@@ -470,29 +454,4 @@ impl Model {
         all.dedup();
         assert_eq!(all.len(), len, "a task is in two places");
     }
-}
-
-/// What a task needs of resources; of one that it names twice the larger amount.
-fn amounts(task: &ReadyTask) -> Vec<Resource> {
-    let needed = task.needs.iter().flat_map(|needs| &needs.amounts);
-    let most = |name: &str| {
-        let named = task.needs.iter().flat_map(|needs| &needs.amounts);
-        named.filter(|(other, _)| other == name).map(|(_, amount)| *amount).max()
-    };
-    let mut amounts: Vec<_> =
-        needed.map(|(name, _)| (name.clone(), most(name).unwrap_or_default())).collect();
-    amounts.sort();
-    amounts.dedup();
-    amounts
-}
-
-fn may_have(engine: &ModelEngine, task: &ReadyTask) -> bool {
-    let mut labels = task.needs.iter().flat_map(|needs| &needs.labels);
-    let has_all = amounts(task).iter().all(|(name, amount)| {
-        engine.resources.iter().any(|(other, _)| other == name) && engine.total(name) >= *amount
-    });
-    engine.offers(&task.method)
-        && has_all
-        && labels.all(|label| engine.labels.contains(label))
-        && task.engines.as_ref().is_none_or(|allowed| allowed.contains(&engine.id))
 }

@@ -88,9 +88,26 @@ fn free() -> impl Strategy<Value = SchedulerEvent> {
     })
 }
 
+fn taken_back() -> impl Strategy<Value = SchedulerEvent> {
+    (place(), any::<bool>()).prop_map(|(place, given)| {
+        let SchedulerEvent::Place(ready) = place else { unreachable!("just made") };
+        SchedulerEvent::TakenBack(ready.task, given.then_some(ready))
+    })
+}
+
+/// Each with how long after the one before it comes.
+fn timed_events() -> impl Strategy<Value = Vec<(Duration, SchedulerEvent)>> {
+    let pause = prop_oneof![6 => Just(0_u64), 2 => 0..400_u64, 1 => 900..3_000_u64];
+    (events(), vec(pause, 200)).prop_map(|(events, pauses)| {
+        pauses.into_iter().map(Duration::from_micros).zip(events).collect()
+    })
+}
+
 fn events() -> impl Strategy<Value = Vec<SchedulerEvent>> {
     let down = (0..ENGINES).prop_map(|engine| SchedulerEvent::EngineDown(EngineId(engine)));
-    let event = prop_oneof![40 => place(), 40 => free(), 3 => engine_up(), 1 => down];
+    let event = prop_oneof![
+        40 => place(), 40 => free(), 6 => taken_back(), 3 => engine_up(), 1 => down,
+    ];
     (vec(engine_up(), 0..4), vec(event, 0..160)).prop_map(|(mut first, rest)| {
         first.extend(rest);
         first
@@ -107,8 +124,14 @@ fn settings() -> impl Strategy<Value = Settings> {
 }
 
 fn handle(room: &mut Scheduler, event: SchedulerEvent) -> Vec<SchedulerEffect> {
+    handle_at(room, Time::ZERO, event)
+}
+
+/// One event and the end of its burst.
+fn handle_at(room: &mut Scheduler, now: Time, event: SchedulerEvent) -> Vec<SchedulerEffect> {
     let mut effects = Vec::new();
-    room.handle(Time::ZERO, event, &mut effects);
+    room.handle(now, event, &mut effects);
+    room.settle(now, &mut effects);
     effects
 }
 
@@ -128,6 +151,11 @@ fn drain(room: &mut Scheduler, running: Vec<TaskId>) -> BTreeSet<u64> {
     while let Some(next) = running.pop_first() {
         room.check_invariants();
         for SchedulerEffect { task, verdict } in handle(room, SchedulerEvent::Free(next, None)) {
+            if let SchedulerVerdict::TakeBack(_) = verdict {
+                let kept = handle(room, SchedulerEvent::TakenBack(task, None));
+                assert_eq!(kept, [], "{task} stays");
+                continue;
+            }
             assert!(matches!(verdict, SchedulerVerdict::Assign(_)));
             assert!(assigned.insert(task.seq), "{task} assigned twice");
             running.insert(task);
@@ -144,12 +172,14 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_room_does_what_the_model_does(settings in settings(), events in events()) {
+    fn the_room_does_what_the_model_does(settings in settings(), events in timed_events()) {
         let mut room = Scheduler::with_settings(settings);
         let mut model = Model::new(settings);
-        for event in events {
-            let effects = handle(&mut room, event.clone());
-            let expected = model.handle(event.clone(), &effects);
+        let mut now = Time::ZERO;
+        for (pause, event) in events {
+            now = now + pause;
+            let effects = handle_at(&mut room, now, event.clone());
+            let expected = model.handle(now, event.clone(), &effects);
             room.check_invariants();
             prop_assert_eq!(effects, expected, "effects of {:?}", event);
             assert_same(&room, &model);
@@ -168,12 +198,12 @@ proptest! {
         let mut model = Model::new(settings);
         for event in events {
             let effects = handle(&mut old, event.clone());
-            prop_assert_eq!(model.handle(event, &effects), effects);
+            prop_assert_eq!(model.handle(Time::ZERO, event, &effects), effects);
         }
         // Which engine drains for a task that waits to run alone, a new room finds out by itself.
         for task in model.alone_queued() {
             let effects = handle(&mut old, SchedulerEvent::Free(task, None));
-            let expected = model.handle(SchedulerEvent::Free(task, None), &effects);
+            let expected = model.handle(Time::ZERO, SchedulerEvent::Free(task, None), &effects);
             prop_assert_eq!(effects, expected);
         }
         let mut new = Scheduler::with_settings(settings);

@@ -12,7 +12,10 @@
 //! place c2.5 a          the 5th task of client 2
 //! free 5                task 5 ended
 //! free 5 100us          ... after running so long
-//! => 5:e1 6:e2 7:!      5 and 6 are assigned, 7 is unplaceable
+//! back 5 a              task 5, which needs a, was given back; further words as for `place`
+//! kept 5                task 5 was asked back, and stays
+//! at 1500us             it is so long past the start, and the end of a burst
+//! => 5:e1 6:e2 7:! 8<e1 5 and 6 are assigned, 7 is unplaceable, 8 is asked back from e1
 //! ```
 
 use std::time::Duration;
@@ -54,6 +57,11 @@ fn number<T: std::str::FromStr>(word: &str) -> T {
 
 fn engine(word: &str) -> EngineId {
     EngineId(number(word.strip_prefix('e').unwrap_or_else(|| panic!("{word:?}: no engine"))))
+}
+
+fn micros(word: &str) -> Duration {
+    let micros = word.strip_suffix("us").unwrap_or_else(|| panic!("{word:?}: no us"));
+    Duration::from_micros(number(micros))
 }
 
 /// The words that are no label and no resource.
@@ -101,11 +109,12 @@ fn event(line: &str) -> SchedulerEvent {
             })
         }
         ["down", id] => SchedulerEvent::EngineDown(engine(id)),
-        [verb @ ("place" | "alone"), seq, name, ref rest @ ..] => {
+        ["kept", seq] => SchedulerEvent::TakenBack(task_named(seq), None),
+        [verb @ ("place" | "alone" | "back"), seq, name, ref rest @ ..] => {
             let named = rest.iter().any(|word| ["on", "with"].contains(word));
             let amounts: Vec<_> = rest.iter().filter_map(|word| resource(word)).collect();
             let needs = Needs { labels: labels(rest), amounts };
-            SchedulerEvent::Place(ReadyTask {
+            let ready = ReadyTask {
                 alone: verb == "alone",
                 task: task_named(seq),
                 method: (name != "-").then(|| method(name)),
@@ -118,14 +127,14 @@ fn event(line: &str) -> SchedulerEvent {
                     .find_map(|word| Some(number(word.strip_prefix('p')?)))
                     .unwrap_or(0),
                 needs: (!needs.is_empty()).then_some(needs),
-            })
+            };
+            match verb {
+                "back" => SchedulerEvent::TakenBack(ready.task, Some(ready)),
+                _ => SchedulerEvent::Place(ready),
+            }
         }
         ["free", seq] => SchedulerEvent::Free(task_named(seq), None),
-        ["free", seq, ran] => {
-            let micros = ran.strip_suffix("us").unwrap_or_else(|| panic!("{ran:?}: no us"));
-            let ran = Duration::from_micros(number(micros));
-            SchedulerEvent::Free(task_named(seq), Some(ran))
-        }
+        ["free", seq, ran] => SchedulerEvent::Free(task_named(seq), Some(micros(ran))),
         _ => panic!("{line:?} is no event"),
     }
 }
@@ -142,6 +151,7 @@ fn effects_text(effects: &[SchedulerEffect]) -> String {
     let word = |effect: &SchedulerEffect| match effect.verdict {
         SchedulerVerdict::Assign(engine) => format!("{}:{engine}", name(effect.task)),
         SchedulerVerdict::Unplaceable => format!("{}:!", name(effect.task)),
+        SchedulerVerdict::TakeBack(engine) => format!("{}<{engine}", name(effect.task)),
     };
     effects.iter().map(word).collect::<Vec<_>>().join(" ")
 }
@@ -149,16 +159,28 @@ fn effects_text(effects: &[SchedulerEffect]) -> String {
 /// Says one event and answers all effects, as text. Does not check the whole room: that costs as
 /// much as all its tasks.
 pub(super) fn say(room: &mut Scheduler, line: &str) -> String {
+    say_at(room, &mut Time::default(), line)
+}
+
+/// The same at this time, which some lines move.
+fn say_at(room: &mut Scheduler, now: &mut Time, line: &str) -> String {
     let mut effects = Vec::new();
-    room.handle(Time::ZERO, event(line), &mut effects);
+    match line.trim().strip_prefix("at ") {
+        Some(past) => {
+            *now = Time::ZERO + micros(past);
+            room.settle(*now, &mut effects);
+        }
+        None => room.handle(*now, event(line), &mut effects),
+    }
     effects_text(&effects)
 }
 
 /// Plays a table: each line an event, and after `=>` all of its effects.
 pub(super) fn check(room: &mut Scheduler, table: &str) {
+    let mut now = Time::ZERO;
     for line in table.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let (event, expected) = line.split_once("=>").unwrap_or((line, ""));
-        assert_eq!(say(room, event), expected.trim(), "effects of: {line}");
+        assert_eq!(say_at(room, &mut now, event), expected.trim(), "effects of: {line}");
         room.check_invariants();
     }
 }

@@ -1,8 +1,8 @@
 //! Samples of the engine's conversation.
 
 use phalanx_protocol::engine::{
-    AbortAttempts, Confirmed, EndEngine, EngineLeave, EngineToHub, HubToEngine, Register,
-    Registered, Started,
+    AbortAttempts, Confirmed, EndEngine, EngineLeave, EngineToHub, GaveBack, GiveBack, HubToEngine,
+    Register, Registered, Started,
 };
 use phalanx_protocol::ids::{ClientId, EngineId, Epoch, Incarnation};
 use phalanx_protocol::needs::Amount;
@@ -74,6 +74,7 @@ impl Samples for EngineToHub {
             ),
             ("", leave.into()),
             ("", written().into()),
+            ("", GaveBack { attempt: attempt(42, 2), given: true }.into()),
         ]
     }
 }
@@ -113,6 +114,7 @@ impl Samples for HubToEngine {
             ("", end.into()),
             ("", define(inline(Format::Raw, b"def"), true).into()),
             ("ticket", define(by_stream(Format::Raw, 15, 65_537), false).into()),
+            ("", GiveBack { attempt: attempt(42, 2) }.into()),
         ]
     }
 }

@@ -71,9 +71,11 @@ impl Samples for HubToScheduling {
             ("", Self::Release(to_room(task(42)))),
             ("", Self::EngineUp(to_room(capacity))),
             ("", Self::EngineDown(to_room(EngineId(3)))),
-            ("", Self::Place(to_room(ready))),
+            ("", Self::Place(to_room(ready.clone()))),
             ("", Self::Free(to_room((task(42), Some(1_500_000))))),
             ("never-ran", Self::Free(to_room((task(42), None)))),
+            ("", Self::TakenBack(to_room((task(42), Some(ready))))),
+            ("kept", Self::TakenBack(to_room((task(42), None)))),
         ]
     }
 }
@@ -101,6 +103,7 @@ impl Samples for SchedulingToHub {
             ("timed-out", dag(DagVerdict::TimedOut)),
             ("", scheduler(SchedulerVerdict::Assign(EngineId(3)))),
             ("unplaceable", scheduler(SchedulerVerdict::Unplaceable)),
+            ("take-back", scheduler(SchedulerVerdict::TakeBack(EngineId(3)))),
             ("", panicked.into()),
         ]
     }

@@ -52,6 +52,8 @@ fn report() -> impl Strategy<Value = Report> {
 
 impl Strategies for EngineToHub {
     fn strategies() -> Vec<BoxedStrategy<Self>> {
+        let gave_back =
+            (attempt_id(), any::<bool>()).prop_map(|(attempt, given)| GaveBack { attempt, given });
         let started = (attempt_id(), number())
             .prop_map(|(attempt, started_us)| Started { attempt, started_us });
         vec![
@@ -60,6 +62,7 @@ impl Strategies for EngineToHub {
             message(report()),
             message(text().prop_map(|reason| EngineLeave { reason })),
             message(output()),
+            message(gave_back),
         ]
     }
 }
@@ -86,6 +89,7 @@ impl Strategies for HubToEngine {
             message(some(attempt_id()).prop_map(|attempts| AbortAttempts { attempts })),
             message(text().prop_map(|reason| EndEngine { reason })),
             message(define()),
+            message(attempt_id().prop_map(|attempt| GiveBack { attempt })),
         ]
     }
 }

@@ -84,6 +84,7 @@ impl Strategies for HubToScheduling {
             message(to_room(engine_id())),
             message(to_room(ready())),
             message(to_room((task_id(), option::of(number())))),
+            message(to_room((task_id(), option::of(ready())))),
         ]
     }
 }
@@ -97,7 +98,11 @@ fn dag_verdict() -> impl Strategy<Value = DagVerdict> {
 }
 
 fn scheduler_verdict() -> impl Strategy<Value = SchedulerVerdict> {
-    prop_oneof![engine_id().prop_map(SchedulerVerdict::Assign), Just(SchedulerVerdict::Unplaceable),]
+    prop_oneof![
+        engine_id().prop_map(SchedulerVerdict::Assign),
+        Just(SchedulerVerdict::Unplaceable),
+        engine_id().prop_map(SchedulerVerdict::TakeBack),
+    ]
 }
 
 impl Strategies for SchedulingToHub {

@@ -4,8 +4,8 @@
 CARGO ?= cargo
 EXAMPLES := hello_apply map dag_diamond pi embedded_service
 # Programs written for ipyparallel, with only their import changed.
-PORTED := as_completed debug_composite execute_and_pull joblib_grid option_pricing parallel_decorator \
-	parameter_sweep pi_digits ring_of_engines rmt task_farm wave_equation \
+PORTED := as_completed debug_composite execute_and_pull hub_records joblib_grid option_pricing own_types \
+	parallel_decorator parameter_sweep pi_digits ring_of_engines rmt task_farm watched_search wave_equation \
 	word_count
 PYTHON_EXAMPLES := hello_apply map dag_diamond dag_dependencies pi errors elsewhere $(PORTED:%=ported/%)
 

@@ -35,8 +35,8 @@ struct State {
     order: Vec<u32>,
     filled: usize,
     waiters: Waiters,
-    /// Tasks whose output somebody reads while they run, and what was not read of it.
-    followed: BTreeMap<u32, Unread>,
+    /// What was not read of the output of tasks that run, and of those that somebody follows.
+    output: BTreeMap<u32, Unread>,
 }
 
 #[derive(Debug)]
@@ -68,7 +68,7 @@ pub enum Until {
     Filled(u32),
     /// At least so many have ended.
     Count(usize),
-    /// There is output of this followed task to read, or its cell is filled.
+    /// There is output of this task to read, or its cell is filled.
     Wrote(u32),
 }
 
@@ -148,7 +148,7 @@ impl Batch {
             order: Vec::new(),
             filled: 0,
             waiters: Waiters::default(),
-            followed: BTreeMap::new(),
+            output: BTreeMap::new(),
         };
         Self { submitted: SystemTime::now(), state: Mutex::new(state) }
     }
@@ -156,11 +156,14 @@ impl Batch {
     /// Fills a cell and collects the wakers of who waited for it; to be woken without locks held.
     pub(crate) fn fill(&self, index: u32, ending: Ending, woken: &mut Vec<Waker>) {
         let mut state = self.lock();
-        let State { cells, order, filled, waiters, .. } = &mut *state;
+        let State { cells, order, filled, waiters, output } = &mut *state;
         let Some(cell @ None) = cells.cell(index) else {
             return;
         };
         *cell = Some(ending);
+        if output.get(&index).is_some_and(|unread| !unread.has_reader) {
+            output.remove(&index);
+        }
         *filled += 1;
         if let Cells::Many(_) = cells {
             order.push(index);
@@ -174,35 +177,33 @@ impl Batch {
         );
     }
 
-    /// Somebody reads what this task writes from now on; false if somebody does already.
+    /// Somebody reads what this task writes, and what is held of it; false if somebody does already.
     pub(crate) fn follow(&self, index: u32) -> bool {
         let mut state = self.lock();
-        let is_free = !state.followed.contains_key(&index);
-        if is_free {
-            state.followed.insert(index, Unread::default());
-        }
-        is_free
+        let unread = state.output.entry(index).or_default();
+        !std::mem::replace(&mut unread.has_reader, true)
     }
 
     /// Nobody reads it any more.
     pub(crate) fn unfollow(&self, index: u32) {
-        let unread = self.lock().followed.remove(&index);
+        let unread = self.lock().output.remove(&index);
         drop(unread);
     }
 
-    /// A task wrote something: held for its reader, if it has one.
+    /// A task wrote something: held for its reader, also for one that comes while it runs.
     pub(crate) fn wrote(&self, index: u32, output: Output, woken: &mut Vec<Waker>) {
         let mut state = self.lock();
-        let State { waiters, followed, .. } = &mut *state;
-        if let Some(unread) = followed.get_mut(&index) {
-            unread.push(output);
-            waiters.take(|until| until == Until::Wrote(index), woken);
+        if state.is_filled(index) && !state.output.contains_key(&index) {
+            return;
         }
+        let State { waiters, output: unread, .. } = &mut *state;
+        unread.entry(index).or_default().push(output);
+        waiters.take(|until| until == Until::Wrote(index), woken);
     }
 
     /// The next piece that was not read of what a followed task wrote.
     pub(crate) fn take_output(&self, index: u32) -> Option<LiveOutput> {
-        self.lock().followed.get_mut(&index)?.take()
+        self.lock().output.get_mut(&index)?.take()
     }
 
     /// Whether the condition is met; if not, `waker` will be woken when it is.
@@ -267,7 +268,7 @@ impl State {
             Until::Filled(index) => self.is_filled(index),
             Until::Count(count) => self.filled >= count,
             Until::Wrote(index) => {
-                let unread = self.followed.get(&index);
+                let unread = self.output.get(&index);
                 self.is_filled(index) || unread.is_some_and(|unread| !unread.is_empty())
             }
         }
@@ -319,8 +320,20 @@ pub(crate) struct Place {
 impl Place {
     /// Fills the place, unless nobody holds the result any more.
     pub(crate) fn fill(self, ending: Ending, woken: &mut Vec<Waker>) {
-        if std::sync::Arc::strong_count(&self.batch) > 1 {
+        if self.is_held() {
             self.batch.fill(self.index, ending, woken);
+        }
+    }
+
+    /// Whether somebody holds the result, or other tasks of the batch are open.
+    fn is_held(&self) -> bool {
+        std::sync::Arc::strong_count(&self.batch) > 1
+    }
+
+    /// Tells what its task wrote, unless nobody holds the result any more.
+    pub(crate) fn wrote(&self, output: Output, woken: &mut Vec<Waker>) {
+        if self.is_held() {
+            self.batch.wrote(self.index, output, woken);
         }
     }
 }

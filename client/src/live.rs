@@ -1,8 +1,9 @@
 //! What a task writes while it runs, for a caller who wants to see it then.
 //!
-//! Nothing is held for tasks that nobody follows; for one that somebody does, the newest
-//! [`OUTPUT_LIVE_LEN_MAX`] bytes that were not read. Deliberately without promise: what was dropped
-//! on the way shows as a gap, and all that is kept comes with the result's metadata.
+//! Of each task that runs, and whose result somebody holds, the newest [`OUTPUT_LIVE_LEN_MAX`] bytes
+//! that were not read are held, also before somebody follows it: who comes late misses nothing of
+//! that. Deliberately without promise: what was dropped on the way shows as a gap, and all that is kept
+//! comes with the result's metadata.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -28,9 +29,11 @@ pub struct LiveOutput {
     pub bytes: Bytes,
 }
 
-/// What was not read of one followed task.
+/// What was not read of one task.
 #[derive(Debug, Default)]
 pub(crate) struct Unread {
+    /// Whether somebody follows it. If nobody does, it is dropped when the task ends.
+    pub(crate) has_reader: bool,
     pieces: VecDeque<LiveOutput>,
     weight: usize,
 }

@@ -314,7 +314,7 @@ impl Inner {
                 }
                 Effect::Output(output) => {
                     if let Some(place) = self.room.key(output.attempt.task) {
-                        place.batch.wrote(place.index, output, &mut self.woken);
+                        place.wrote(output, &mut self.woken);
                     }
                 }
                 Effect::Answered(request, answer) => {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import colorsys
 import functools
 import math
+import sys
 
 import pytest
 
@@ -250,3 +251,43 @@ def test_an_async_result_is_no_argument(rc):
     ar = rc[0].apply_async(lambda: 1)
     with pytest.raises(TypeError, match="cannot be sent"):
         rc[0].apply_async(lambda x: x, ar)
+
+
+class Made:
+    def __init__(self, value):
+        self.value = value
+
+
+def made(value):
+    return Made(value)
+
+
+class MadeAnew:
+    def __reduce__(self):
+        return made, (1,)
+
+
+class Restored:
+    def __setstate__(self, state):
+        self.made = Made(state)
+
+    def __getstate__(self):
+        return 2
+
+
+def test_objects_are_unpickled_by_what_their_classes_use_and_it_leaves_no_trace(rc, monkeypatch):
+    for each in (Made, made, MadeAnew, Restored):
+        monkeypatch.setattr(each, "__module__", "__main__")
+        monkeypatch.setattr(sys.modules["__main__"], each.__name__, each, raising=False)
+    view = rc[0]
+    names = view.apply_sync(px.interactive(lambda: sorted(globals())))
+    assert view.apply_sync(px.interactive(lambda x: x.value), MadeAnew()) == 1
+    assert view.apply_sync(px.interactive(lambda x: x.made.value), Restored()) == 2
+    with pytest.raises(px.RemoteError):
+        view.apply_sync(px.interactive(lambda x, y: x), MadeAnew(), Refused())
+    assert view.apply_sync(px.interactive(lambda: sorted(globals()))) == names
+
+
+class Refused:
+    def __reduce__(self):
+        return int, ("no number",)

@@ -153,6 +153,28 @@ def test_published_data_is_seen_while_the_task_runs(rc, tmp_path, until):
     assert ar.data == {"step": 3, "text": "a", "big": "x" * 100_000}
 
 
+def test_what_was_written_before_somebody_looks_is_seen_at_once(rc, tmp_path, until):
+    def work(written, go):
+        from phalanx.datapub import publish_data
+
+        print("first line")
+        publish_data({"step": 1})
+        open(written, "w").close()
+        wait_for_file(go)
+
+    work.__globals__["wait_for_file"] = wait_for_file
+    written, go = tmp_path / "written", tmp_path / "go"
+    ar = rc[0].apply_async(work, str(written), str(go))
+    until(written.exists)
+    rc.ping()
+    until(lambda: ar.stdout == "first line\n")
+    assert ar.data == {"step": 1}
+    assert not ar.ready()
+    go.touch()
+    ar.get()
+    assert ar.stdout == "first line\n"
+
+
 def test_data_of_a_task_that_fails_is_kept(rc):
     def work():
         from phalanx.datapub import publish_data

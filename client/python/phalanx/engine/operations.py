@@ -127,7 +127,7 @@ class Operations:
 
     def _apply(self, task: Task) -> Any:
         digest, blob = task.function  # type: ignore[misc]
-        with naming_what_lacks():
+        with unpickling():
             f, borrowed = self._functions.load(digest, blob)
             call = self._arguments(task)
         from_arguments = functions.take_fallbacks()
@@ -185,7 +185,7 @@ class Operations:
         return self._execution(code, silent)
 
     def _push(self, task: Task) -> None:
-        with naming_what_lacks():
+        with unpickling():
             values = unpack_value(task.parts)
         # What pushed functions need stays with them.
         borrowed = functions.take_fallbacks()
@@ -206,12 +206,14 @@ class Operations:
 
 
 @contextmanager
-def naming_what_lacks() -> Iterator[None]:
-    """Adds to the error for a module that is not here what to do about it."""
+def unpickling() -> Iterator[None]:
+    """For what comes from a client: if it fails nothing of it stays, and a missing module is told of."""
     try:
         yield
-    except ModuleNotFoundError as missing:
-        missing.add_note(MISSING_MODULE)
+    except BaseException as raised:
+        functions.take_fallbacks()
+        if isinstance(raised, ModuleNotFoundError):
+            raised.add_note(MISSING_MODULE)
         raise
 
 

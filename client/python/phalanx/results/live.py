@@ -37,7 +37,8 @@ class Event(NamedTuple):
 class TaskOutput:
     """The output of one task, as a record that grows. Any number may read it, from any thread.
 
-    Following begins with the object: what was written before is told once the task has ended.
+    What was written before the object was made is told too, as far as the client has held it: the newest
+    64 KiB of a running task. The rest is told once the task has ended.
     """
 
     def __init__(

@@ -181,9 +181,10 @@ class Watched(TaskFuture[T]):
         return OutputStreamer(self._batch, self._output_of, self._engine_of, failure_of)
 
     def follow_output(self) -> None:
-        """Holds, from now on, what the tasks write and publish, so that it can be looked at.
+        """Holds all that the tasks write and publish, so that it can be looked at. Looking follows too.
 
-        What they have written before is seen once they have ended. Looking follows too.
+        Of what a running task has written before, the newest 64 KiB are there; the rest is seen once it has
+        ended.
         """
         if self._readers is None and self._outputs is None:
             batch = self._batch

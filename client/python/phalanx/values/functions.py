@@ -235,10 +235,13 @@ def _fallbacks(f: FunctionType, facts: Facts) -> dict[str, Any]:
 
 
 _collected: dict[str, Any] = {}
+_early: dict[str, Any] = {}  # those that the namespace did not have
 
 
 def take_fallbacks() -> dict[str, Any] | None:
     """The fallbacks of the functions unpickled since the last call; `None` if there are none.
+
+    Until then the namespace has them: what is unpickled after its functions may call them to be made.
 
     >>> take_fallbacks()
     """
@@ -246,6 +249,11 @@ def take_fallbacks() -> dict[str, Any] | None:
     if not _collected:
         return None
     taken, _collected = _collected, {}
+    space = reference.namespace()
+    for name, value in _early.items():
+        if space.get(name) is value:
+            del space[name]
+    _early.clear()
     return taken
 
 
@@ -277,3 +285,5 @@ def fill_interactive(f: FunctionType, state: dict[str, Any]) -> None:
     elif reference.on_engine():
         for name, value in state["fallbacks"].items():
             _collected.setdefault(name, value)
+            if name not in f.__globals__:
+                f.__globals__[name] = _early[name] = value

@@ -6,9 +6,9 @@ releases the GIL, in slices of 50 ms between which signals are checked, so Ctrl-
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias, final
+from typing import Any, TypeAlias, TypedDict, final
 
-from typing_extensions import Buffer
+from typing_extensions import Buffer, Unpack
 
 from phalanx.views.placing import Placing
 
@@ -23,6 +23,20 @@ DependencyRef: TypeAlias = tuple[Sequence[TaskId], bool, bool, bool]
 
 AttemptsRef: TypeAlias = tuple[int, Sequence[str], float, float | None]
 """`(retries, kinds of errors, pause before the first, run limit)`; the last two in seconds."""
+
+class Wishes(TypedDict, total=False):
+    """Where tasks go and after what; what is left out or None says nothing."""
+
+    engine: int | None
+    engines: Sequence[int] | None
+    subset: Sequence[int] | None
+    after: DependencyRef | None
+    follow: DependencyRef | None
+    timeout: float | None
+    attempts: AttemptsRef | None
+    label: str | None
+    placing: Placing | None
+    inputs: Sequence[TaskId]
 
 RecordPlace: TypeAlias = tuple[TaskId | None, int | None]
 """Where a page of records begins: after this open task, or from this ended one on."""
@@ -179,16 +193,7 @@ class NativeClient:
         parts: Sequence[Buffer],
         *,
         function: FunctionRef | None = None,
-        engine: int | None = None,
-        engines: Sequence[int] | None = None,
-        subset: Sequence[int] | None = None,
-        after: DependencyRef | None = None,
-        follow: DependencyRef | None = None,
-        timeout: float | None = None,
-        attempts: AttemptsRef | None = None,
-        label: str | None = None,
-        placing: Placing | None = None,
-        inputs: Sequence[TaskId] = (),
+        **wishes: Unpack[Wishes],
     ) -> Batch:
         """Submits one task, or with `engines` one for each, and returns at once.
 
@@ -204,15 +209,7 @@ class NativeClient:
         list_of_parts: Sequence[Sequence[Buffer]],
         *,
         function: FunctionRef | None = None,
-        engine: int | None = None,
-        engines: Sequence[int] | None = None,
-        subset: Sequence[int] | None = None,
-        after: DependencyRef | None = None,
-        follow: DependencyRef | None = None,
-        timeout: float | None = None,
-        attempts: AttemptsRef | None = None,
-        label: str | None = None,
-        placing: Placing | None = None,
+        **wishes: Unpack[Wishes],
     ) -> Batch:
         """Submits one task for each list of parts, all or none, in one Batch.
 
@@ -224,16 +221,7 @@ class NativeClient:
         self,
         method: str,
         value: object,
-        *,
-        engine: int | None = None,
-        engines: Sequence[int] | None = None,
-        subset: Sequence[int] | None = None,
-        after: DependencyRef | None = None,
-        follow: DependencyRef | None = None,
-        timeout: float | None = None,
-        attempts: AttemptsRef | None = None,
-        label: str | None = None,
-        placing: Placing | None = None,
+        **wishes: Unpack[Wishes],
     ) -> Batch:
         """Submits a call of a typed handler; the value travels as MessagePack.
 

@@ -24,7 +24,7 @@ use crate::batch::{Batch, id_pair};
 use crate::errors::{self, ClosedError};
 use crate::fork::OfProcess;
 use crate::parts::{FunctionRef, pack_parts};
-use crate::submit::{AttemptsRef, DependencyRef, PlacingRef, Template, Wishes};
+use crate::submit::{Template, Wishes};
 use crate::values;
 use crate::wait::{self, Deadline};
 
@@ -102,7 +102,7 @@ impl NativeClient {
 fn read_node(method: &str, node: &Bound<'_, PyAny>) -> PyResult<NewTask> {
     let (parts, function, wishes): (Bound<'_, PyAny>, Option<FunctionRef>, Bound<'_, PyDict>) =
         node.extract()?;
-    let template = Template::one(method, Wishes::read(&wishes)?)?.with(function);
+    let template = Template::one(method, Wishes::read(Some(&wishes))?)?.with(function);
     Ok(template.task(Format::Pickle5, pack_parts(&parts)?))
 }
 
@@ -181,113 +181,41 @@ impl NativeClient {
         }
     }
 
-    #[pyo3(signature = (method, parts, *, function = None, engine = None, engines = None,
-        subset = None, after = None, follow = None, timeout = None, attempts = None,
-        label = None, placing = None, inputs = Vec::new()))]
-    #[allow(clippy::too_many_arguments, reason = "keywords of Python")]
+    #[pyo3(signature = (method, parts, *, function = None, **wishes))]
     fn submit<'py>(
         &self,
         method: &str,
         parts: &Bound<'py, PyAny>,
         function: Option<FunctionRef>,
-        engine: Option<u32>,
-        engines: Option<Vec<u32>>,
-        subset: Option<Vec<u32>>,
-        after: Option<DependencyRef>,
-        follow: Option<DependencyRef>,
-        timeout: Option<f64>,
-        attempts: Option<AttemptsRef>,
-        label: Option<String>,
-        placing: Option<PlacingRef>,
-        inputs: Vec<(u32, u64)>,
+        wishes: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Batch> {
-        let wishes = Wishes {
-            engine,
-            engines,
-            subset,
-            after,
-            follow,
-            timeout,
-            attempts,
-            label,
-            placing,
-            inputs,
-        };
-        let template = Template::one(method, wishes)?.with(function);
+        let template = Template::one(method, Wishes::read(wishes)?)?.with(function);
         let arguments = pack_parts(parts)?;
         self.hand_in(parts.py(), [template.task(Format::Pickle5, arguments)])
     }
 
-    #[pyo3(signature = (method, list_of_parts, *, function = None, engine = None, engines = None,
-        subset = None, after = None, follow = None, timeout = None, attempts = None,
-        label = None, placing = None))]
-    #[allow(clippy::too_many_arguments, reason = "keywords of Python")]
+    #[pyo3(signature = (method, list_of_parts, *, function = None, **wishes))]
     fn submit_many<'py>(
         &self,
         method: &str,
         list_of_parts: &Bound<'py, PyAny>,
         function: Option<FunctionRef>,
-        engine: Option<u32>,
-        engines: Option<Vec<u32>>,
-        subset: Option<Vec<u32>>,
-        after: Option<DependencyRef>,
-        follow: Option<DependencyRef>,
-        timeout: Option<f64>,
-        attempts: Option<AttemptsRef>,
-        label: Option<String>,
-        placing: Option<PlacingRef>,
+        wishes: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Batch> {
-        let inputs = Vec::new();
-        let wishes = Wishes {
-            engine,
-            engines,
-            subset,
-            after,
-            follow,
-            timeout,
-            attempts,
-            label,
-            placing,
-            inputs,
-        };
-        let template = Template::many(method, wishes)?.with(function);
+        let template = Template::many(method, Wishes::read(wishes)?)?.with(function);
         let pack = |parts: PyResult<Bound<'py, PyAny>>| pack_parts(&parts?);
         let arguments = list_of_parts.try_iter()?.map(pack).collect::<PyResult<_>>()?;
         self.hand_in(list_of_parts.py(), template.tasks(arguments)?)
     }
 
-    #[pyo3(signature = (method, value, *, engine = None, engines = None, subset = None,
-        after = None, follow = None, timeout = None, attempts = None,
-        label = None, placing = None))]
-    #[allow(clippy::too_many_arguments, reason = "keywords of Python")]
-    fn call(
+    #[pyo3(signature = (method, value, **wishes))]
+    fn call<'py>(
         &self,
         method: &str,
-        value: &Bound<'_, PyAny>,
-        engine: Option<u32>,
-        engines: Option<Vec<u32>>,
-        subset: Option<Vec<u32>>,
-        after: Option<DependencyRef>,
-        follow: Option<DependencyRef>,
-        timeout: Option<f64>,
-        attempts: Option<AttemptsRef>,
-        label: Option<String>,
-        placing: Option<PlacingRef>,
+        value: &Bound<'py, PyAny>,
+        wishes: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Batch> {
-        let inputs = Vec::new();
-        let wishes = Wishes {
-            engine,
-            engines,
-            subset,
-            after,
-            follow,
-            timeout,
-            attempts,
-            label,
-            placing,
-            inputs,
-        };
-        let template = Template::one(method, wishes)?;
+        let template = Template::one(method, Wishes::read(wishes)?)?;
         let arguments = values::encode(value)?;
         self.hand_in(value.py(), [template.task(Format::MessagePack, arguments)])
     }

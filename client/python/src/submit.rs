@@ -13,9 +13,9 @@ use phalanx_client::protocol::needs::{Amount, Needs};
 use phalanx_client::protocol::payload::Format;
 use phalanx_client::protocol::task::{MethodName, Retry, Target, TaskOptions};
 use phalanx_client::{Accept, Dependency, Quorum, TaskId};
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyString};
 
 use crate::parts::FunctionRef;
 
@@ -79,35 +79,45 @@ impl PlacingRef {
 /// Where tasks go and after what, as keywords say it.
 #[derive(Debug, Default)]
 pub(crate) struct Wishes {
-    pub(crate) engine: Option<u32>,
-    pub(crate) engines: Option<Vec<u32>>,
-    pub(crate) subset: Option<Vec<u32>>,
-    pub(crate) after: Option<DependencyRef>,
-    pub(crate) follow: Option<DependencyRef>,
-    pub(crate) timeout: Option<f64>,
-    pub(crate) attempts: Option<AttemptsRef>,
-    pub(crate) label: Option<String>,
-    pub(crate) placing: Option<PlacingRef>,
+    engine: Option<u32>,
+    engines: Option<Vec<u32>>,
+    subset: Option<Vec<u32>>,
+    after: Option<DependencyRef>,
+    follow: Option<DependencyRef>,
+    timeout: Option<f64>,
+    attempts: Option<AttemptsRef>,
+    label: Option<String>,
+    placing: Option<PlacingRef>,
     /// Tasks whose results stand among the arguments.
-    pub(crate) inputs: Vec<(u32, u64)>,
+    inputs: Vec<(u32, u64)>,
 }
 
 impl Wishes {
-    /// Of keywords, those of a balanced task.
-    pub(crate) fn read(keywords: &Bound<'_, PyDict>) -> PyResult<Self> {
-        let item = |name: &str| keywords.get_item(name);
-        let dependency = |name: &str| item(name)?.map(|it| it.extract()).transpose();
-        Ok(Self {
-            subset: item("subset")?.map(|it| it.extract()).transpose()?,
-            after: dependency("after")?,
-            follow: dependency("follow")?,
-            timeout: item("timeout")?.map(|it| it.extract()).transpose()?,
-            attempts: item("attempts")?.map(|it| it.extract()).transpose()?,
-            inputs: item("inputs")?.map(|it| it.extract()).transpose()?.unwrap_or_default(),
-            placing: item("placing")?.map(|it| it.extract()).transpose()?,
-            label: item("label")?.map(|it| it.extract()).transpose()?,
-            ..Self::default()
-        })
+    /// What these keywords say. `None` as a value says nothing.
+    pub(crate) fn read(keywords: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
+        let mut wishes = Self::default();
+        for (name, value) in keywords.into_iter().flatten() {
+            if value.is_none() {
+                continue;
+            }
+            match name.cast::<PyString>()?.to_cow()?.as_ref() {
+                "engine" => wishes.engine = value.extract()?,
+                "engines" => wishes.engines = value.extract()?,
+                "subset" => wishes.subset = value.extract()?,
+                "after" => wishes.after = value.extract()?,
+                "follow" => wishes.follow = value.extract()?,
+                "timeout" => wishes.timeout = value.extract()?,
+                "attempts" => wishes.attempts = value.extract()?,
+                "label" => wishes.label = value.extract()?,
+                "placing" => wishes.placing = value.extract()?,
+                "inputs" => wishes.inputs = value.extract()?,
+                other => {
+                    let text = format!("a task has no option {other:?}");
+                    return Err(PyTypeError::new_err(text));
+                }
+            }
+        }
+        Ok(wishes)
     }
 }
 

@@ -58,6 +58,14 @@ pub trait Executor: 'static {
     /// Interrupts an attempt if it still runs. It is answered all the same.
     fn interrupt(&mut self, attempt: AttemptId, finisher: &Finisher);
 
+    /// Forgets an attempt that it keeps and has not begun, and says whether it did: another engine
+    /// could start it now. One that was forgotten is not answered. An executor that keeps none has
+    /// none to forget.
+    fn withdraw(&mut self, attempt: AttemptId) -> bool {
+        let _ = attempt;
+        false
+    }
+
     /// The engine has taken the answer of an attempt that [`Executor::start`] left open: what was
     /// kept to interrupt it can go.
     fn on_finished(&mut self, attempt: AttemptId);

@@ -182,6 +182,11 @@ impl EngineShell {
                 EngineStatement::Interrupt(attempt) => {
                     self.executor.interrupt(attempt, &self.finisher);
                 }
+                EngineStatement::Withdraw(attempt) => {
+                    let withdrew = self.executor.withdraw(attempt);
+                    let now = self.clock.now();
+                    self.on_event(now, EngineEvent::Withdrew(attempt, withdrew));
+                }
                 EngineStatement::Reconnect => {
                     if let Some(session) = &self.session {
                         session.close(ErrorCode::Malformed, "the hub broke the conversation");

@@ -77,6 +77,8 @@ pub enum EngineStatement {
     },
     /// The executor: interrupt this if it still runs.
     Interrupt(AttemptId),
+    /// The executor: forget this if you keep it, and say whether you did.
+    Withdraw(AttemptId),
     /// The session: close it and connect anew.
     Reconnect,
     /// Everything: say this goodbye, then end.
@@ -107,6 +109,7 @@ pub fn engine_statement(
             EngineStatement::Start { attempt, method, payload, function }
         }
         EngineEffect::Interrupt(attempt) => EngineStatement::Interrupt(attempt),
+        EngineEffect::Withdraw(attempt) => EngineStatement::Withdraw(attempt),
         EngineEffect::Reconnect => EngineStatement::Reconnect,
         EngineEffect::End(reason) => {
             EngineStatement::End(EngineToHub::Leave(EngineLeave { reason }))
@@ -239,6 +242,10 @@ mod tests {
         assert_eq!(
             engine_statement(EngineEffect::Interrupt(ATTEMPT), |_| 0),
             EngineStatement::Interrupt(ATTEMPT)
+        );
+        assert_eq!(
+            engine_statement(EngineEffect::Withdraw(ATTEMPT), |_| 0),
+            EngineStatement::Withdraw(ATTEMPT)
         );
         assert_eq!(engine_statement(EngineEffect::Reconnect, |_| 0), EngineStatement::Reconnect);
     }

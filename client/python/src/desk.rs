@@ -175,9 +175,12 @@ impl Desk {
             self.main.signal(self.abort_signal);
             return if is_first { Withdrawn::Signalled } else { Withdrawn::Nothing };
         }
-        let at = state.jobs.iter().position(|job| job.start.attempt == attempt);
-        let job = at.and_then(|at| state.jobs.remove(at));
-        job.map_or(Withdrawn::Nothing, |_| Withdrawn::Job)
+        if state.remove(attempt) { Withdrawn::Job } else { Withdrawn::Nothing }
+    }
+
+    /// Takes an attempt off the desk, if it lies there; says whether it did.
+    fn remove(&self, attempt: AttemptId) -> bool {
+        self.lock().remove(attempt)
     }
 
     /// Signals again, now and then, while that attempt runs on; from a thread of its own.
@@ -211,6 +214,11 @@ impl State {
         self.running = Some(job.start.attempt);
         self.is_unwanted = false;
         Found::Job(Box::new(job))
+    }
+
+    fn remove(&mut self, attempt: AttemptId) -> bool {
+        let at = self.jobs.iter().position(|job| job.start.attempt == attempt);
+        at.and_then(|at| self.jobs.remove(at)).is_some()
     }
 
     /// Has what runs interrupted, once.
@@ -270,6 +278,10 @@ impl Executor for Clerk {
             }
             Withdrawn::Nothing => {}
         }
+    }
+
+    fn withdraw(&mut self, attempt: AttemptId) -> bool {
+        self.desk.remove(attempt)
     }
 
     fn on_finished(&mut self, _attempt: AttemptId) {}

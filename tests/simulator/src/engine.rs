@@ -1,6 +1,6 @@
 //! An engine's process: the engine room, and user code that behaves as its arguments say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -31,8 +31,18 @@ pub(crate) struct EngineProcess {
     pub(crate) frozen: Option<Vec<Happening>>,
     pub(crate) dead: bool,
     running: BTreeMap<AttemptId, Running>,
+    slots: usize,
+    /// What its executor keeps until a slot is free, in order.
+    kept: VecDeque<Kept>,
     /// Which engine the hub says it is.
     pub(crate) id: Option<EngineId>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    attempt: AttemptId,
+    payload: Payload,
+    function: Option<Function>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -71,13 +81,23 @@ impl EngineProcess {
         };
         Self {
             life,
-            room: EngineRoom::new(profile).with_function_limits(functions),
+            room: EngineRoom::new(profile)
+                .starting_ahead(plan.ahead)
+                .with_function_limits(functions),
             session: None,
             frozen: None,
             dead: false,
             running: BTreeMap::new(),
+            slots: slots as usize,
+            kept: VecDeque::new(),
             id: None,
         }
+    }
+
+    /// Its executor forgets what it has not begun.
+    fn forget(&mut self, attempt: AttemptId) -> bool {
+        let at = self.kept.iter().position(|kept| kept.attempt == attempt);
+        at.and_then(|at| self.kept.remove(at)).is_some()
     }
 }
 
@@ -207,9 +227,14 @@ impl World<'_> {
             match engine_statement(effect, |_| 0) {
                 EngineStatement::Say(message) => self.engine_says(engine, message),
                 EngineStatement::Start { attempt, payload, function, .. } => {
-                    self.start(engine, attempt, &payload, function.as_ref());
+                    self.engines[engine].kept.push_back(Kept { attempt, payload, function });
+                    self.start_kept(engine);
                 }
                 EngineStatement::Interrupt(attempt) => self.interrupt(engine, attempt),
+                EngineStatement::Withdraw(attempt) => {
+                    let withdrew = self.engines[engine].forget(attempt);
+                    self.tell_engine(engine, EngineEvent::Withdrew(attempt, withdrew));
+                }
                 EngineStatement::Reconnect => {
                     if let Some(session) = self.engines[engine].session {
                         self.cut(session);
@@ -232,17 +257,19 @@ impl World<'_> {
         }
     }
 
-    fn start(
-        &mut self,
-        engine: usize,
-        attempt: AttemptId,
-        payload: &Payload,
-        function: Option<&Function>,
-    ) {
-        let (payload, inputs) = unbundled(payload);
+    fn start_kept(&mut self, engine: usize) {
+        while self.engines[engine].running.len() < self.engines[engine].slots
+            && let Some(kept) = self.engines[engine].kept.pop_front()
+        {
+            self.start(engine, kept);
+        }
+    }
+
+    fn start(&mut self, engine: usize, Kept { attempt, payload, function }: Kept) {
+        let (payload, inputs) = unbundled(&payload);
         self.check.on_inputs(attempt, &inputs);
         let (behaviour, runs, writes, named) = behaviour(&payload);
-        assert_eq!(function, named.as_ref(), "I12: {attempt} starts with its function");
+        assert_eq!(function, named, "I12: {attempt} starts with its function");
         let process = &mut self.engines[engine];
         let running =
             Running { behaviour, began: self.now, interrupted: false, writes, written: 0 };
@@ -269,8 +296,13 @@ impl World<'_> {
         }
     }
 
-    /// User code heeds an interruption, or does not notice it.
+    /// User code heeds an interruption, or does not notice it; one that has not begun never will.
     fn interrupt(&mut self, engine: usize, attempt: AttemptId) {
+        if self.engines[engine].forget(attempt) {
+            let (outcome, times) = (AttemptOutcome::Aborted, RunTimes::default());
+            let payload = Payload::empty();
+            return self.tell_engine(engine, EngineEvent::Ran { attempt, outcome, times, payload });
+        }
         let heeds = self.rng.bool();
         let process = &mut self.engines[engine];
         if heeds && let Some(running) = process.running.get_mut(&attempt) {
@@ -308,6 +340,7 @@ impl World<'_> {
                 return self.kill_engine(engine, reported);
             }
         };
+        self.start_kept(engine);
         self.tell_engine(engine, EngineEvent::Ran { attempt, outcome, times, payload });
     }
 
@@ -318,6 +351,7 @@ impl World<'_> {
             return;
         }
         process.running.clear();
+        process.kept.clear();
         process.frozen = None;
         let (pid, session) = (process.life as u32, process.session.take());
         self.trace.tell(self.now, || format!("engine {engine} dies, reported: {reported}"));

@@ -138,6 +138,8 @@ pub struct Plan {
     pub seed: u64,
     /// Slots of each engine.
     pub slots: Vec<u32>,
+    /// How many attempts more than it has slots an engine's executor keeps.
+    pub ahead: u32,
     /// Labels and resources of each engine.
     pub equipment: Vec<(Vec<String>, Vec<Resource>)>,
     /// How the scheduler places.
@@ -180,6 +182,7 @@ impl Plan {
             equipment: vec![Default::default(); engines],
             placement: Settings::default(),
             slots,
+            ahead: Rng::with_seed(seed ^ 0xa4ead).u32(0..8).saturating_sub(3),
             clients,
             remote_rooms,
             inline_len_max: *rng.choice([16, 64, 4096].iter()).unwrap_or(&64),

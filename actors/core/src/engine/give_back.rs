@@ -1,14 +1,18 @@
 //! Attempts that the hub asks for because another engine could start them now. What has started
-//! stays; what has not is the hub's again, and never starts here.
+//! stays; what has not is the hub's again, and never starts here. Of those that the executor keeps
+//! until a slot is free only the executor knows whether it has begun them, so it is asked.
 
 use phalanx_protocol::ids::AttemptId;
+use rustc_hash::FxHashSet;
 
 use super::EngineEffect;
 use super::room::{EngineRoom, RuleBroken};
 use super::session::Link;
+use crate::Time;
 
 impl EngineRoom {
-    /// Gives an attempt back if it waits here, and says whether it does.
+    /// Gives an attempt back if it waits here, and says whether it does; if the executor keeps it,
+    /// as soon as that has answered.
     pub(super) fn on_asked_back(
         &mut self,
         attempt: AttemptId,
@@ -16,6 +20,10 @@ impl EngineRoom {
     ) -> Result<(), RuleBroken> {
         if self.link != Link::Registered {
             return self.out_of_turn();
+        }
+        if self.slots.can_spare(attempt) && !self.queue.waits_for(attempt.task) {
+            effects.push(EngineEffect::Withdraw(attempt));
+            return Ok(());
         }
         let given = self.queue.can_spare(attempt);
         effects.push(EngineEffect::GaveBack { attempt, given });
@@ -25,5 +33,46 @@ impl EngineRoom {
         self.given_back.insert(attempt);
         let queued = self.queue.remove(attempt);
         self.refuse_payload(queued)
+    }
+
+    /// The executor has forgotten an attempt that it kept, or has begun it.
+    pub(super) fn on_withdrew(
+        &mut self,
+        now: Time,
+        attempt: AttemptId,
+        withdrew: bool,
+        effects: &mut Vec<EngineEffect>,
+    ) {
+        let run = if withdrew { self.slots.end(now, attempt) } else { None };
+        if let Some(run) = &run {
+            self.queue.ended(attempt.task, run.direct);
+        }
+        let given = run.is_some_and(|run| run.wanted);
+        match self.link {
+            Link::Registered => {
+                if given {
+                    self.given_back.insert(attempt);
+                }
+                effects.push(EngineEffect::GaveBack { attempt, given });
+            }
+            // The inventory that the hub is reading says that it runs here.
+            Link::Open if given => self.given_late.push(attempt),
+            // The next inventory will not list it.
+            Link::Open | Link::Down | Link::Leaving => {}
+        }
+    }
+
+    /// What was listed as running, and is not any more; unless the hub wants it dropped anyway.
+    pub(super) fn give_back_late(
+        &mut self,
+        dropped: &FxHashSet<AttemptId>,
+        effects: &mut Vec<EngineEffect>,
+    ) {
+        for attempt in std::mem::take(&mut self.given_late) {
+            if !dropped.contains(&attempt) {
+                self.given_back.insert(attempt);
+                effects.push(EngineEffect::GaveBack { attempt, given: true });
+            }
+        }
     }
 }

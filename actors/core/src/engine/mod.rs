@@ -67,6 +67,9 @@ pub enum EngineEvent {
     AbortRequested(Vec<AttemptId>),
     /// The hub could have another engine start this now.
     AskedBack(AttemptId),
+    /// The executor answers to [`EngineEffect::Withdraw`]: whether it has the attempt no longer, and
+    /// never began it.
+    Withdrew(AttemptId, bool),
     /// The hub, or the process's owner, wants the engine to end.
     EndRequested(String),
     /// A running attempt wrote something.
@@ -110,6 +113,9 @@ pub enum EngineEffect {
     /// Interrupt this running attempt if it still runs; it still answers with
     /// [`EngineEvent::Ran`].
     Interrupt(AttemptId),
+    /// If this attempt is kept by the executor until a slot is free, have it forgotten there: it
+    /// answers with [`EngineEvent::Withdrew`], in either case.
+    Withdraw(AttemptId),
     /// Tell the hub that this attempt has been running for [`phalanx_protocol::limits::STARTED_AFTER`].
     Started(AttemptId),
     /// Tell the hub what a running attempt writes; may be left out.

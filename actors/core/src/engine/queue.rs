@@ -91,13 +91,17 @@ impl Queue {
     /// Whether this attempt waits, and could be run elsewhere as well: it is no direct one, and
     /// none that others here wait for.
     pub(super) fn can_spare(&self, attempt: AttemptId) -> bool {
-        let task = attempt.task;
-        let queued = self.by_task.get(&task).and_then(|order| self.entries.get(order));
+        let queued = self.by_task.get(&attempt.task).and_then(|order| self.entries.get(order));
         let is_spare = queued.is_some_and(|queued| {
             queued.assignment.attempt == attempt && !queued.assignment.direct
         });
-        let waits_for_it = |order: &u64| self.entries[order].assignment.gates.contains(&task);
-        is_spare && !self.gated.iter().any(waits_for_it)
+        is_spare && !self.waits_for(attempt.task)
+    }
+
+    /// Whether others here wait for this task.
+    pub(super) fn waits_for(&self, task: TaskId) -> bool {
+        let waits = |order: &u64| self.entries[order].assignment.gates.contains(&task);
+        self.gated.iter().any(waits)
     }
 
     /// Whether an attempt waits for this payload.

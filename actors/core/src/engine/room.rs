@@ -49,6 +49,8 @@ pub struct EngineRoom {
     /// Given back in this session, so not to be run should an assignment be repeated. In the next
     /// one the hub assigns again what it has not heard was given back.
     pub(super) given_back: Recent,
+    /// Withdrawn from the executor after the hub was told that they run, which has not answered yet.
+    pub(super) given_late: Vec<AttemptId>,
 }
 
 /// What is left of an attempt.
@@ -84,6 +86,7 @@ impl EngineRoom {
             tombstones: Recent::new(TOMBSTONES_MAX),
             settled: Recent::new(SETTLED_ATTEMPTS_MAX),
             given_back: Recent::new(GIVEN_BACK_MAX),
+            given_late: Vec::new(),
         }
     }
 
@@ -349,6 +352,9 @@ impl EngineRoom {
                 return attempts.into_iter().map(abort).fold(Ok(()), Result::and);
             }
             EngineEvent::AskedBack(attempt) => self.on_asked_back(attempt, effects)?,
+            EngineEvent::Withdrew(attempt, withdrew) => {
+                self.on_withdrew(now, attempt, withdrew, effects);
+            }
             EngineEvent::EndRequested(reason) => self.end(reason, effects),
             EngineEvent::Wrote { attempt, chunks, lost } => {
                 self.slots.write(now, attempt, chunks, lost);

@@ -121,6 +121,14 @@ impl Slots {
         }
     }
 
+    /// Whether the executor keeps this attempt, and could do without it: it is wanted, and no direct
+    /// one.
+    pub(super) fn can_spare(&self, attempt: AttemptId) -> bool {
+        let run = self.runs.get(&attempt.task).filter(|run| run.attempt == attempt);
+        run.is_some_and(|run| run.wanted && !run.direct && !run.interrupted)
+            && self.kept.contains(&attempt.task)
+    }
+
     /// Whether this attempt runs and must be interrupted: only the first time, for code that is
     /// cleaning up after an interrupt shall not meet a second one.
     pub(super) fn interrupt(&mut self, attempt: AttemptId) -> bool {

@@ -53,6 +53,7 @@ impl EngineRoom {
         self.arrivals.clear();
         self.functions.clear();
         self.given_back.clear();
+        self.given_late.clear();
         let mut restored = FxHashSet::default();
         for Queued { assignment, mark_before, .. } in self.queue.lose_unfed() {
             let client = assignment.attempt.task.client;
@@ -82,6 +83,7 @@ impl EngineRoom {
         }
         let drop: FxHashSet<AttemptId> = drop.into_iter().collect();
         self.forget(&drop, effects);
+        self.give_back_late(&drop, effects);
         effects.extend(self.reports.iter().cloned().map(EngineEffect::Report));
         self.tell_started(now, effects);
         self.tell_output(now, effects);

@@ -129,3 +129,92 @@ fn a_hub_that_asks_before_it_has_registered_the_engine_breaks_the_rules() {
     let mut play = Play::new(1);
     play.rows(&[("give back a", "")]);
 }
+
+/// One slot, and an executor that keeps two more.
+fn keeping() -> Play {
+    let mut play = Play::new(1);
+    play.room = play.room.starting_ahead(2);
+    play.rows(&[
+        ("open", "register"),
+        ("registered", ""),
+        ("assign a", "start a"),
+        ("assign b", "start b"),
+        ("assign c", "start c"),
+    ]);
+    play
+}
+
+#[test]
+fn the_executor_is_asked_for_what_it_keeps_and_what_it_has_begun_stays() {
+    keeping().rows(&[
+        ("give back a", "kept a"),
+        ("give back c", "withdraw c"),
+        ("withdrew c", "gave back c"),
+        ("assign c", ""),
+        ("assign d", "start d"),
+        ("give back b", "withdraw b"),
+        ("begun b", "kept b"),
+        ("ran a", "report 0 a done"),
+        ("ran b", "report 1 b done"),
+    ]);
+}
+
+#[test]
+fn the_executor_is_not_asked_for_what_is_to_be_aborted_direct_or_waited_for_here() {
+    let mut play = keeping();
+    play.rows(&[
+        ("abort b", "interrupt b"),
+        ("give back b", "kept b"),
+        ("assign d gates c", ""),
+        ("give back c", "kept c"),
+        ("stopped b", "report 0 b aborted"),
+        ("direct e", "start e"),
+        ("give back e", "kept e"),
+    ]);
+}
+
+#[test]
+fn an_abort_while_the_executor_is_asked_is_heard_by_whoever_has_the_attempt() {
+    let rows = [("give back c", "withdraw c"), ("abort c", "interrupt c")];
+    let mut play = keeping();
+    play.rows(&rows);
+    play.rows(&[("withdrew c", "gave back c"), ("assign d", "start d")]);
+    let mut play = keeping();
+    play.rows(&rows);
+    play.rows(&[("begun c", "kept c"), ("stopped c", "report 0 c aborted")]);
+}
+
+#[test]
+fn what_was_withdrawn_between_sessions_is_told_by_the_inventory() {
+    let mut play = keeping();
+    play.rows(&[
+        ("give back c", "withdraw c"),
+        ("close", ""),
+        ("withdrew c", ""),
+        ("open", "register again running a b"),
+        ("registered", ""),
+        ("assign c", "start c"),
+    ]);
+}
+
+#[test]
+fn what_was_withdrawn_after_the_inventory_is_given_back_once_the_hub_has_answered() {
+    let rows = [
+        ("give back b", "withdraw b"),
+        ("give back c", "withdraw c"),
+        ("close", ""),
+        ("open", "register again running a b c"),
+        ("withdrew b", ""),
+        ("withdrew c", ""),
+    ];
+    let mut play = keeping();
+    play.rows(&rows);
+    play.rows(&[
+        ("registered drop b", "gave back c"),
+        ("assign c", ""),
+        ("ran a", "report 0 a done"),
+    ]);
+    let mut play = keeping();
+    play.rows(&rows);
+    play.rows(&[("close", ""), ("open", "register again running a"), ("registered", "")]);
+}

@@ -21,6 +21,7 @@ fn step() -> impl Strategy<Value = Step> {
         8 => (pick(), any::<bool>()).prop_map(|(which, well)| Step::Finish(which, well)),
         3 => pick().prop_map(Step::Abort),
         3 => pick().prop_map(Step::AskBack),
+        3 => Just(Step::Withdraw),
         3 => Just(Step::Confirm),
         2 => Just(Step::Cut),
         4 => Just(Step::Open),
@@ -36,9 +37,10 @@ proptest! {
     #[test]
     fn whatever_happens_tasks_run_once_in_order_and_are_reported(
         slots in 1..4u32,
+        ahead in 0..4u32,
         steps in vec(step(), 0..150),
     ) {
-        let mut world = World::new(slots);
+        let mut world = World::new(slots, ahead);
         world.play(Step::Open);
         world.play(Step::DeliverToHub);
         world.play(Step::DeliverTasks);

@@ -13,6 +13,7 @@
 //! | `payload 7`, `cut payload 7` | 3 bytes, as said, or 1 |
 //! | `confirmed 2`, `abort a b`, `end asked` | the other orders |
 //! | `give back a` | the hub could have another engine start this |
+//! | `withdrew a`, `begun a` | whether the executor had not begun what it was to forget |
 //! | `wrote a text` | a running attempt wrote that |
 //! | `ran a`, `failed a`, `stopped a` | the executor is through |
 //! | `at 50` | it is 50 ms past the start; deadlines pass |
@@ -22,6 +23,7 @@
 //! | `register again running a queued b unconfirmed c marks 1:3` | what there is of it |
 //! | `start a`, `start a with f`, `interrupt a`, `started a`, `reconnect`, `end asked` | |
 //! | `gave back a`, `kept a` | what became of it |
+//! | `withdraw a` | the executor is to forget it |
 //! | `output a from 3: text` | what it wrote after 3 bytes |
 //! | `report 0 a done` | also `failed`, `aborted`; `, wrote text` if it did |
 
@@ -120,6 +122,8 @@ fn event(text: &str) -> EngineEvent {
             EngineEvent::AbortRequested(attempts.iter().map(|word| attempt(word)).collect())
         }
         ["give", "back", name] => EngineEvent::AskedBack(attempt(name)),
+        ["withdrew", name] => EngineEvent::Withdrew(attempt(name), true),
+        ["begun", name] => EngineEvent::Withdrew(attempt(name), false),
         ["end", reason] => EngineEvent::EndRequested((*reason).to_owned()),
         ["wrote", name, text] => EngineEvent::Wrote {
             attempt: attempt(name),
@@ -211,6 +215,7 @@ pub(super) fn show(effect: &EngineEffect) -> String {
             format!("start {}{}", name(*attempt), with.unwrap_or_default())
         }
         EngineEffect::Interrupt(attempt) => format!("interrupt {}", name(*attempt)),
+        EngineEffect::Withdraw(attempt) => format!("withdraw {}", name(*attempt)),
         EngineEffect::Started(attempt) => format!("started {}", name(*attempt)),
         EngineEffect::Output(output) => {
             let texts = output.chunks.iter().map(|chunk| String::from_utf8_lossy(&chunk.bytes));

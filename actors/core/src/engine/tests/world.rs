@@ -33,6 +33,8 @@ pub(super) enum Step {
     Abort(usize),
     /// The hub could have another engine start one of its tasks.
     AskBack(usize),
+    /// The executor answers whether it has begun what is wanted back.
+    Withdraw,
     Confirm,
     Cut,
     Open,
@@ -61,10 +63,15 @@ struct Task {
 pub(super) struct World {
     room: EngineRoom,
     slots: usize,
+    /// How many more the executor keeps.
+    ahead: usize,
     now: Time,
     hub: HubSide,
     link: Link,
+    /// In the order in which the executor runs them.
     executing: Vec<AttemptId>,
+    /// Which of these the executor is asked to forget.
+    withdrawing: VecDeque<AttemptId>,
     interrupted: Vec<AttemptId>,
     started: BTreeSet<(Epoch, AttemptId)>,
     last_direct: BTreeMap<(Epoch, ClientId), u64>,
@@ -116,14 +123,17 @@ impl Link {
 }
 
 impl World {
-    pub(super) fn new(slots: u32) -> Self {
+    pub(super) fn new(slots: u32, ahead: u32) -> Self {
+        let profile = EngineProfile { slots, ..EngineProfile::default() };
         Self {
-            room: EngineRoom::new(EngineProfile { slots, ..EngineProfile::default() }),
+            room: EngineRoom::new(profile).starting_ahead(ahead),
             slots: slots as usize,
+            ahead: ahead as usize,
             now: Time::ZERO,
             hub: HubSide::default(),
             link: Link::default(),
             executing: Vec::new(),
+            withdrawing: VecDeque::new(),
             interrupted: Vec::new(),
             started: BTreeSet::new(),
             last_direct: BTreeMap::new(),
@@ -165,6 +175,7 @@ impl World {
             }
             Step::Abort(which) => self.abort(which),
             Step::AskBack(which) => self.ask_back(which),
+            Step::Withdraw => self.withdraw(),
             Step::Confirm if self.hub.is_registered => {
                 self.link.send(EngineEvent::Confirmed(self.hub.recorded));
             }
@@ -185,12 +196,14 @@ impl World {
                 && self.link.control.is_empty()
                 && self.link.tasks.is_empty()
                 && self.link.payloads.is_empty()
+                && self.withdrawing.is_empty()
                 && self.executing.is_empty())
             {
                 self.play(Step::DeliverToHub);
                 self.play(Step::DeliverControl);
                 self.play(Step::DeliverTasks);
                 self.play(Step::DeliverPayload(0));
+                self.play(Step::Withdraw);
                 self.play(Step::Finish(0, true));
             }
             self.play(Step::Confirm);
@@ -259,6 +272,20 @@ impl World {
         task.asked_back = true;
         let attempt = id.attempt(task.number);
         self.link.send(EngineEvent::AskedBack(attempt));
+    }
+
+    /// The executor forgets what it has not begun.
+    fn withdraw(&mut self) {
+        let Some(attempt) = self.withdrawing.pop_front() else { return };
+        let place = self.executing.iter().position(|executing| *executing == attempt);
+        let kept = place.filter(|place| *place >= self.slots);
+        if let Some(kept) = kept {
+            self.executing.remove(kept);
+            self.interrupted.retain(|interrupted| *interrupted != attempt);
+            // It never began: in another session it may come here again.
+            self.started.retain(|(_, started)| *started != attempt);
+        }
+        self.deliver(Some(EngineEvent::Withdrew(attempt, kept.is_some())));
     }
 
     /// The next attempt comes here again: there is no other engine.
@@ -401,6 +428,7 @@ impl World {
                     assert!(!self.interrupted.contains(&attempt), "{attempt} twice");
                     self.interrupted.push(attempt);
                 }
+                EngineEffect::Withdraw(attempt) => self.withdrawing.push_back(attempt),
                 EngineEffect::Started(attempt) => {
                     assert!(self.link.is_answered && self.executing.contains(&attempt));
                     self.link.to_hub.push_back(effect);
@@ -455,7 +483,7 @@ impl World {
             }
         }
         self.executing.push(attempt);
-        assert!(self.executing.len() <= self.slots);
+        assert!(self.executing.len() <= self.slots + self.ahead);
     }
 
     /// New numbers ascend, old ones repeat what was said.

@@ -4,6 +4,8 @@
 
 mod support;
 
+use std::time::Duration;
+
 use phalanx_actors::scheduling_process::{Placement, SchedulingCommand};
 use phalanx_actors::supervise::PlantedPanic;
 use phalanx_actors::{HubError, Scheduling};
@@ -91,6 +93,37 @@ fn nothing_is_lost_whenever_a_room_panics_in_a_process_of_its_own() {
             assert_eq!(restarts(&mut client).await, 1, "{planted:?}");
             rooms.commands.send(SchedulingCommand::Stop).await.unwrap();
             soon(rooms.rooms).await.unwrap().unwrap();
+        });
+    }
+}
+
+/// FAULTS 21: our own supervision, since actix does not restart an actor that panicked.
+#[test]
+fn a_scheduler_that_panics_with_many_tasks_in_it_is_back_within_a_second() {
+    const TASKS: u64 = 500;
+    for plant in [PlantedPanic::InRoom, PlantedPanic::InActor] {
+        paused(async {
+            let cluster = Cluster::start();
+            let _engine = cluster.engine(handlers().slots(1));
+            let mut client = cluster.client().await;
+            client.engines(1).await;
+            let long = client.submit("slow", &2_000_u64);
+            let queued: Vec<_> = (0..TASKS).map(|n| client.submit("double", &n)).collect();
+            while client.status().await.tasks.ready < TASKS {}
+            cluster.plant(plant(RoomName::Scheduler, 0)).await;
+            let began = tokio::time::Instant::now();
+            let last = client.submit("double", &TASKS);
+            while restarts(&mut client).await == 0 {}
+            assert!(began.elapsed() <= Duration::from_secs(1), "{:?}", began.elapsed());
+            let rooms = client.status().await.rooms;
+            let is_up = |room: &phalanx_protocol::peer::RoomStatus| room.up;
+            assert!(rooms.iter().all(is_up), "{rooms:?}");
+            assert_eq!(client.result::<u64>(long).await, 2_000);
+            for (number, task) in (0..).zip(queued.into_iter().chain([last])) {
+                assert_eq!(client.result::<u64>(task).await, 2 * number);
+            }
+            assert_eq!(restarts(&mut client).await, 1, "counted once");
+            cluster.stop().await.unwrap();
         });
     }
 }

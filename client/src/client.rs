@@ -265,9 +265,24 @@ impl Client {
         self.shared().abort(tasks);
     }
 
+    /// As [`Client::abort`]; and if one of them has not ended `kill_after` after the hub has heard
+    /// it, its engine's process is killed, and started again by its host. For code that heeds no
+    /// abort. What else that engine had moves if balanced and ends as
+    /// [`TaskError::EngineLost`](crate::TaskError::EngineLost) if direct. Less than 100 ms counts
+    /// as that.
+    pub fn abort_or_kill(&self, tasks: impl IntoIterator<Item = TaskId>, kill_after: Duration) {
+        self.shared().abort_or_kill(tasks, kill_after);
+    }
+
     /// Wants all of this client's tasks to end that have not; returns at once.
     pub fn abort_all(&self) {
         self.shared().abort_all();
+    }
+
+    /// The same, and the engine of a task that has not ended `kill_after` later is killed, as by
+    /// [`Client::abort_or_kill`].
+    pub fn abort_all_or_kill(&self, kill_after: Duration) {
+        self.shared().abort_all_or_kill(kill_after);
     }
 
     /// This client's tasks that have not ended, in the order of their submits.

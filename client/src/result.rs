@@ -136,6 +136,15 @@ impl<R> AsyncResult<R> {
         self.handle.shared().abort([self.id()]);
     }
 
+    /// As [`AsyncResult::abort`]; and if it has not ended `kill_after` after the hub has heard
+    /// it, its engine's process is killed, and started again by its host. For code that heeds no
+    /// abort. What else that engine had moves if balanced and ends as
+    /// [`TaskError::EngineLost`](crate::TaskError::EngineLost) if direct. Less than 100 ms counts
+    /// as that.
+    pub fn abort_or_kill(&self, kill_after: Duration) {
+        self.handle.shared().abort_or_kill([self.id()], kill_after);
+    }
+
     /// Reads what the task writes while it runs, from now on; `None` if somebody does already.
     /// What nobody reads is not held: it comes with the metadata.
     pub fn follow_output(&self) -> Option<OutputReader> {

@@ -167,9 +167,27 @@ impl Shared {
         self.pass();
     }
 
+    /// The same, and the engine of one that has not ended so much later is killed.
+    pub(crate) fn abort_or_kill(
+        &self,
+        tasks: impl IntoIterator<Item = TaskId>,
+        kill_after: Duration,
+    ) {
+        self.with(|inner| inner.room.abort_or_kill(tasks, kill_after));
+        self.driver.notify_one();
+        self.pass();
+    }
+
     /// Wants all own tasks to end that have not.
     pub(crate) fn abort_all(&self) {
         self.with(|inner| inner.room.abort_all());
+        self.driver.notify_one();
+        self.pass();
+    }
+
+    /// The same, and the engine of one that has not ended so much later is killed.
+    pub(crate) fn abort_all_or_kill(&self, kill_after: Duration) {
+        self.with(|inner| inner.room.abort_all_or_kill(kill_after));
         self.driver.notify_one();
         self.pass();
     }

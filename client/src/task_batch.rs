@@ -7,7 +7,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use phalanx_transport::protocol::ids::TaskId;
 
@@ -169,6 +169,12 @@ impl TaskBatch {
     /// Wants all tasks to end; returns at once.
     pub fn abort(&self) {
         self.handle.shared().abort((0..self.len).map(|index| self.id(index)));
+    }
+
+    /// The same, and the engine of a task that has not ended `kill_after` later is killed.
+    pub fn abort_or_kill(&self, kill_after: Duration) {
+        let ids = (0..self.len).map(|index| self.id(index));
+        self.handle.shared().abort_or_kill(ids, kill_after);
     }
 }
 

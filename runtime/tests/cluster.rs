@@ -84,6 +84,40 @@ async fn a_killed_engine_is_told_with_its_cause_and_comes_back_under_its_id() {
 }
 
 #[tokio::test]
+async fn an_engine_whose_task_heeds_no_abort_is_killed_and_comes_back_under_its_id() {
+    let place = Place::new();
+    place.run("start -n 1");
+    let client = connect(&place, "client").await;
+    let engine = client.engine_ids()[0];
+    let view = client.engine_view(engine);
+    let stuck = view.call(SLEEP, &600_000).unwrap();
+    let behind = view.call(SLEEP, &1).unwrap();
+    let moves = client.load_balanced_view().call(SLEEP, &2).unwrap();
+    // Nothing in the process does anything any more: only its host can end it.
+    let old = place.pid("default", "engine-0");
+    signal(old, "STOP");
+    stuck.abort_or_kill(Duration::from_millis(500));
+    match within(stuck.get()).await {
+        Err(TaskError::Aborted { task }) => assert_eq!(task, stuck.id()),
+        other => panic!("it was aborted: {other:?}"),
+    }
+    match within(behind.get()).await {
+        Err(TaskError::EngineLost { loss, .. }) => {
+            let cause =
+                format!("killed: task {} did not end within 500 ms of its abort", stuck.id());
+            assert_eq!(loss.cause, cause);
+        }
+        other => panic!("a direct task ends with its engine: {other:?}"),
+    }
+    assert_eq!(within(moves.get()).await.unwrap(), 2, "a balanced one runs elsewhere, or later");
+    let process = place.wait_for_restart("default", "engine-0", old);
+    assert_eq!((process.restarts, &*process.last_exit), (1, "killed by SIGKILL"));
+    assert_eq!(within(client.wait_for_engines(1, LIMIT)).await.unwrap(), [engine]);
+    place.run("stop");
+    assert_eq!(place.processes(), [0; 0]);
+}
+
+#[tokio::test]
 async fn one_id_leads_through_the_logs_of_all_processes() {
     let place = Place::new();
     place.run("start -n 1 --log debug");

@@ -42,6 +42,9 @@ def test_a_task_that_no_engine_can_run_waits_and_can_be_aborted(equipped: px.Cli
         greedy = view.apply_async(os.getpid)
     assert view.apply_sync(os.getpid) > 0
     assert not stuck.ready() and not greedy.ready()
+    assert 'no engine has label "slow"' in equipped.explain(stuck)["text"]
+    needed = 'it needs 2 of resource "gpu", and no engine has more than 1'
+    assert needed in equipped.explain(greedy)["text"]
     stuck.abort()
     greedy.abort()
     for result in (stuck, greedy):

@@ -51,6 +51,8 @@ pub struct Engine {
     pub(crate) functions: SentFunctions,
     /// What it is to be told of its reports.
     pub(crate) owed: Owed,
+    /// Why its process is to be killed, if somebody asked for it.
+    pub(crate) condemned: Option<String>,
 }
 
 impl Engine {
@@ -224,6 +226,7 @@ impl Registry {
             confirmed: 0,
             functions: SentFunctions::new(self.function_limits),
             owed: Owed::default(),
+            condemned: None,
         };
         self.engines.insert(id, engine);
         Admission { registration: self.registration(id), replaced: None, displaced: false }

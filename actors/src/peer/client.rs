@@ -1,5 +1,7 @@
 //! The client conversation at the hub. Nothing but translation.
 
+use std::time::Duration;
+
 use phalanx_core::hub::{ClientReply, ClientRequest};
 use phalanx_protocol::client::{
     Abort, ClientToHub, EngineLeft, HubToClient, Leave, Open, Ping, Received, Refused, Shutdown,
@@ -15,7 +17,9 @@ pub fn client_request(message: ClientToHub) -> ClientRequest {
         ClientToHub::Define(define) => ClientRequest::Define(define),
         ClientToHub::Submit(spec) => ClientRequest::Submit(spec),
         ClientToHub::Received(Received { up_to }) => ClientRequest::Received(up_to),
-        ClientToHub::Abort(Abort { tasks }) => ClientRequest::Abort(tasks),
+        ClientToHub::Abort(Abort { tasks, kill_after_ms }) => {
+            ClientRequest::Abort(tasks, kill_after_ms.map(Duration::from_millis))
+        }
         ClientToHub::Watch(Watch { tasks }) => ClientRequest::Watch(tasks),
         ClientToHub::RecordsRequest(RecordsRequest { request, select }) => {
             ClientRequest::Records(request, select)
@@ -97,7 +101,10 @@ mod tests {
             (ClientToHub::Define(define.clone()), ClientRequest::Define(define)),
             (ClientToHub::Submit(spec.clone()), ClientRequest::Submit(spec)),
             (ClientToHub::Received(Received { up_to: 5 }), ClientRequest::Received(5)),
-            (ClientToHub::Abort(Abort { tasks: vec![TASK] }), ClientRequest::Abort(vec![TASK])),
+            (
+                ClientToHub::Abort(Abort { tasks: vec![TASK], kill_after_ms: Some(1_500) }),
+                ClientRequest::Abort(vec![TASK], Some(Duration::from_millis(1_500))),
+            ),
             (ClientToHub::Watch(Watch { tasks: vec![TASK] }), ClientRequest::Watch(vec![TASK])),
             (
                 ClientToHub::RecordsRequest(RecordsRequest {

@@ -2,7 +2,7 @@
 
 use phalanx_core::hub::{HostNews, HostOrder};
 use phalanx_protocol::host::{
-    Attach, EngineExited, HostToHub, HubToHost, RetireEngine, StopCluster,
+    Attach, EngineExited, HostToHub, HubToHost, KillEngine, RetireEngine, StopCluster,
 };
 
 /// What a host process's message tells the hub.
@@ -21,6 +21,9 @@ pub fn host_message(order: HostOrder) -> HubToHost {
     match order {
         HostOrder::StopCluster(reason) => HubToHost::StopCluster(StopCluster { reason }),
         HostOrder::Retire(name) => HubToHost::RetireEngine(RetireEngine { name }),
+        HostOrder::Kill { name, pid, reason } => {
+            HubToHost::KillEngine(KillEngine { name, pid, reason })
+        }
     }
 }
 
@@ -44,6 +47,11 @@ mod tests {
         assert_eq!(
             host_message(HostOrder::Retire("h/1".into())),
             HubToHost::RetireEngine(RetireEngine { name: "h/1".into() })
+        );
+        let (name, reason) = ("h/1".to_owned(), "asked".to_owned());
+        assert_eq!(
+            host_message(HostOrder::Kill { name: name.clone(), pid: 4, reason: reason.clone() }),
+            HubToHost::KillEngine(KillEngine { name, pid: 4, reason })
         );
     }
 }

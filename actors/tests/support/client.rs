@@ -122,7 +122,7 @@ impl<W: Connect<ClientToHub>> Client<W> {
     }
 
     pub(crate) fn abort(&self, task: TaskId) {
-        self.say(Abort { tasks: vec![task] });
+        self.say(Abort { tasks: vec![task], kill_after_ms: None });
     }
 
     pub(crate) fn shutdown_cluster(&self) {

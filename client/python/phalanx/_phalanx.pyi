@@ -146,8 +146,8 @@ class Batch:
         goes to `sys.unraisablehook`.
         """
 
-    def abort(self) -> None:
-        """Wants those to end that have not."""
+    def abort(self, kill_after: float | None = None) -> None:
+        """Wants those to end that have not; engines of those that do not in so many seconds are killed."""
 
 @final
 class OutputReader:
@@ -276,8 +276,11 @@ class NativeClient:
     def open_ids(self) -> list[TaskId]:
         """All tasks of this client that have not ended, in the order of their submits."""
 
-    def abort(self, ids: Sequence[TaskId] | None) -> None:
-        """Wants tasks to end, by name; with None all of this client that have not ended."""
+    def abort(self, ids: Sequence[TaskId] | None, kill_after: float | None = None) -> None:
+        """Wants tasks to end, by name; with None all of this client that have not ended.
+
+        The engine of one that has not ended `kill_after` seconds later is killed.
+        """
 
     def status(self) -> dict[str, Any]:
         """The cluster as the hub sees it."""

@@ -82,7 +82,10 @@ class EngineError(KernelError):
 
 
 class PoisonTask(EngineError):
-    """Engines died under the task until its crash budget was used up.
+    """Engines died under the task until its crash budget of three was used up.
+
+    It names each engine and what it died of. Whose doing the first death was cannot be known for sure;
+    a task that was there then runs alone on an engine from then on, so the last ones were its own.
 
     >>> issubclass(PoisonTask, EngineError)
     True

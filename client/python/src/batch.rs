@@ -19,7 +19,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 
 use crate::fork::OfProcess;
-use crate::wait::{self, Deadline};
+use crate::wait::{self, Deadline, duration};
 use crate::{completion, parts, values};
 
 /// The tasks of one submit.
@@ -179,8 +179,13 @@ impl Batch {
         completion::call_when(tasks, until, callback)
     }
 
-    fn abort(&self) -> PyResult<()> {
-        self.tasks.get()?.abort();
+    #[pyo3(signature = (kill_after = None))]
+    fn abort(&self, kill_after: Option<f64>) -> PyResult<()> {
+        let tasks = self.tasks.get()?;
+        match kill_after.map(duration).transpose()? {
+            Some(kill_after) => tasks.abort_or_kill(kill_after),
+            None => tasks.abort(),
+        }
         Ok(())
     }
 }

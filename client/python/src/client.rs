@@ -26,7 +26,7 @@ use crate::fork::OfProcess;
 use crate::parts::{FunctionRef, pack_parts};
 use crate::submit::{Template, Wishes};
 use crate::values;
-use crate::wait::{self, Deadline};
+use crate::wait::{self, Deadline, duration};
 
 /// Pause before another look at a queue that has room, but not enough.
 const ROOM_PAUSE: Duration = Duration::from_millis(5);
@@ -319,11 +319,15 @@ impl NativeClient {
         Ok(self.get()?.open_ids().into_iter().map(id_pair).collect())
     }
 
-    fn abort(&self, ids: Option<Vec<(u32, u64)>>) -> PyResult<()> {
+    #[pyo3(signature = (ids, kill_after = None))]
+    fn abort(&self, ids: Option<Vec<(u32, u64)>>, kill_after: Option<f64>) -> PyResult<()> {
         let client = self.get()?;
-        match ids {
-            Some(ids) => client.abort(ids.into_iter().map(TaskId::from)),
-            None => client.abort_all(),
+        let ids = ids.map(|ids| ids.into_iter().map(TaskId::from));
+        match (ids, kill_after.map(duration).transpose()?) {
+            (Some(ids), None) => client.abort(ids),
+            (Some(ids), Some(kill_after)) => client.abort_or_kill(ids, kill_after),
+            (None, None) => client.abort_all(),
+            (None, Some(kill_after)) => client.abort_all_or_kill(kill_after),
         }
         Ok(())
     }

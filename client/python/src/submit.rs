@@ -3,8 +3,6 @@
 //! Read by the client. What the client can know to be wrong is refused by the client crate; here
 //! only what cannot be expressed is.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use phalanx_client::core::NewTask;
 use phalanx_client::protocol::function::Function;
@@ -18,6 +16,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use crate::parts::FunctionRef;
+use crate::wait::duration;
 
 /// `(ids, all, success, failure)`.
 #[derive(Debug, FromPyObject)]
@@ -245,8 +244,6 @@ impl Template {
 }
 
 fn milliseconds(seconds: f64) -> PyResult<u64> {
-    let wrong = |_| PyValueError::new_err("a duration is a number of seconds, 0 or more");
-    let length = Duration::try_from_secs_f64(seconds).map_err(wrong)?;
     // Half a billion years are for ever.
-    Ok(u64::try_from(length.as_millis()).unwrap_or(u64::MAX))
+    Ok(u64::try_from(duration(seconds)?.as_millis()).unwrap_or(u64::MAX))
 }

@@ -35,6 +35,12 @@ impl Deadline {
     }
 }
 
+/// A length of time that Python gave as seconds.
+pub(crate) fn duration(seconds: f64) -> PyResult<Duration> {
+    let wrong = |_| PyValueError::new_err("a duration is a number of seconds, 0 or more");
+    Duration::try_from_secs_f64(seconds).map_err(wrong)
+}
+
 /// Waits for a future of the client, without the GIL; `None` if it was not done in time.
 pub(crate) fn wait<F>(
     py: Python<'_>,

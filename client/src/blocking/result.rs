@@ -44,6 +44,15 @@ impl<R> AsyncResult<R> {
         self.inner.abort();
     }
 
+    /// As [`AsyncResult::abort`]; and if it has not ended `kill_after` after the hub has heard
+    /// it, its engine's process is killed, and started again by its host. For code that heeds no
+    /// abort. What else that engine had moves if balanced and ends as
+    /// [`TaskError::EngineLost`](crate::TaskError::EngineLost) if direct. Less than 100 ms counts
+    /// as that.
+    pub fn abort_or_kill(&self, kill_after: Duration) {
+        self.inner.abort_or_kill(kill_after);
+    }
+
     /// Reads what the task writes while it runs, from now on; `None` if somebody does already.
     pub fn follow_output(&self) -> Option<OutputReader> {
         self.inner.follow_output().map(|inner| OutputReader { inner })

@@ -1,7 +1,7 @@
 //! Who the client is, which of its tasks are open, which questions it asked, which engines there
 //! are: one way in for what happens ([`ClientRoom::handle`]).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,6 +37,9 @@ pub(super) enum Session {
     Broken,
 }
 
+/// After how long the engine of an aborted task is to be killed, if at all.
+pub(super) type KillAfter = Option<Duration>;
+
 /// How far the goodbye is.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Leaving {
@@ -65,9 +68,9 @@ pub struct ClientRoom<K> {
     pub(super) deliveries: Deliveries,
     pub(super) open: FxHashMap<u64, K>,
     /// Open tasks that somebody wants to end: told again to each session.
-    pub(super) aborting: BTreeSet<u64>,
+    pub(super) aborting: BTreeMap<u64, KillAfter>,
     /// Aborts that the hub has to be told of: due at once, many in one message.
-    pub(super) aborts_due: Vec<TaskId>,
+    pub(super) aborts_due: Vec<(TaskId, KillAfter)>,
     pub(super) questions: Questions,
     pub(super) watches: Watches<K>,
     pub(super) engines: BTreeMap<EngineId, EngineInfo>,
@@ -86,7 +89,7 @@ impl<K> ClientRoom<K> {
             submits: Submits::default(),
             deliveries: Deliveries::default(),
             open: FxHashMap::default(),
-            aborting: BTreeSet::new(),
+            aborting: BTreeMap::new(),
             aborts_due: Vec::new(),
             questions: Questions::default(),
             watches: Watches::default(),
@@ -171,7 +174,7 @@ impl<K> ClientRoom<K> {
         self.deliveries.check_invariants();
         let next_seq = self.submits.next_seq();
         assert!(self.open.keys().all(|seq| *seq < next_seq), "open but not named");
-        assert!(self.aborting.iter().all(|seq| self.open.contains_key(seq)));
+        assert!(self.aborting.keys().all(|seq| self.open.contains_key(seq)));
         assert!(self.session == Session::Open || self.aborts_due.is_empty());
         self.questions.check_invariants();
         self.watches.check_invariants();
@@ -422,18 +425,23 @@ impl<K> ClientRoom<K> {
             return;
         }
         let client = self.submits.client();
-        let name = |seq: &u64| TaskId::new(client, *seq);
+        let name = |(seq, kill_after): (&u64, &KillAfter)| (TaskId::new(client, *seq), *kill_after);
         let tasks: Vec<_> = self.aborting.range(seqs).map(name).collect();
         self.send_aborts(&tasks, effects);
     }
 
-    fn send_aborts(&self, tasks: &[TaskId], effects: &mut Vec<Effect<K>>) {
-        if self.session == Session::Open {
-            effects.extend(tasks.chunks(ABORTS_PER_MESSAGE_MAX).map(|tasks| {
-                let tasks = tasks.to_vec();
-                Effect::Send(Abort { tasks }.into())
-            }));
+    fn send_aborts(&self, tasks: &[(TaskId, KillAfter)], effects: &mut Vec<Effect<K>>) {
+        if self.session != Session::Open {
+            return;
         }
+        let alike = tasks.chunk_by(|(_, one), (_, other)| one == other);
+        effects.extend(alike.flat_map(|tasks| tasks.chunks(ABORTS_PER_MESSAGE_MAX)).map(|tasks| {
+            let kill_after = tasks.first().and_then(|(_, kill_after)| *kill_after);
+            // 584 million years fit.
+            let ms = |kill_after: Duration| kill_after.as_millis().try_into().unwrap_or(u64::MAX);
+            let tasks = tasks.iter().map(|(task, _)| *task).collect();
+            Effect::Send(Abort { tasks, kill_after_ms: kill_after.map(ms) }.into())
+        }));
     }
 
     /// Says which outcomes are wanted. Those of own open tasks come by themselves; and the wish

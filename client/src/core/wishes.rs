@@ -1,6 +1,8 @@
 //! What a caller may want of the room: one method per wish.
 
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
+use std::time::Duration;
 
 use phalanx_transport::protocol::client::{Leave, Ping, Scope, Shutdown, StatusRequest};
 use phalanx_transport::protocol::explain::ExplainRequest;
@@ -9,7 +11,7 @@ use phalanx_transport::protocol::query::{Purge, Purged, RecordsRequest, Select};
 use phalanx_transport::protocol::role::Role;
 
 use super::questions::Question;
-use super::room::{ClientRoom, Leaving, Session};
+use super::room::{ClientRoom, KillAfter, Leaving, Session};
 use super::{Effect, NewTask, RequestError, SubmitError};
 
 impl<K> ClientRoom<K> {
@@ -51,13 +53,23 @@ impl<K> ClientRoom<K> {
     /// remembered, so that the wish outlives the session. It is sent at the next
     /// [`ClientRoom::on_deadline`], which is due at once.
     pub fn abort(&mut self, tasks: impl IntoIterator<Item = TaskId>) {
+        self.want_end(tasks, None);
+    }
+
+    /// The same, and the engine of a task that has not ended so long after the hub has heard it is
+    /// killed.
+    pub fn abort_or_kill(&mut self, tasks: impl IntoIterator<Item = TaskId>, kill_after: Duration) {
+        self.want_end(tasks, Some(kill_after));
+    }
+
+    fn want_end(&mut self, tasks: impl IntoIterator<Item = TaskId>, kill_after: KillAfter) {
         for task in tasks {
             if task.client != self.submits.client() {
-                self.aborts_due.push(task);
-            } else if self.open.contains_key(&task.seq) && self.aborting.insert(task.seq) {
+                self.aborts_due.push((task, kill_after));
+            } else if self.open.contains_key(&task.seq) && self.note_abort(task.seq, kill_after) {
                 // The others follow when they are sent: a hub remembers few ids it has not seen.
                 if self.submits.was_sent(task.seq) {
-                    self.aborts_due.push(task);
+                    self.aborts_due.push((task, kill_after));
                 }
             }
         }
@@ -67,16 +79,42 @@ impl<K> ClientRoom<K> {
         }
     }
 
+    /// Whether this wish says more than earlier ones.
+    fn note_abort(&mut self, seq: u64, kill_after: KillAfter) -> bool {
+        match self.aborting.entry(seq) {
+            Entry::Vacant(place) => {
+                place.insert(kill_after);
+                true
+            }
+            Entry::Occupied(mut earlier) => {
+                let is_sooner = match (*earlier.get(), kill_after) {
+                    (_, None) => false,
+                    (None, Some(_)) => true,
+                    (Some(earlier), Some(kill_after)) => kill_after < earlier,
+                };
+                if is_sooner {
+                    earlier.insert(kill_after);
+                }
+                is_sooner
+            }
+        }
+    }
+
     /// Wants all own tasks to end that have not.
     pub fn abort_all(&mut self) {
         self.abort(self.open_ids());
     }
 
+    /// The same, and the engine of one that has not ended so long after is killed.
+    pub fn abort_all_or_kill(&mut self, kill_after: Duration) {
+        self.abort_or_kill(self.open_ids(), kill_after);
+    }
+
     /// All own tasks that have not ended, in the order of their submits.
     pub fn open_ids(&self) -> Vec<TaskId> {
         let client = self.submits.client();
-        let mut open: Vec<u64> = self.open.keys().copied().collect();
         // The order of a map is no order.
+        let mut open: Vec<u64> = self.open.keys().copied().collect();
         open.sort_unstable();
         open.into_iter().map(|seq| TaskId::new(client, seq)).collect()
     }

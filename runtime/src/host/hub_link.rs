@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
 use phalanx_transport::identity::ConnectionFile;
-use phalanx_transport::protocol::host::{Attach, EngineExited, HostToHub, HubToHost};
+use phalanx_transport::protocol::host::{Attach, EngineExited, HostToHub, HubToHost, KillEngine};
 use phalanx_transport::protocol::limits::HUB_LOST_MAX;
 use phalanx_transport::reconnect::Backoff;
 use phalanx_transport::{Connector, Incoming, PeerSession, Settings};
@@ -29,6 +29,15 @@ pub(super) enum HubWish {
     Retire {
         /// The engine's stable name.
         name: String,
+    },
+    /// An engine's process shall be killed, and started again.
+    Kill {
+        /// The engine's stable name.
+        name: String,
+        /// The process that is meant.
+        pid: u32,
+        /// Why, in words.
+        reason: String,
     },
 }
 
@@ -170,6 +179,9 @@ impl<W: Fn(HubWish) -> bool + Send + Sync> Task<W> {
             }
             Incoming::Message(HubToHost::RetireEngine(retire)) => {
                 (self.wishes)(HubWish::Retire { name: retire.name })
+            }
+            Incoming::Message(HubToHost::KillEngine(KillEngine { name, pid, reason })) => {
+                (self.wishes)(HubWish::Kill { name, pid, reason })
             }
             // Nothing that a hub tells its hosts carries a payload.
             Incoming::Payload { .. } => true,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use phalanx_transport::identity::ClusterAuthority;
 use phalanx_transport::protocol::error::ErrorCode;
-use phalanx_transport::protocol::host::{RetireEngine, StopCluster};
+use phalanx_transport::protocol::host::{KillEngine, RetireEngine, StopCluster};
 use phalanx_transport::protocol::role::Role;
 use phalanx_transport::{Arrival, HubEndpoint, HubSession, LogAudit};
 use tokio::sync::mpsc;
@@ -114,10 +114,18 @@ async fn what_the_hub_wants_is_heard() {
     let mut pair = Pair::start();
     let session = pair.session().await;
     session.sender.send(RetireEngine { name: "laptop/1".into() }).unwrap();
+    let (name, reason) = ("laptop/2".to_owned(), "aborted".to_owned());
+    let kill = KillEngine { name: name.clone(), pid: 3, reason: reason.clone() };
+    session.sender.send(kill).unwrap();
     session.sender.send(StopCluster { reason: "asked by c1".into() }).unwrap();
-    let heard = [within(pair.wishes.recv()).await, within(pair.wishes.recv()).await];
+    let heard = [
+        within(pair.wishes.recv()).await,
+        within(pair.wishes.recv()).await,
+        within(pair.wishes.recv()).await,
+    ];
     let wished = [
         HubWish::Retire { name: "laptop/1".into() },
+        HubWish::Kill { name, pid: 3, reason },
         HubWish::Stop { reason: "asked by c1".into() },
     ];
     assert_eq!(heard, wished.map(Some));

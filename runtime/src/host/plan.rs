@@ -105,6 +105,7 @@ impl Plan {
             Event::EngineAdded(index) => self.on_engine_added(index),
             Event::EngineUnwanted(index) => self.on_engine_unwanted(now, index, effects),
             Event::RestartAsked(index) => self.on_restart_asked(now, index, effects),
+            Event::KillAsked { engine, pid } => self.on_kill_asked(engine, pid, effects),
             Event::StopWanted if self.phase == Phase::Stopping => {}
             Event::StopWanted => self.on_stop_asked(now, effects),
             Event::StopAsked => self.on_stop_asked(now, effects),

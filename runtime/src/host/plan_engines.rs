@@ -53,6 +53,23 @@ impl Plan {
         }
     }
 
+    /// It cannot be asked: what it runs heeds nothing. While it is being stopped, or after, it is
+    /// not to come again.
+    pub(super) fn on_kill_asked(&mut self, index: u32, pid: u32, effects: &mut Vec<Effect>) {
+        let process = Process::Engine(index);
+        let is_on = matches!(self.phase, Phase::Starting | Phase::Running);
+        let Some(slot) = self.slot_mut(process).filter(|slot| is_on && !slot.retired) else {
+            return;
+        };
+        if matches!(slot.life, Life::Starting { pid: its, .. } | Life::Up { pid: its } if its == pid)
+        {
+            slot.life = Life::Stopping { pid, kill_at: None };
+            slot.restarts += 1;
+            slot.comes_again = true;
+            effects.push(Effect::Kill { process, pid });
+        }
+    }
+
     pub(super) fn on_restart_asked(
         &mut self,
         now: Duration,

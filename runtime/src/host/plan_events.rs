@@ -54,6 +54,13 @@ pub enum Event {
     EngineUnwanted(u32),
     /// The engine of this index shall end, and be started again at once.
     RestartAsked(u32),
+    /// The engine with this process id shall be killed, and started again at once.
+    KillAsked {
+        /// The engine's index.
+        engine: u32,
+        /// Its process id; another process than this one lives on.
+        pid: u32,
+    },
     /// The cluster shall end; said again, it changes nothing.
     StopWanted,
     /// Somebody asked for a stop; asked a second time, it does not wait.

@@ -7,7 +7,7 @@ use super::*;
 
 /// Runs a plan by a tiny text form and writes down its effects in the same spirit.
 ///
-/// Events: `begin`, `ready P`, `die P`, `nospawn P`, `retire INDEX`, `add INDEX`, `unwant INDEX`, `restart INDEX`, `useless hub`, `stop`, `want stop`, `at MS` (time passes,
+/// Events: `begin`, `ready P`, `die P`, `nospawn P`, `retire INDEX`, `add INDEX`, `unwant INDEX`, `restart INDEX`, `killed INDEX PID`, `useless hub`, `stop`, `want stop`, `at MS` (time passes,
 /// deadlines fire). A spawn is answered with a fresh process id at once, as the shell does it.
 struct Bench {
     plan: Plan,
@@ -47,6 +47,10 @@ impl Bench {
             ["add", index] => Event::EngineAdded(index.parse().unwrap()),
             ["unwant", index] => Event::EngineUnwanted(index.parse().unwrap()),
             ["restart", index] => Event::RestartAsked(index.parse().unwrap()),
+            ["killed", index, pid] => {
+                let pid = pid.parse().unwrap_or_else(|_| self.pid(pid));
+                Event::KillAsked { engine: index.parse().unwrap(), pid }
+            }
             ["want", "stop"] => Event::StopWanted,
             ["stop"] => Event::StopAsked,
             ["at", ms] => {
@@ -415,6 +419,46 @@ fn a_restart_that_was_asked_for_is_no_death() {
     let round = [("restart 0", "term engine-0"), again, ("ready engine-0", "")];
     // More often than an engine may die.
     check_running(&[round, round, round, round].concat());
+}
+
+#[test]
+fn an_engine_is_killed_and_started_again_as_often_as_it_is_asked_for() {
+    let again = ("die engine-0", "bury engine-0 (killed by SIGKILL); spawn engine-0");
+    let round = [("killed 0 engine-0", "kill engine-0"), again];
+    check_running(&[round, round, round, round].concat());
+}
+
+#[test]
+fn only_the_process_that_is_meant_is_killed_and_only_while_the_cluster_lives() {
+    let again = "bury engine-0 (killed by SIGKILL); spawn engine-0";
+    check_running(&[
+        ("killed 0 4711", ""),
+        ("killed 7 4711", ""),
+        ("retire 1", ""),
+        ("killed 1 engine-1", ""),
+        ("killed 0 engine-0", "kill engine-0"),
+        ("killed 0 engine-0", ""),
+        ("die engine-0", again),
+        ("want stop", "term engine-0; term engine-1"),
+        ("killed 0 engine-0", ""),
+    ]);
+}
+
+#[test]
+fn an_engine_killed_while_others_still_start_comes_again_too() {
+    check(
+        2,
+        false,
+        &[
+            ("begin", "spawn hub"),
+            ("ready hub", "spawn engine-0; spawn engine-1"),
+            ("ready engine-0", ""),
+            ("killed 0 engine-0", "kill engine-0"),
+            ("die engine-0", "bury engine-0 (killed by SIGKILL); spawn engine-0"),
+            ("ready engine-1", ""),
+            ("ready engine-0", "started"),
+        ],
+    );
 }
 
 #[test]

@@ -299,6 +299,9 @@ impl<'a> Shell<'a> {
                 Some(index) => self.feed(Event::Retired(Process::Engine(index))),
                 None => tracing::warn!(name, "no engine of this host has this name"),
             },
+            Inbox::Hub(HubWish::Kill { name, pid, reason }) => {
+                self.on_kill_wish(&name, pid, &reason);
+            }
             Inbox::Control((wish, answer)) => {
                 tracing::info!(?wish, "asked at the control socket");
                 // Whoever asked may have left.

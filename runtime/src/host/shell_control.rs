@@ -1,4 +1,5 @@
-//! What the main loop does of what is asked at the control socket: all of it, or nothing.
+//! What the main loop does of what is asked at the control socket: all of it, or nothing. And of
+//! what the hub asks of an engine.
 //!
 //! Part of the shell. What becomes of an engine is the plan's; here names become indices, and
 //! signals go where they are wanted.
@@ -48,6 +49,15 @@ impl Shell<'_> {
             }
         }
         ControlAnswer::Engines(indices.iter().map(|i| self.commands.engine_name(*i)).collect())
+    }
+
+    /// The hub tells every host; only one of them has the engine.
+    pub(super) fn on_kill_wish(&mut self, name: &str, pid: u32, reason: &str) {
+        let engine = self.commands.engine_index(name);
+        if let Some(engine) = engine.filter(|index| self.plan.engine(*index) == Some(Some(pid))) {
+            tracing::warn!(name, pid, reason, "the hub says that the engine is to be killed");
+            self.feed(Event::KillAsked { engine, pid });
+        }
     }
 
     fn new_engines(&self, count: u32) -> Result<Vec<u32>, String> {

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use phalanx_client::core::NewTask;
 use phalanx_core::hub::{Hub, TIME_LIMIT};
 use phalanx_core::registry::Engine;
+use phalanx_protocol::error::ErrorCode;
 use phalanx_protocol::ids::{AttemptId, EngineId, SessionId, TaskId};
 use phalanx_protocol::limits::CRASHES_PER_TASK_MAX;
 use phalanx_protocol::outcome::{Delivery, Outcome};
@@ -29,6 +30,10 @@ struct Fact {
     options: Option<Box<TaskOptions>>,
     writes: u8,
     aborted: bool,
+    /// Whether its engine may be killed for it.
+    kills: bool,
+    /// Whether its graph has a cycle, if it is part of one.
+    cyclic: Option<bool>,
     /// Attempts that user code saw.
     starts: u32,
     /// Deaths that its code brought about.
@@ -134,6 +139,8 @@ impl Check {
             options: task.options.clone(),
             writes: wish.writes,
             aborted: false,
+            kills: false,
+            cyclic: None,
             starts: 0,
             crashes: 0,
             sent: 0,
@@ -144,12 +151,30 @@ impl Check {
         self.order.push(id);
     }
 
+    /// These are a graph of so many edges; by the naive rule.
+    pub(crate) fn on_graph(&mut self, ids: &[TaskId], edges: &[(u32, u32)]) {
+        let cyclic = has_cycle(ids.len() as u32, edges);
+        for id in ids {
+            self.fact(*id).cyclic = Some(cyclic);
+        }
+    }
+
     fn fact(&mut self, id: TaskId) -> &mut Fact {
         self.facts.get_mut(&id).expect("rooms speak of tasks that clients named")
     }
 
-    pub(crate) fn on_abort(&mut self, id: TaskId) {
-        self.fact(id).aborted = true;
+    pub(crate) fn on_abort(&mut self, id: TaskId, kills: bool) {
+        let fact = self.fact(id);
+        fact.aborted = true;
+        fact.kills |= kills;
+    }
+
+    /// The hub has an engine killed: because somebody wished it, for a task that has not ended.
+    pub(crate) fn on_kill(&mut self, reason: &str) {
+        let meant = |(id, fact): (&TaskId, &Fact)| {
+            fact.kills && reason.starts_with(&format!("killed: task {id} "))
+        };
+        assert!(self.facts.iter().any(meant), "nobody wished it: {reason}");
     }
 
     /// The hub sends an attempt: its dependencies are met (I5).
@@ -308,11 +333,20 @@ impl Check {
             (Outcome::Poison(losses), _) => {
                 assert!(!fact.direct, "{task} is direct and poison");
                 assert_eq!(losses.len(), CRASHES_PER_TASK_MAX as usize, "{task}'s crash budget");
+                let asked = losses.iter().find(|loss| loss.cause.starts_with("killed: task"));
+                assert_eq!(asked, None, "{task} is blamed for a death that was asked for");
             }
             (Outcome::DependencyFailed(_) | Outcome::DependencyTimeout, _) => {
                 assert!(fact.options.is_some(), "{task} depends on nothing");
             }
-            (Outcome::Rejected(_), _) => {}
+            (Outcome::Rejected(rejection), _) => {
+                let is_invalid = rejection.code == Some(ErrorCode::InvalidGraph);
+                assert!(!is_invalid || fact.cyclic == Some(true), "{task}: {}", rejection.detail);
+            }
+        }
+        if fact.cyclic == Some(true) {
+            let is_refused = matches!(delivery.outcome, Outcome::Rejected(_) | Outcome::Aborted);
+            assert!(is_refused && fact.starts == 0, "{task} is in a graph with a cycle");
         }
         fact.check_output(delivery);
         fact.check_tries(delivery);
@@ -328,6 +362,20 @@ impl Check {
         for (id, fact) in &self.facts {
             assert!(fact.received == 1 || !lives(fact.client), "I1: {id} never ended");
         }
+    }
+}
+
+/// Takes away nodes that nobody is before, as long as there are some.
+fn has_cycle(len: u32, edges: &[(u32, u32)]) -> bool {
+    let mut left: Vec<u32> = (0..len).collect();
+    loop {
+        let is_blocked =
+            |node: &u32| edges.iter().any(|(before, after)| after == node && left.contains(before));
+        let blocked: Vec<u32> = left.iter().copied().filter(is_blocked).collect();
+        if blocked.len() == left.len() {
+            return !left.is_empty();
+        }
+        left = blocked;
     }
 }
 

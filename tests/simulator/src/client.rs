@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use phalanx_client::core::{ClientRoom, Effect, End as TaskEnd, Event, NewTask, SubmitError, node};
 use phalanx_core::Time;
-use phalanx_protocol::function::FunctionLimits;
 use phalanx_protocol::ids::{EngineId, SessionId, TaskId};
 use phalanx_protocol::payload::Format;
 use phalanx_protocol::role::Role;
 use phalanx_protocol::task::{Dependency, Retry, Target, TaskOptions};
 
+use crate::clock::Clock;
 use crate::engine::{arguments, function, method};
 use crate::net::{End, Item, decode};
-use crate::plan::{Aim, Ties, Wish};
+use crate::plan::{Aim, Plan, Ties, Wish};
 use crate::world::World;
 
 /// A client's process.
@@ -21,15 +21,17 @@ pub(crate) struct ClientProcess {
     pub(crate) room: ClientRoom<TaskId>,
     pub(crate) session: Option<SessionId>,
     pub(crate) dead: bool,
+    clock: Clock,
     /// What it wants submitted as soon as it has a name and room.
     wishes: Vec<Wish>,
 }
 
 impl ClientProcess {
-    pub(crate) fn new(client: usize, functions: FunctionLimits) -> Self {
+    pub(crate) fn new(client: usize, plan: &Plan) -> Self {
         Self {
             room: ClientRoom::new(Role::Client, format!("client {client}"))
-                .with_function_limits(functions),
+                .with_function_limits(plan.functions),
+            clock: plan.clocks[plan.slots.len() + client],
             session: None,
             dead: false,
             wishes: Vec::new(),
@@ -48,7 +50,7 @@ impl ClientProcess {
 
     pub(crate) fn deadline(&self) -> Option<Time> {
         let since_start = self.room.next_deadline().filter(|_| !self.dead)?;
-        Some(Time::ZERO + since_start)
+        Some(self.clock.when(Time::ZERO + since_start))
     }
 }
 
@@ -73,8 +75,9 @@ impl World<'_> {
 
     fn tell_client(&mut self, client: usize, event: Event) {
         let mut effects = Vec::new();
+        let now = self.clients[client].clock.shows(self.now).since(Time::ZERO);
         let room = &mut self.clients[client].room;
-        room.handle(self.now.since(Time::ZERO), event, &mut effects);
+        room.handle(now, event, &mut effects);
         room.check_invariants();
         self.apply_client(client, effects);
         self.submit_wishes(client);
@@ -82,7 +85,7 @@ impl World<'_> {
 
     pub(crate) fn wake_client(&mut self, client: usize) {
         let mut effects = Vec::new();
-        let now = self.now.since(Time::ZERO);
+        let now = self.clients[client].clock.shows(self.now).since(Time::ZERO);
         let room = &mut self.clients[client].room;
         room.on_deadline(now, &mut effects);
         room.check_invariants();
@@ -144,6 +147,7 @@ impl World<'_> {
             self.trace.tell(self.now, || format!("client {client} draws {id}: {wish:?}"));
             self.check.on_named(client, *id, task, wish);
         }
+        self.check.on_graph(&ids, edges);
         self.apply_client(client, effects);
     }
 
@@ -220,13 +224,18 @@ impl World<'_> {
         Some(Dependency { tasks: some, quorum: ties.quorum, accept: ties.accept })
     }
 
-    pub(crate) fn abort(&mut self, client: usize, back: usize) {
+    pub(crate) fn abort(&mut self, client: usize, back: usize, kill_after: Option<Duration>) {
         if let Some(task) = self.check.task_back(back)
             && !self.clients[client].dead
         {
-            self.trace.tell(self.now, || format!("client {client} aborts {task}"));
-            self.clients[client].room.abort([task]);
-            self.check.on_abort(task);
+            let kill = kill_after.map(|after| format!(", kills after {after:?}"));
+            let kill = kill.unwrap_or_default();
+            self.trace.tell(self.now, || format!("client {client} aborts {task}{kill}"));
+            match kill_after {
+                None => self.clients[client].room.abort([task]),
+                Some(after) => self.clients[client].room.abort_or_kill([task], after),
+            }
+            self.check.on_abort(task, kill_after.is_some());
         }
     }
 

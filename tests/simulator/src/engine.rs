@@ -17,6 +17,7 @@ use phalanx_protocol::payload::{Format, Payload};
 use phalanx_protocol::peer::EngineProfile;
 use phalanx_protocol::task::MethodName;
 
+use crate::clock::Clock;
 use crate::net::{End, Item, decode};
 use crate::plan::{Behaviour, Plan, Wish};
 use crate::world::{Happening, World};
@@ -34,6 +35,7 @@ pub(crate) struct EngineProcess {
     slots: usize,
     /// What its executor keeps until a slot is free, in order.
     kept: VecDeque<Kept>,
+    clock: Clock,
     /// Which engine the hub says it is.
     pub(crate) id: Option<EngineId>,
 }
@@ -90,6 +92,7 @@ impl EngineProcess {
             running: BTreeMap::new(),
             slots: slots as usize,
             kept: VecDeque::new(),
+            clock: plan.clocks[engine],
             id: None,
         }
     }
@@ -98,6 +101,11 @@ impl EngineProcess {
     fn forget(&mut self, attempt: AttemptId) -> bool {
         let at = self.kept.iter().position(|kept| kept.attempt == attempt);
         at.and_then(|at| self.kept.remove(at)).is_some()
+    }
+
+    /// When its room wants to be woken.
+    pub(crate) fn next_deadline(&self) -> Option<Time> {
+        self.room.next_deadline().map(|deadline| self.clock.when(deadline))
     }
 }
 
@@ -207,8 +215,9 @@ impl World<'_> {
     pub(crate) fn tell_engine(&mut self, engine: usize, event: EngineEvent) {
         let mut effects = Vec::new();
         let process = &mut self.engines[engine];
-        process.room.handle(self.now, event, &mut effects);
-        process.room.settle(self.now, &mut effects);
+        let now = process.clock.shows(self.now);
+        process.room.handle(now, event, &mut effects);
+        process.room.settle(now, &mut effects);
         process.room.check_invariants();
         self.apply_engine(engine, effects);
     }
@@ -216,8 +225,9 @@ impl World<'_> {
     pub(crate) fn wake_engine(&mut self, engine: usize) {
         let mut effects = Vec::new();
         let process = &mut self.engines[engine];
-        process.room.on_deadline(self.now, &mut effects);
-        process.room.settle(self.now, &mut effects);
+        let now = process.clock.shows(self.now);
+        process.room.on_deadline(now, &mut effects);
+        process.room.settle(now, &mut effects);
         process.room.check_invariants();
         self.apply_engine(engine, effects);
     }

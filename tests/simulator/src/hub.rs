@@ -115,7 +115,7 @@ impl World<'_> {
                     }
                     self.send(session, End::Peer, engine_message(order));
                 }
-                HubEffect::ToHost(..) => {}
+                HubEffect::ToHost(_, order) => self.host_receives(order),
                 HubEffect::Recreate(room, generation) => {
                     self.order_room(RoomOrder::Recreate(room, generation));
                 }

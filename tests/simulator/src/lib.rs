@@ -10,6 +10,7 @@
 //! | [`plan`] | what a seed stands for: who is there, what they do, what goes wrong |
 //! | `world` | time, and who is told what |
 //! | `net` | sessions: order, delay, loss, repetition |
+//! | [`clock`] | processes whose clocks differ |
 //! | `hub`, `rooms`, `engine`, `client` | the processes round the rooms |
 //! | `check` | the contract |
 //! | [`shrink`] | a failing plan cut down to what it needs to fail |
@@ -17,6 +18,7 @@
 
 mod check;
 mod client;
+pub mod clock;
 mod engine;
 mod hub;
 mod net;

@@ -1,5 +1,7 @@
 //! What a seed stands for: who is there, what they do when, and what goes wrong when.
 
+mod faults;
+
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -9,6 +11,8 @@ use phalanx_protocol::function::FunctionLimits;
 use phalanx_protocol::needs::{Amount, Needs, Resource};
 use phalanx_protocol::room::RoomName;
 use phalanx_protocol::task::{Accept, Quorum};
+
+use crate::clock::Clock;
 
 /// How user code behaves. It travels as a task's arguments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,6 +104,17 @@ pub enum Peer {
     Rooms,
 }
 
+/// Who hears nothing in a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deaf {
+    /// Both ends.
+    Both,
+    /// The hub.
+    Hub,
+    /// The peer.
+    Peer,
+}
+
 /// Something that happens to the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::large_enum_variant, reason = "a plan has few actions, most of them submits")]
@@ -111,8 +126,14 @@ pub enum Action {
     Graph(usize, Vec<Wish>, Vec<(u32, u32)>),
     /// A client aborts the task so many back.
     Abort(usize, usize),
+    /// The same, and its engine is to be killed if it has not ended so long after.
+    AbortOrKill(usize, usize, Duration),
     /// A session is cut.
     Cut(Peer),
+    /// For so long a peer and the hub do not reach each other, and no new session comes about. Ends
+    /// that are deaf hear nothing from then on; what is said to the other is heard until it gives
+    /// the session up.
+    Partition(Peer, Duration, Deaf),
     /// An engine's process dies, and is restarted some time after. Its host sees it, or is too
     /// late.
     KillEngine {
@@ -162,6 +183,10 @@ pub struct Plan {
     pub client_tasks: u64,
     /// A room panics whenever it hears of the task with this place among all; `None` = no task.
     pub cursed: Option<usize>,
+    /// Whether a host process has a session with the hub: it kills engines that the hub names.
+    pub has_host: bool,
+    /// The clock of each engine and then of each client.
+    pub clocks: Vec<Clock>,
     /// What happens, by time.
     pub actions: Vec<(Time, Action)>,
 }
@@ -193,6 +218,8 @@ impl Plan {
             repeat_one_in: *rng.choice([0, 5, 50].iter()).unwrap_or(&0),
             client_tasks: *rng.choice([4, 20, 1_000].iter()).unwrap_or(&1_000),
             cursed: (rng.u8(0..10) == 0).then(|| rng.usize(0..20)),
+            has_host: Rng::with_seed(seed ^ 0x4057).u8(0..4) > 0,
+            clocks: vec![Clock::EXACT; engines + clients],
             actions: Vec::new(),
         };
         plan.add_tasks(&mut rng);
@@ -204,6 +231,9 @@ impl Plan {
         plan.add_takers(&mut Rng::with_seed(seed ^ 0x7a6e));
         plan.add_graphs(&mut Rng::with_seed(seed ^ 0x96a4));
         plan.add_rushes(&mut Rng::with_seed(seed ^ 0x2a5e));
+        plan.add_kills(&mut Rng::with_seed(seed ^ 0x6111));
+        plan.add_partitions(&mut Rng::with_seed(seed ^ 0x9a47));
+        plan.set_clocks(&mut Rng::with_seed(seed ^ 0xc10c));
         plan.actions.sort_by_key(|(at, _)| *at);
         plan
     }
@@ -417,35 +447,6 @@ impl Plan {
             priority: 0,
             needs: None,
             takes: Vec::new(),
-        }
-    }
-
-    fn add_faults(&mut self, rng: &mut Rng) {
-        // A third of the runs are calm, so that what is lost in quiet shows too.
-        let faults = if rng.u8(0..3) == 0 { 0 } else { rng.usize(1..12) };
-        for _ in 0..faults {
-            let at = moment(rng, SPAN);
-            let action = self.fault(rng);
-            self.actions.push((at, action));
-        }
-    }
-
-    fn fault(&self, rng: &mut Rng) -> Action {
-        let engine = rng.usize(0..self.slots.len());
-        match rng.u8(0..12) {
-            0..=2 => Action::Cut(Peer::Engine(engine)),
-            3 | 4 => Action::Cut(Peer::Client(rng.usize(0..self.clients))),
-            5 | 6 => Action::KillEngine { engine, reported: rng.bool() },
-            7 | 8 => Action::PauseEngine(engine, Duration::from_millis(rng.u64(10..40_000))),
-            9 if self.clients > 1 => Action::KillClient(rng.usize(1..self.clients)),
-            10 if self.remote_rooms => {
-                if rng.bool() {
-                    Action::KillRooms
-                } else {
-                    Action::Cut(Peer::Rooms)
-                }
-            }
-            _ => Action::PanicRoom(if rng.bool() { RoomName::Dag } else { RoomName::Scheduler }),
         }
     }
 }

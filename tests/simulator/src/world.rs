@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fastrand::Rng;
+use phalanx_core::Time;
 use phalanx_core::hub::{HostNews, HubEvent};
-use phalanx_core::{Room, Time};
 use phalanx_protocol::ids::{AttemptId, SessionId};
 
 use crate::Run;
@@ -46,6 +46,7 @@ pub(crate) enum Happening {
     Writes { engine: usize, life: u64, attempt: AttemptId },
     RunEnds { engine: usize, life: u64, attempt: AttemptId },
     HostReports { engine: usize, pid: u32 },
+    HostKills { engine: usize, pid: u32 },
     Restart { engine: usize },
     Thaw { engine: usize, life: u64 },
 }
@@ -67,6 +68,8 @@ pub(crate) struct World<'a> {
     pub(crate) trace: Trace,
     queue: BTreeMap<(Time, u64), Happening>,
     links: BTreeMap<SessionId, Link>,
+    /// Until when peers cannot reach the hub.
+    apart: BTreeMap<Peer, Time>,
     next_number: u64,
     next_session: u64,
     next_life: u64,
@@ -87,13 +90,12 @@ impl<'a> World<'a> {
             hub: HubProcess::new(plan),
             rooms: RoomsProcess::new(plan),
             engines,
-            clients: (0..plan.clients)
-                .map(|client| ClientProcess::new(client, plan.functions))
-                .collect(),
+            clients: (0..plan.clients).map(|client| ClientProcess::new(client, plan)).collect(),
             check: Check::new(plan),
             trace: Trace::new(tell),
             queue: BTreeMap::new(),
             links: BTreeMap::new(),
+            apart: BTreeMap::new(),
             next_number: 0,
             next_session: 0,
             next_life,
@@ -129,6 +131,9 @@ impl<'a> World<'a> {
     }
 
     fn begin(&mut self) {
+        if self.plan.has_host {
+            self.attach_host();
+        }
         if self.plan.remote_rooms {
             self.connect_soon(Peer::Rooms);
         } else {
@@ -215,7 +220,7 @@ impl<'a> World<'a> {
         let rooms = self.rooms.rooms.next_deadline().filter(|_| self.rooms.session.is_some());
         let engines = self.engines.iter().enumerate().filter_map(|(index, engine)| {
             let awake = !engine.dead && engine.frozen.is_none();
-            Some((engine.room.next_deadline().filter(|_| awake)?, Which::Engine(index)))
+            Some((engine.next_deadline().filter(|_| awake)?, Which::Engine(index)))
         });
         let clients = self.clients.iter().enumerate();
         let clients =
@@ -270,7 +275,12 @@ impl<'a> World<'a> {
                 let cause = "killed".to_owned();
                 let news = HostNews::EngineExited { name: name(engine), pid, cause };
                 // The host's session is not played: what it says is said at once.
-                self.tell_hub(HubEvent::FromHost(SessionId(u64::MAX), news));
+                self.tell_hub(HubEvent::FromHost(fate::HOST, news));
+            }
+            Happening::HostKills { engine, pid } => {
+                if self.engines[engine].life as u32 == pid {
+                    self.kill_engine(engine, true);
+                }
             }
             Happening::Restart { engine } => {
                 let life = self.next_life;

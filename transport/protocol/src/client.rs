@@ -160,6 +160,8 @@ map_encoded! {
     pub struct Abort {
         /// Which ones. Ended ones are left as they are; those not yet submitted end on arrival.
         pub tasks: Vec<TaskId>,
+        /// After how long the engine of one that has not ended by then is killed; `None`: never.
+        pub kill_after_ms: Option<u64>,
     }
 }
 

@@ -6,6 +6,7 @@
 //!   | -- EngineExited* ------------------>  |   within a second of the death
 //!   | <------------------ StopCluster ----- |   somebody asked for it
 //!   | <------------------ RetireEngine* --- |   do not restart this one
+//!   | <------------------ KillEngine* ----- |   end this one now, and start it again
 //! ```
 
 use crate::macros::{map_encoded, messages};
@@ -27,6 +28,8 @@ messages! {
         1 => StopCluster(StopCluster), named, Control, [Hub];
         /// An engine was asked to end and shall not be started again.
         2 => RetireEngine(RetireEngine), named, Control, [Hub];
+        /// An engine is to be killed, because somebody asked for it, and started again.
+        3 => KillEngine(KillEngine), named, Control, [Hub];
     }
 }
 
@@ -66,5 +69,18 @@ map_encoded! {
     pub struct RetireEngine {
         /// The engine's stable name.
         pub name: String,
+    }
+}
+
+map_encoded! {
+    /// An engine that is to be killed and started again. A host that has no such process does
+    /// nothing.
+    pub struct KillEngine {
+        /// The engine's stable name.
+        pub name: String,
+        /// The process that is meant; another one under that name lives on.
+        pub pid: u32,
+        /// Why, in words.
+        pub reason: String,
     }
 }

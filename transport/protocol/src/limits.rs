@@ -233,6 +233,11 @@ pub const CLIENT_GONE_TTL: Duration = Duration::from_secs(3_600);
 /// the news would arrive; measured saving: one message in three.
 pub const STARTED_AFTER: Duration = Duration::from_millis(50);
 
+/// Shortest time from an abort to the death of the engine that has the task. Shorter ones count as
+/// this: an attempt that only waits in its engine's queue, or heeds the abort, is over sooner, and
+/// nothing else is lost with it.
+pub const KILL_AFTER_MIN: Duration = Duration::from_millis(100);
+
 /// Frames waiting in a session's send queue. Beyond it `send` answers overloaded.
 pub const SEND_QUEUE_FRAMES_MAX: usize = 262_144;
 

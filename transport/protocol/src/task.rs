@@ -245,7 +245,7 @@ map_encoded! {
         /// [`crate::limits::LABEL_LEN_MAX`] bytes.
         pub label: Option<String>,
         /// The task that it runs again: method, arguments, function and engines are taken from its
-        /// record, whatever the spec says of them.
+        /// record, whatever the spec says of them; priority and needs if it says none.
         pub again: Option<Again>,
         /// Of tasks that wait for an engine those with a higher one go first.
         pub priority: i32,

@@ -55,7 +55,7 @@ impl Gate {
 pub(super) struct Follow {
     gate: Gate,
     /// With all: at most one. With any: in order of ending, repeats included.
-    engines: Vec<EngineId>,
+    pub(super) engines: Vec<EngineId>,
 }
 
 impl Follow {

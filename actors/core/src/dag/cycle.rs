@@ -111,12 +111,15 @@ mod tests {
     }
 
     #[test]
-    fn a_chain_and_a_fan_of_a_hundred_thousand_are_no_harm() {
+    fn a_chain_of_a_hundred_thousand_and_a_fan_of_a_million_are_no_harm() {
+        // FAULTS 45: linear, and no recursion.
         const LEN: u32 = 100_000;
         let chain: Vec<_> = (1..LEN).map(|node| (node - 1, node)).collect();
         assert_eq!(find_cycle(LEN as usize, &chain), None);
         let fan: Vec<_> = (1..LEN).map(|node| (node, 0)).collect();
         assert_eq!(find_cycle(LEN as usize, &fan), None);
+        let wide: Vec<_> = (1..10 * LEN).map(|node| (0, node)).collect();
+        assert_eq!(find_cycle(10 * LEN as usize, &wide), None);
         let ring: Vec<_> = (0..LEN).map(|node| (node, (node + 1) % LEN)).collect();
         assert_eq!(find_cycle(LEN as usize, &ring).map(|path| path.len()), Some(LEN as usize));
     }

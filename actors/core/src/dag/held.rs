@@ -39,8 +39,8 @@ pub(super) struct Held {
     pub(super) edges: Box<[Edge]>,
     /// How many of the edges belong to `follow`.
     follow_edges_len: u32,
-    after: Option<Gate>,
-    follow: Option<Box<Follow>>,
+    pub(super) after: Option<Gate>,
+    pub(super) follow: Option<Box<Follow>>,
 }
 
 /// What is known about a task when it comes.
@@ -124,11 +124,16 @@ impl Held {
         heard.unwrap_or(Ok(())).map_err(|reason| impossible(reason, task, ending))
     }
 
+    /// Its edges to what it follows, and to what it comes after.
+    pub(super) fn edges_by_part(&self) -> (&[Edge], &[Edge]) {
+        self.edges.split_at(self.follow_edges_len as usize)
+    }
+
     /// Panics if counts and edges contradict each other. For `Dag::check_invariants`.
     pub(super) fn check_invariants(&self) {
         assert!(!self.is_ready(), "{} is ready and still held", self.task);
         let open = |edges: &[Edge]| edges.iter().filter(|edge| edge.awaited.is_some()).count();
-        let (follow, after) = self.edges.split_at(self.follow_edges_len as usize);
+        let (follow, after) = self.edges_by_part();
         let follow_open = self.follow.as_ref().map_or(0, |follow| follow.gate().open());
         assert_eq!(open(follow), follow_open as usize, "{} follows", self.task);
         let after_open = self.after.as_ref().map_or(0, Gate::open);

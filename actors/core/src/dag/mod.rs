@@ -9,6 +9,7 @@ mod condition;
 mod cycle;
 mod held;
 mod room;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 
@@ -17,6 +18,7 @@ use phalanx_protocol::room::{DagVerdict, Ending, WaitingTask};
 
 pub use self::cycle::find_cycle;
 pub use self::room::Dag;
+pub use self::snapshot::{HeldTask, Unmet};
 
 /// What the hub tells the dag.
 #[derive(Debug, Clone, PartialEq, Eq)]

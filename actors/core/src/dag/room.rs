@@ -46,6 +46,16 @@ impl Dag {
         self.held.len()
     }
 
+    /// The held tasks, in no order.
+    pub(super) fn held(&self) -> impl Iterator<Item = &Held> {
+        self.held.iter().map(|(_, held)| held)
+    }
+
+    /// The task at this index of those that held ones wait for.
+    pub(super) fn awaited_task(&self, index: u32) -> Option<TaskId> {
+        self.awaited.get(index).map(|awaited| awaited.task)
+    }
+
     /// How many records each table has.
     #[cfg(test)]
     pub(super) fn tables_len(&self) -> [usize; 5] {

@@ -262,6 +262,7 @@ impl Hub {
             method: task.method,
             tag: task.tag,
             place: task.place,
+            placing: task.placing,
             submitted: task.submitted,
             attempts: task.attempts,
             ended: now,

@@ -9,6 +9,7 @@ use phalanx_protocol::outcome::{Loss, Outcome};
 use phalanx_protocol::peer::{EngineProfile, EngineState, Inventory};
 use phalanx_protocol::room::EngineCapacity;
 
+use super::kills::Death;
 use super::ledger::{Task, TaskState};
 use super::sessions::Peer;
 use super::{ClientReply, EngineNews, EngineOrder, HostNews, Hub, HubEffect};
@@ -73,9 +74,11 @@ impl Hub {
         }
         if admission.displaced {
             self.tell_scheduler(SchedulerEvent::EngineDown(id), effects);
-            self.redistribute(now, id, "replaced by a new process of the same name", effects);
+            let death = self.death_of(id, "replaced by a new process of the same name");
+            self.redistribute(now, id, &death, effects);
         }
         self.greet_engine(now, session, id, &admission.registration, inventory, effects);
+        self.ask_condemned(id, effects);
     }
 
     /// Tells a registered engine what is no longer wanted of what it has, and sends what it lacks.
@@ -207,18 +210,26 @@ impl Hub {
         let Some(session) = self.registry.lose(id) else {
             return;
         };
+        let death = self.death_of(id, cause);
+        let cause = &death.cause;
         if let Some(session) = session {
             let detail = format!("the engine counts as lost: {cause}");
             self.retire_session(session, ErrorCode::Closed, detail, effects);
         }
         self.tell_scheduler(SchedulerEvent::EngineDown(id), effects);
-        self.redistribute(now, id, cause, effects);
+        self.redistribute(now, id, &death, effects);
         self.tell_clients(|| ClientReply::EngineLeft(id, cause.to_owned()), effects);
     }
 
     /// What an engine had when it died: direct tasks end, balanced ones move, unless they are what
-    /// engines die of.
-    fn redistribute(&mut self, now: Time, id: EngineId, cause: &str, effects: &mut Vec<HubEffect>) {
+    /// engines die of. A death that somebody asked for is put down to none of them.
+    fn redistribute(
+        &mut self,
+        now: Time,
+        id: EngineId,
+        Death { cause, is_asked }: &Death,
+        effects: &mut Vec<HubEffect>,
+    ) {
         // First what was held back, so that ending the others does not send it.
         self.end_held(now, id, cause, effects);
         let assigned = self.assigned_in_order(id);
@@ -231,8 +242,8 @@ impl Hub {
             // slots. The last is a guess, as reports may have died with the engine: therefore all
             // that was there runs alone from now on.
             let said_so = matches!(known.state(), TaskState::Running(_));
-            let blamed = index < slots || said_so || known.suspect;
-            known.suspect = true;
+            let blamed = !is_asked && (index < slots || said_so || known.suspect);
+            known.suspect |= !is_asked;
             let loss = Loss { engine: id, cause: cause.to_owned() };
             if blamed {
                 known.losses.push(loss.clone());

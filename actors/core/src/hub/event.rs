@@ -1,5 +1,7 @@
 //! What can happen to the hub, and what it wants done. Nothing else lives here.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use phalanx_protocol::client::{Accepted, Opened, Resume, Scope};
 use phalanx_protocol::error::ErrorCode;
@@ -88,8 +90,8 @@ pub enum ClientRequest {
     Submit(TaskSpec),
     /// Has all deliveries of this session below this number.
     Received(u64),
-    /// Wants tasks to end.
-    Abort(Vec<TaskId>),
+    /// Wants tasks to end; and the engine of one killed that has not ended so much later.
+    Abort(Vec<TaskId>, Option<Duration>),
     /// Wants the outcomes of tasks, whoever submitted them.
     Watch(Vec<TaskId>),
     /// Wants to know what is on record.
@@ -226,4 +228,13 @@ pub enum HostOrder {
     StopCluster(String),
     /// Do not restart this engine.
     Retire(String),
+    /// Kill the process of an engine that has this name and process id, and start it again.
+    Kill {
+        /// The engine's stable name.
+        name: String,
+        /// The process id.
+        pid: u32,
+        /// Why, in words.
+        reason: String,
+    },
 }

@@ -6,9 +6,10 @@ use std::time::Duration;
 use phalanx_protocol::explain::Explanation;
 use phalanx_protocol::ids::{EngineId, RequestId, TaskId};
 use phalanx_protocol::limits::{EXPLAINED_ENGINES_MAX, EXPLAINED_TASKS_MAX};
+use phalanx_protocol::needs::Needs;
 use phalanx_protocol::outcome::Outcome;
-use phalanx_protocol::peer::EngineState;
-use phalanx_protocol::room::RoomName;
+use phalanx_protocol::peer::{EngineProfile, EngineState};
+use phalanx_protocol::room::{RoomName, WaitReason};
 use phalanx_protocol::task::{Accept, Dependency, Quorum};
 
 use super::Hub;
@@ -182,6 +183,7 @@ impl Hub {
             .iter()
             .filter(|(engine, known)| may(engine) && known.state() != EngineState::Lost)
             .filter(|(_, known)| known.profile().methods.contains(&task.method))
+            .filter(|(_, known)| task.needs().is_none_or(|needs| known.profile().meets(needs)))
             .collect();
         if able.is_empty() {
             reasons.push(self.explain_no_engine(task, allowed.as_deref()));
@@ -211,7 +213,19 @@ impl Hub {
                     allowed.iter().take(EXPLAINED_ENGINES_MAX).map(|it| it.0.to_string()).collect();
                 format!("none of the engines that it may have is there: {}", names.join(", "))
             }
-            _ => format!("no engine that it may have offers {method:?}"),
+            _ => {
+                let may = |engine: &EngineId| allowed.is_none_or(|them| them.contains(engine));
+                let able: Vec<&EngineProfile> = present
+                    .iter()
+                    .filter(|engine| may(engine))
+                    .filter_map(|engine| Some(self.registry.get(*engine)?.profile()))
+                    .filter(|profile| profile.methods.contains(&task.method))
+                    .collect();
+                match task.needs() {
+                    Some(needs) if !able.is_empty() => lacking(needs, &able).to_string(),
+                    _ => format!("no engine that it may have offers {method:?}"),
+                }
+            }
         }
     }
 
@@ -246,6 +260,23 @@ impl Hub {
             self.explain_busy(now, engine, known)
         )
     }
+}
+
+/// What a task needs that none of these engines has, in the words of the scheduler.
+fn lacking(needs: &Needs, engines: &[&EngineProfile]) -> WaitReason {
+    let is_nowhere = |label: &&String| !engines.iter().any(|engine| engine.labels.contains(label));
+    if let Some(label) = needs.labels.iter().find(is_nowhere) {
+        return WaitReason::NoLabel(label.clone());
+    }
+    for (name, needed) in &needs.amounts {
+        let amounts = engines.iter().flat_map(|engine| &engine.resources);
+        let most = amounts.filter(|(other, _)| other == name).map(|(_, amount)| *amount).max();
+        let most = most.unwrap_or_default();
+        if most < *needed {
+            return WaitReason::NoResource { needed: (name.clone(), *needed), most };
+        }
+    }
+    WaitReason::NoEngineFits
 }
 
 /// How a task ended.

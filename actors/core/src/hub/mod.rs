@@ -38,6 +38,7 @@ mod give_back;
 mod graphs;
 mod inputs;
 mod keeper;
+mod kills;
 mod ledger;
 mod output;
 mod queries;

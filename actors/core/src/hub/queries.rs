@@ -11,10 +11,10 @@ use phalanx_protocol::ids::{EngineId, RequestId, SessionId, TaskId};
 use phalanx_protocol::limits::{RECORDS_IN_MESSAGE_BYTES_MAX, RECORDS_NAMED_MAX};
 use phalanx_protocol::payload::Payload;
 use phalanx_protocol::query::{Again, Cursor, Purged, RECORD_BYTES, Select, TaskRecord};
-use phalanx_protocol::task::{MethodName, Target, TaskSpec};
+use phalanx_protocol::task::{MethodName, Target, TaskOptions, TaskSpec};
 
 use super::functions::Needed;
-use super::ledger::{Place, Tag, Task, TaskState};
+use super::ledger::{Place, Placing, Tag, Task, TaskState};
 use super::records::{Arguments, Record};
 use super::submit::Refusal;
 use super::{ClientReply, Hub, HubEffect};
@@ -203,7 +203,10 @@ impl Hub {
             let detail = "a task that is run again goes where it went, not to several engines";
             return Err((ErrorCode::InvalidTask, detail.into()));
         }
-        let Known { method, place, payload, function } = self.known(again)?;
+        let Known { method, place, placing, payload, function } = self.known(again)?;
+        if let (Some(options), Some(placing)) = (&mut spec.options, placing) {
+            inherit(options, *placing);
+        }
         spec.method = method;
         spec.target = target(place);
         spec.payload = payload;
@@ -220,6 +223,7 @@ impl Hub {
             return Ok(Known {
                 method: open.method.clone(),
                 place: open.place.clone(),
+                placing: open.placing.clone(),
                 payload: open.payload.clone(),
                 function: open.function.clone(),
             });
@@ -239,6 +243,7 @@ impl Hub {
         Ok(Known {
             method: record.method.clone(),
             place: record.place.clone(),
+            placing: record.placing.clone(),
             payload: payload.clone(),
             function: function.clone(),
         })
@@ -249,8 +254,19 @@ impl Hub {
 struct Known {
     method: MethodName,
     place: Place,
+    placing: Option<Box<Placing>>,
     payload: Payload,
     function: Option<Arc<phalanx_protocol::function::Function>>,
+}
+
+/// What a task that runs another again does not say of its place is as it was.
+fn inherit(options: &mut TaskOptions, placing: Placing) {
+    if options.priority == 0 {
+        options.priority = placing.priority;
+    }
+    if options.needs.is_none() {
+        options.needs = placing.needs;
+    }
 }
 
 fn target(place: Place) -> Target {

@@ -14,7 +14,7 @@ use phalanx_protocol::outcome::RunTimes;
 use phalanx_protocol::payload::Payload;
 use phalanx_protocol::task::MethodName;
 
-use super::ledger::{Place, Tag};
+use super::ledger::{Place, Placing, Tag};
 use crate::Time;
 
 /// How much is kept of ended tasks for whoever asks.
@@ -62,6 +62,7 @@ pub(super) struct Record {
     pub(super) method: MethodName,
     pub(super) tag: Option<Box<Tag>>,
     pub(super) place: Place,
+    pub(super) placing: Option<Box<Placing>>,
     pub(super) arguments: Option<Arguments>,
     pub(super) submitted: Time,
     pub(super) ended: Time,
@@ -232,6 +233,7 @@ mod tests {
             method: MethodName::try_from("m").expect("a short name"),
             tag: None,
             place: Place::Balanced(None),
+            placing: None,
             arguments: Arguments::of(payload, function),
             submitted: Time::ZERO,
             ended: Time::ZERO,

@@ -59,9 +59,12 @@ impl Hub {
     ) {
         let reply = |reply| HubEffect::ToClient(session, reply);
         match request {
-            ClientRequest::Abort(tasks) => {
+            ClientRequest::Abort(tasks, kill_after) => {
                 for task in tasks {
                     self.abort(now, task, effects);
+                    if let Some(kill_after) = kill_after {
+                        self.kill_later(now, task, kill_after);
+                    }
                 }
             }
             ClientRequest::Status(request) => {
@@ -334,7 +337,7 @@ impl Hub {
         None
     }
 
-    fn host_sessions(&self) -> Vec<SessionId> {
+    pub(super) fn host_sessions(&self) -> Vec<SessionId> {
         self.sessions
             .iter()
             .filter(|(_, session)| session.peer == Peer::Host)

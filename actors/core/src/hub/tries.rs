@@ -36,12 +36,15 @@ pub(super) struct Clocks {
     pub(super) retries: BTreeSet<(Time, TaskId)>,
     /// Tasks whose running attempt is to be aborted.
     pub(super) run_limits: BTreeSet<(Time, TaskId)>,
+    /// Aborted tasks whose engine is to be killed.
+    pub(super) kills: BTreeSet<(Time, TaskId)>,
 }
 
 impl Clocks {
     pub(super) fn next(&self) -> Option<Time> {
         let first = |set: &BTreeSet<(Time, TaskId)>| set.first().map(|(at, _)| *at);
-        [first(&self.retries), first(&self.run_limits)].into_iter().flatten().min()
+        let all = [&self.retries, &self.run_limits, &self.kills];
+        all.into_iter().filter_map(first).min()
     }
 }
 
@@ -76,6 +79,8 @@ pub(crate) struct Tries {
     ends_at: Option<Time>,
     /// Whether its running attempt has been aborted for that.
     is_over_limit: bool,
+    /// When its engine is to be killed, if it has not ended by then, and how long after the abort.
+    pub(super) kill_at: Option<(Time, Duration)>,
 }
 
 impl Tries {
@@ -363,6 +368,10 @@ impl Hub {
             self.clocks.run_limits.pop_first();
             self.on_run_limit(id, effects);
         }
+        while let Some((_, id)) = self.clocks.kills.first().copied().filter(|(at, _)| *at <= now) {
+            self.clocks.kills.pop_first();
+            self.on_kill_due(id, effects);
+        }
     }
 
     fn on_run_limit(&mut self, id: TaskId, effects: &mut Vec<HubEffect>) {
@@ -394,7 +403,7 @@ impl Hub {
     }
 
     pub(super) fn check_clocks(&self) {
-        let (mut retries, mut limits) = (0, 0);
+        let (mut retries, mut limits, mut kills) = (0, 0, 0);
         for (id, task) in self.ledger.iter() {
             let tries = task.tries.as_deref();
             let due = tries.and_then(|tries| tries.due);
@@ -403,11 +412,17 @@ impl Hub {
             assert!(due.is_none_or(|due| self.clocks.retries.contains(&(due, id))), "{id}");
             assert!(ends_at.is_none_or(|at| self.clocks.run_limits.contains(&(at, id))), "{id}");
             assert!(ends_at.is_none() || task.state().engine().is_some(), "{id} runs");
+            let kill_at = tries.and_then(|tries| tries.kill_at).map(|(at, _)| at);
+            assert!(kill_at.is_none_or(|at| self.clocks.kills.contains(&(at, id))), "{id}");
+            assert!(kill_at.is_none() || task.abort_requested, "{id} is to be killed");
+            assert!(kill_at.is_none() || task.state().engine().is_some(), "{id} is somewhere");
+            kills += usize::from(kill_at.is_some());
             retries += usize::from(due.is_some());
             limits += usize::from(ends_at.is_some());
         }
         assert_eq!(retries, self.clocks.retries.len(), "pauses");
         assert_eq!(limits, self.clocks.run_limits.len(), "limits of running attempts");
+        assert_eq!(kills, self.clocks.kills.len(), "engines to be killed");
         let is_narrowed = |id: &TaskId| {
             let task = self.ledger.get(*id);
             task.is_some_and(|task| task.tries.as_ref().is_some_and(|it| it.narrowed.is_some()))
@@ -422,6 +437,9 @@ fn stop(clocks: &mut Clocks, id: TaskId, tries: &mut Tries) {
     }
     if let Some(ends_at) = tries.ends_at.take() {
         clocks.run_limits.remove(&(ends_at, id));
+    }
+    if let Some((kill_at, _)) = tries.kill_at.take() {
+        clocks.kills.remove(&(kill_at, id));
     }
     tries.is_over_limit = false;
 }

@@ -115,14 +115,14 @@ fn a_waiting_task_is_aborted_at_once() {
     let (session, client) = bench.client();
     let task = TaskId::new(client, 0);
     bench.submit(session, spec(task, Target::Any));
-    let effects = bench.request(session, ClientRequest::Abort(vec![task]));
+    let effects = bench.request(session, ClientRequest::Abort(vec![task], None));
     assert_eq!(outcomes(&effects), [(task, Outcome::Aborted)]);
 }
 
 #[test]
 fn an_assigned_task_is_aborted_by_its_engine_and_ends_as_that_says() {
     let (mut bench, session, engine_session, _, task) = assigned();
-    let effects = bench.request(session, ClientRequest::Abort(vec![task]));
+    let effects = bench.request(session, ClientRequest::Abort(vec![task], None));
     let order = EngineOrder::Abort(vec![task.attempt(1)]);
     assert_eq!(effects, [HubEffect::ToEngine(engine_session, order)]);
     let effects = bench.report(engine_session, report(0, task.attempt(1), inline("in time")));
@@ -133,7 +133,7 @@ fn an_assigned_task_is_aborted_by_its_engine_and_ends_as_that_says() {
 fn aborting_an_ended_task_is_a_quiet_no() {
     let (mut bench, session, engine_session, _, task) = assigned();
     bench.report(engine_session, report(0, task.attempt(1), inline("r")));
-    assert_eq!(bench.request(session, ClientRequest::Abort(vec![task])), []);
+    assert_eq!(bench.request(session, ClientRequest::Abort(vec![task], None)), []);
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn an_abort_that_overtakes_its_submit_ends_the_task_on_arrival() {
     let mut bench = Bench::new();
     let (session, client) = bench.client();
     let task = TaskId::new(client, 0);
-    assert_eq!(bench.request(session, ClientRequest::Abort(vec![task])), []);
+    assert_eq!(bench.request(session, ClientRequest::Abort(vec![task], None)), []);
     let effects = bench.submit(session, spec(task, Target::Any));
     assert_eq!(outcomes(&effects), [(task, Outcome::Aborted)]);
     assert_eq!(placed(&effects), []);
@@ -151,7 +151,7 @@ fn an_abort_that_overtakes_its_submit_ends_the_task_on_arrival() {
 fn an_abort_lost_with_the_engines_session_is_sent_again() {
     let (mut bench, session, engine_session, _, task) = assigned();
     bench.close(engine_session);
-    assert_eq!(bench.request(session, ClientRequest::Abort(vec![task])), []);
+    assert_eq!(bench.request(session, ClientRequest::Abort(vec![task], None)), []);
     let inventory =
         phalanx_protocol::peer::Inventory { running: vec![task.attempt(1)], ..Default::default() };
     let (again, _, _, effects) = bench.register(crate::harness::profile("here/1", 1, 1), inventory);

@@ -5,12 +5,14 @@ use std::time::Duration;
 use phalanx_core::hub::{ClientReply, ClientRequest, EngineNews, HubEffect, HubEvent};
 use phalanx_protocol::explain::Explanation;
 use phalanx_protocol::ids::{ClientId, EngineId, RequestId, SessionId, TaskId};
+use phalanx_protocol::needs::{Amount, Needs};
 use phalanx_protocol::outcome::{AttemptOutcome, RemoteError, Report};
 use phalanx_protocol::payload::Payload;
+use phalanx_protocol::peer::{EngineProfile, Inventory};
 use phalanx_protocol::role::Role;
 use phalanx_protocol::task::{Dependency, GraphPart, Retry, Target, TaskOptions};
 
-use crate::harness::{Bench, by_ticket, report, spec, with_options};
+use crate::harness::{Bench, by_ticket, profile, report, spec, with_options};
 
 fn explain(bench: &mut Bench, session: SessionId, task: TaskId) -> Explanation {
     let effects = bench.request(session, ClientRequest::Explain(RequestId(3), task));
@@ -82,6 +84,42 @@ fn a_task_without_an_engine_says_what_is_missing() {
     bench.engine(2, 1);
     let told = explain(&mut bench, session, id(1)).to_string();
     assert!(told.contains("none of the engines that it may have is there: 0"), "{told}");
+}
+
+#[test]
+fn a_task_whose_needs_no_engine_meets_says_which_and_waits_in_no_queue() {
+    let (mut bench, session, _, client) = world(0);
+    let equipped = |n: u64, label: &str, gpus| EngineProfile {
+        labels: vec![label.into()],
+        resources: vec![("gpu".into(), Amount::units(gpus))],
+        ..profile(&format!("here/{n}"), n, 1)
+    };
+    bench.register(equipped(2, "fast", 1), Inventory::default());
+    bench.register(equipped(3, "big", 4), Inventory::default());
+    let mut told = |seq, labels: &[&str], gpus: Option<u64>, target| {
+        let needs = Needs {
+            labels: labels.iter().map(|label| (*label).to_owned()).collect(),
+            amounts: gpus.map(|gpus| ("gpu".to_owned(), Amount::units(gpus))).into_iter().collect(),
+        };
+        let options = TaskOptions { needs: Some(needs), ..TaskOptions::default() };
+        let id = TaskId::new(client, seq);
+        bench.submit(session, with_options(spec(id, target), options));
+        explain(&mut bench, session, id).to_string()
+    };
+    let cold = told(0, &["cold"], None, Target::Any);
+    assert!(cold.contains("no engine has label \"cold\""), "{cold}");
+    let many = told(1, &["big"], Some(5), Target::Any);
+    assert!(
+        many.contains("it needs 5 of resource \"gpu\", and no engine has more than 4"),
+        "{many}"
+    );
+    let both = told(2, &["fast"], Some(2), Target::Any);
+    assert!(both.contains("no engine has all that it needs"), "{both}");
+    let elsewhere = told(3, &["fast"], None, Target::Subset(vec![EngineId(2)]));
+    assert!(elsewhere.contains("no engine has label \"fast\""), "{elsewhere}");
+    let met = told(4, &["fast"], Some(1), Target::Any);
+    assert!(met.contains("engine 1 has 0 tasks for 1 slots"), "{met}");
+    assert!(!met.contains("engine 0") && !met.contains("engine 2"), "those that can: {met}");
 }
 
 #[test]

@@ -271,7 +271,7 @@ fn an_aborted_task_that_waits_for_its_function_ends_at_once() {
     bench.engine(1, 1);
     bench.engine(2, 1);
     bench.submit(session, TaskSpec { target: engines, ..with(client, 0, F) });
-    let effects = bench.request(session, ClientRequest::Abort(vec![task]));
+    let effects = bench.request(session, ClientRequest::Abort(vec![task], None));
     assert_eq!(outcomes(&effects), [(task, Outcome::Aborted)]);
     let effects = bench.payload(session, 7, b"def");
     assert_eq!(told(&effects), ["define 0 f", "assign 1 with f"]);

@@ -129,12 +129,15 @@ fn a_task_that_is_aborted_while_it_is_asked_for_ends_and_is_not_asked_for_after(
     let mut play = Play::new();
     let second = play.tasks[1];
     play.take_back();
-    assert_eq!(outcomes(&play.bench.request(play.client, ClientRequest::Abort(vec![second]))), []);
+    assert_eq!(
+        outcomes(&play.bench.request(play.client, ClientRequest::Abort(vec![second], None))),
+        []
+    );
     assert_eq!(outcomes(&play.gave_back(1, true)), [(second, Outcome::Aborted)]);
 
     let mut play = Play::new();
     let second = play.tasks[1];
-    play.bench.request(play.client, ClientRequest::Abort(vec![second]));
+    play.bench.request(play.client, ClientRequest::Abort(vec![second], None));
     let effects = play.take_back();
     assert_eq!((asked(&effects), taken(&effects)), (vec![], vec![(second, false)]));
 }

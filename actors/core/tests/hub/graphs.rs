@@ -146,7 +146,7 @@ fn an_aborted_member_ends_alone_and_the_rest_goes_its_way() {
     let mut drawn = Drawn::new(3);
     drawn.submit(0, &[]);
     let aborted = drawn.id(0);
-    let effects = drawn.bench.request(drawn.session, ClientRequest::Abort(vec![aborted]));
+    let effects = drawn.bench.request(drawn.session, ClientRequest::Abort(vec![aborted], None));
     assert_eq!(outcomes(&effects), [(aborted, Outcome::Aborted)]);
     drawn.submit(1, &[0]);
     assert_eq!(placed(&drawn.submit(2, &[])), [drawn.id(2)]);
@@ -190,7 +190,7 @@ fn a_failure_goes_through_the_graph() {
     drawn.submit(0, &[1]);
     drawn.submit(1, &[]);
     let (task, culprit) = (drawn.id(0), drawn.id(1));
-    drawn.bench.request(drawn.session, ClientRequest::Abort(vec![culprit]));
+    drawn.bench.request(drawn.session, ClientRequest::Abort(vec![culprit], None));
     let failure = phalanx_protocol::outcome::DependencyFailure {
         culprit: Some(culprit),
         ..Default::default()

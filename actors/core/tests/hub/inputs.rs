@@ -108,7 +108,7 @@ fn a_result_stays_until_its_last_taker_has_ended() {
     taker.ends(1, AttemptOutcome::Done, "one");
     assert!(taker.bench.hub.results().get(taker.id(0)).is_some(), "one still wants it");
     let last = taker.id(2);
-    taker.bench.request(taker.session, ClientRequest::Abort(vec![last]));
+    taker.bench.request(taker.session, ClientRequest::Abort(vec![last], None));
     assert!(taker.bench.hub.results().get(taker.id(0)).is_none());
     assert!(taker.bench.hub.results().ending(taker.id(0)).is_some());
 }

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use phalanx_core::hub::{ClientReply, ClientRequest, HubEffect, HubSettings, RecordBounds};
+use phalanx_core::scheduler::SchedulerEvent;
 use phalanx_protocol::error::ErrorCode;
 use phalanx_protocol::ids::{ClientId, EngineId, Epoch, RequestId, SessionId, TaskId};
 use phalanx_protocol::limits::{LABEL_LEN_MAX, RECORDS_NAMED_MAX};
+use phalanx_protocol::needs::Needs;
 use phalanx_protocol::outcome::Outcome;
 use phalanx_protocol::query::{Again, Cursor, Purged, Select, TaskRecord};
 use phalanx_protocol::task::{Target, TaskOptions, TaskSpec};
@@ -200,6 +202,31 @@ fn a_task_is_run_again_with_what_it_was_given_where_it_was() {
     world.end(world.id(1));
     let record = world.ask(Select::Tasks(vec![world.id(1)])).0.remove(0);
     assert_eq!((record.again, &*record.method), (Some(world.id(0)), "work"));
+}
+
+#[test]
+fn a_task_run_again_needs_what_it_needed_and_goes_as_early_unless_it_says_otherwise() {
+    let mut world = World::new();
+    let needs = |label: &str| Some(Needs { labels: vec![label.into()], ..Needs::default() });
+    let options = TaskOptions { priority: 3, needs: needs("fast"), ..TaskOptions::default() };
+    let first = world.id(0);
+    world.bench.submit(world.session, with_options(spec(first, Target::Any), options));
+    let ready = |effects: &[HubEffect]| {
+        effects.iter().find_map(|effect| match effect {
+            HubEffect::ToScheduler(_, SchedulerEvent::Place(ready)) => {
+                Some((ready.priority, ready.needs.clone()))
+            }
+            _ => None,
+        })
+    };
+    assert_eq!(ready(&world.again(1, first)), Some((3, needs("fast"))), "while it is open");
+    world.bench.request(world.session, ClientRequest::Abort(vec![first], None));
+    assert_eq!(ready(&world.again(2, first)), Some((3, needs("fast"))), "off its record");
+    let again = Some(Again { task: first, number: None });
+    let own = TaskOptions { again, priority: -1, needs: needs("big"), ..TaskOptions::default() };
+    let own = with_options(spec(world.id(3), Target::Any), own);
+    let effects = world.bench.submit(world.session, own);
+    assert_eq!(ready(&effects), Some((-1, needs("big"))));
 }
 
 #[test]

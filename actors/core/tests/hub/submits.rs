@@ -134,7 +134,7 @@ fn a_submit_beyond_the_grant_is_rejected_and_the_next_one_in_it_is_not() {
     };
     assert_eq!(rejection.code, Some(ErrorCode::OverGrant));
     bench.request(session, ClientRequest::Received(1));
-    bench.request(session, ClientRequest::Abort(vec![TaskId::new(client, 0)]));
+    bench.request(session, ClientRequest::Abort(vec![TaskId::new(client, 0)], None));
     bench.request(session, ClientRequest::Received(2));
     let effects = bench.submit(session, spec(TaskId::new(client, 2), Target::Any));
     assert_eq!(placed(&effects).len(), 1);
@@ -209,7 +209,7 @@ fn aborting_a_late_direct_task_lets_those_behind_it_go() {
     let (session, client) = bench.client();
     bench.submit(session, arriving(client, 0, Target::Engine(engine), 1));
     bench.submit(session, spec(TaskId::new(client, 1), Target::Engine(engine)));
-    let effects = bench.request(session, ClientRequest::Abort(vec![TaskId::new(client, 0)]));
+    let effects = bench.request(session, ClientRequest::Abort(vec![TaskId::new(client, 0)], None));
     assert_eq!(outcomes(&effects), [(TaskId::new(client, 0), Outcome::Aborted)]);
     assert_eq!(assignments(&effects).len(), 1);
 }
@@ -251,7 +251,7 @@ fn a_task_with_dependencies_goes_to_the_dag_with_what_is_known_of_them() {
         "held: {effects:?}"
     );
     assert_eq!(placed(&effects), []);
-    let effects = bench.request(session, ClientRequest::Abort(vec![first]));
+    let effects = bench.request(session, ClientRequest::Abort(vec![first], None));
     let told = effects.iter().filter(|effect| matches!(effect, HubEffect::ToDag(..))).count();
     assert_eq!(told, 1, "the dag hears how a task ended that others wait for");
     let freed = effects

@@ -206,7 +206,7 @@ fn a_pausing_task_is_aborted_at_once() {
     let retry = Some(Retry { count: 1, backoff_ms: 1_000, ..Retry::default() });
     let mut trial = Trial::new(1, TaskOptions { retry, ..TaskOptions::default() });
     trial.raises(0, 1);
-    let effects = trial.bench.request(trial.session, ClientRequest::Abort(vec![trial.task]));
+    let effects = trial.bench.request(trial.session, ClientRequest::Abort(vec![trial.task], None));
     assert_eq!(outcomes(&effects), [(trial.task, Outcome::Aborted)]);
     assert_eq!(trial.bench.pass(Duration::from_secs(2)), []);
 }
@@ -293,7 +293,7 @@ fn running_too_long_is_an_error_that_can_be_retried() {
 fn what_a_user_aborts_is_aborted_also_over_its_limit() {
     let (mut trial, left) = limited(Some(Retry { count: 1, ..Retry::default() }));
     trial.bench.pass(left);
-    trial.bench.request(trial.session, ClientRequest::Abort(vec![trial.task]));
+    trial.bench.request(trial.session, ClientRequest::Abort(vec![trial.task], None));
     let effects = trial.reports(0, 1, AttemptOutcome::Aborted);
     assert_eq!(outcomes(&effects), [(trial.task, Outcome::Aborted)]);
 }

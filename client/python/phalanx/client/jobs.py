@@ -93,23 +93,30 @@ class Jobs:
         lost = [task for task in self.native.open_ids() if task not in self._history]
         return [self.native.watch(lost)] if lost else []
 
-    def abort(self, jobs: Any = None, targets: Any = None, block: bool | None = None) -> None:
+    def abort(
+        self,
+        jobs: Any = None,
+        targets: Any = None,
+        block: bool | None = None,
+        kill_after: float | None = None,
+    ) -> None:
         """Aborts jobs, by default all that are outstanding: those that wait never start.
 
-        Running ones are interrupted. Their results raise `TaskAborted`.
+        Running ones are interrupted. Their results raise `TaskAborted`. With `kill_after`, the engine
+        of one that has not ended so many seconds later is killed, as by `AsyncResult.abort`.
 
         >>> ar = rc[0].apply_async(__import__("time").sleep, 60)
         >>> rc.abort(ar)
         >>> ar.wait()
         True
         """
-        self.abort_jobs(jobs, self._history)
+        self.abort_jobs(jobs, self._history, kill_after)
 
-    def abort_jobs(self, jobs: Any, history: History) -> None:
+    def abort_jobs(self, jobs: Any, history: History, kill_after: float | None = None) -> None:
         """As `abort`; numbers are places in `history`."""
         if jobs is None:
             # The native module knows them all, also one whose submit Ctrl-C cut off half-way.
-            self.native.abort(None)
+            self.native.abort(None, kill_after)
             return
         tasks: list[tuple[int, int]] = []
         for job in self._jobs(jobs, history):
@@ -119,12 +126,14 @@ class Jobs:
                 raise TypeError(f"{job!r} is no job of this client")
             else:
                 tasks += [job.id(i) for i in range(len(job)) if not job.ready(i)]
-        self.abort_tasks(tasks)
+        self.abort_tasks(tasks, kill_after)
 
-    def abort_tasks(self, tasks: Sequence[tuple[int, int]]) -> None:
+    def abort_tasks(
+        self, tasks: Sequence[tuple[int, int]], kill_after: float | None = None
+    ) -> None:
         """Wants tasks to end, by their names as the native module has them."""
         if tasks:
-            self.native.abort(tasks)
+            self.native.abort(tasks, kill_after)
 
     def _jobs(self, jobs: Any, history: History) -> Iterator[Any]:
         """AsyncResults, Futures and batches, of whatever names jobs."""

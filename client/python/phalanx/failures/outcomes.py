@@ -56,7 +56,10 @@ def from_outcome(
             return EngineError(f"engine {engine} died while running task {msg_id}: {cause}")
         case ("poison", losses):
             causes = "; ".join(f"engine {engine}: {cause}" for engine, cause in losses)
-            return PoisonTask(f"engines died under task {msg_id} again and again ({causes})")
+            return PoisonTask(
+                f"task {msg_id} is not run again: {len(losses)} engines died under it ({causes}). "
+                "What they said last is in their logs (`phalanx logs`)"
+            )
         case ("dependency_failed", text, _, _):
             return ImpossibleDependency(f"task {msg_id} can never run: {text}")
         case ("dependency_timeout",):

@@ -160,8 +160,13 @@ class AsyncResult(Watched[T]):
         """
         return self.get()
 
-    def abort(self) -> None:
+    def abort(self, kill_after: float | None = None) -> None:
         """Wants the tasks to end: waiting ones never start, running ones are interrupted.
+
+        With `kill_after`, the engine of a task that has not ended so many seconds later (0.1 at least)
+        is killed and started again: for code that heeds no interrupt, such as a long call of a C
+        library. The task is aborted then; what else that engine had moves to others if it was
+        load-balanced, and raises `EngineError` if not. The engine's names are gone.
 
         >>> import time
         >>> ar = rc[0].apply_async(time.sleep, 60)
@@ -171,7 +176,7 @@ class AsyncResult(Watched[T]):
         """
         if self.ready():
             raise RuntimeError("the tasks have ended already: there is nothing to abort")
-        self._batch.abort()
+        self._batch.abort(kill_after)
 
     # ------------------------------------------------------------------ results one by one
 

@@ -54,8 +54,8 @@ class Batch(Protocol):
     def add_callback(self, index: int | None, callback: Callable[[], object]) -> None:
         """Has `callback()` called once that one, or each, has ended; at once if it has."""
 
-    def abort(self) -> None:
-        """Wants those to end that have not."""
+    def abort(self, kill_after: float | None = None) -> None:
+        """Wants those to end that have not; engines of those that do not in so many seconds are killed."""
 
 
 class Picked:
@@ -65,7 +65,7 @@ class Picked:
     """
 
     def __init__(
-        self, tasks: Sequence[tuple[Batch, int]], abort: Callable[[list[Any]], object]
+        self, tasks: Sequence[tuple[Batch, int]], abort: Callable[[list[Any], float | None], object]
     ) -> None:
         self._tasks = list(tasks)
         self._abort = abort
@@ -168,9 +168,10 @@ class Picked:
         for batch, of_batch in self._tasks:
             batch.add_callback(of_batch, one_less)
 
-    def abort(self) -> None:
-        """Wants those to end that have not."""
-        self._abort([batch.id(index) for batch, index in self._tasks if not batch.ready(index)])
+    def abort(self, kill_after: float | None = None) -> None:
+        """Wants those to end that have not; engines of those that do not in so many seconds are killed."""
+        open_ones = [batch.id(index) for batch, index in self._tasks if not batch.ready(index)]
+        self._abort(open_ones, kill_after)
 
     def _look(self) -> None:
         for index, (batch, of_batch) in enumerate(self._tasks):

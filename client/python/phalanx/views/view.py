@@ -295,9 +295,16 @@ class View(HubViewQueries):
     def spin(self) -> None:
         """Does nothing: results come in by themselves."""
 
-    def abort(self, jobs: Any = None, targets: Any = None, block: bool | None = None) -> None:
-        """Aborts jobs of this view; by default all that have not ended."""
-        self.client.abort_jobs(self.outstanding if jobs is None else jobs, self._history)
+    def abort(
+        self,
+        jobs: Any = None,
+        targets: Any = None,
+        block: bool | None = None,
+        kill_after: float | None = None,
+    ) -> None:
+        """Aborts jobs of this view; by default all that have not ended. As `Client.abort`."""
+        jobs = self.outstanding if jobs is None else jobs
+        self.client.abort_jobs(jobs, self._history, kill_after)
 
     def shutdown(
         self,

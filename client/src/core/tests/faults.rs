@@ -179,6 +179,26 @@ fn a_lost_abort_is_said_again_to_each_session_until_the_task_ends() {
 }
 
 #[test]
+fn an_abort_that_kills_is_said_again_to_each_session_with_the_soonest_time() {
+    let mut bench = Bench::opened(ENDLESS);
+    for expected in ["submit c1/0", "submit c1/1", "submit c1/2"] {
+        bench.submit(0, expected);
+    }
+    bench.check(accepted(3, ENDLESS), "");
+    bench.abort(&[0, 1], "abort c1/0 c1/1");
+    let seconds = Duration::from_secs;
+    bench.room.abort_or_kill([id(1)], seconds(9));
+    bench.pass_deadline("abort c1/1 kill after 9000 ms");
+    bench.room.abort_or_kill([id(1), id(2)], seconds(2));
+    bench.room.abort_or_kill([id(1), id(2)], seconds(3));
+    bench.room.abort([id(1), id(2)]);
+    bench.pass_deadline("abort c1/1 c1/2 kill after 2000 ms");
+    bench.reopen(3, "abort c1/0, abort c1/1 c1/2 kill after 2000 ms");
+    bench.check(done(0, 1), "done c1/1");
+    bench.reopen(3, "abort c1/0, abort c1/2 kill after 2000 ms");
+}
+
+#[test]
 fn an_abort_wished_for_between_two_sessions_is_said_in_the_next() {
     let mut bench = Bench::opened(ENDLESS);
     bench.submit(0, "submit c1/0");

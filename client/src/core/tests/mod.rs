@@ -217,7 +217,8 @@ fn message_text(message: &ClientToHub) -> String {
         ClientToHub::Received(received) => format!("received {}", received.up_to),
         ClientToHub::Abort(abort) => {
             let ids: Vec<_> = abort.tasks.iter().map(TaskId::to_string).collect();
-            format!("abort {}", ids.join(" "))
+            let kill = abort.kill_after_ms.map(|ms| format!(" kill after {ms} ms"));
+            format!("abort {}{}", ids.join(" "), kill.unwrap_or_default())
         }
         ClientToHub::Watch(watch) => {
             let ids: Vec<_> = watch.tasks.iter().map(TaskId::to_string).collect();

@@ -41,6 +41,10 @@ impl World<'_> {
 
     pub(super) fn connect(&mut self, peer: Peer) {
         let Some(life) = self.life_of(peer) else { return };
+        if let Some(until) = self.apart.get(&peer).copied().filter(|until| *until > self.now) {
+            let within = backoff(&mut self.rng);
+            return self.at(until + within, Happening::Connect(peer));
+        }
         if let Peer::Engine(engine) = peer
             && let Some(frozen) = self.frozen(engine)
         {

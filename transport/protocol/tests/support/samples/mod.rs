@@ -16,7 +16,7 @@ use phalanx_protocol::handshake::{
     VersionRange, Welcome,
 };
 use phalanx_protocol::host::{
-    Attach, EngineExited, HostToHub, HubToHost, RetireEngine, StopCluster,
+    Attach, EngineExited, HostToHub, HubToHost, KillEngine, RetireEngine, StopCluster,
 };
 use phalanx_protocol::ids::{AttemptId, ClientId, EngineId, SegmentId, TaskId, Ticket};
 use phalanx_protocol::needs::{Amount, Needs};
@@ -167,6 +167,11 @@ impl Samples for HubToHost {
     fn samples() -> Vec<(&'static str, Self)> {
         let stop = StopCluster { reason: "asked for by c7".into() };
         let retire = RetireEngine { name: "laptop/2".into() };
-        vec![("", stop.into()), ("", retire.into())]
+        let kill = KillEngine {
+            name: "laptop/2".into(),
+            pid: 4713,
+            reason: "task c7/42 did not end".into(),
+        };
+        vec![("", stop.into()), ("", retire.into()), ("", kill.into())]
     }
 }

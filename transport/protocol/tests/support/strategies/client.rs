@@ -23,7 +23,10 @@ impl Strategies for ClientToHub {
             message((option::of(resume), text()).prop_map(|(resume, name)| Open { resume, name })),
             message(spec()),
             message(number().prop_map(|up_to| Received { up_to })),
-            message(some(task_id()).prop_map(|tasks| Abort { tasks })),
+            message(
+                (some(task_id()), option::of(number()))
+                    .prop_map(|(tasks, kill_after_ms)| Abort { tasks, kill_after_ms }),
+            ),
             message(request().prop_map(|request| StatusRequest { request })),
             message((request(), scope).prop_map(|(request, scope)| Shutdown { request, scope })),
             message(request().prop_map(|request| Ping { request })),

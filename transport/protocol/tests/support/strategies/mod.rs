@@ -301,6 +301,11 @@ impl Strategies for HubToHost {
         vec![
             message(text().prop_map(|reason| StopCluster { reason })),
             message(text().prop_map(|name| RetireEngine { name })),
+            message((text(), number32(), text()).prop_map(|(name, pid, reason)| KillEngine {
+                name,
+                pid,
+                reason,
+            })),
         ]
     }
 }

@@ -93,6 +93,7 @@ async fn an_engine_whose_task_heeds_no_abort_is_killed_and_comes_back_under_its_
     let stuck = view.call(SLEEP, &600_000).unwrap();
     let behind = view.call(SLEEP, &1).unwrap();
     let moves = client.load_balanced_view().call(SLEEP, &2).unwrap();
+    within(async { while client.explain(stuck.id()).await.unwrap().state != "running" {} }).await;
     // Nothing in the process does anything any more: only its host can end it.
     let old = place.pid("default", "engine-0");
     signal(old, "STOP");

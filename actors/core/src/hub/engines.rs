@@ -217,8 +217,9 @@ impl Hub {
             self.retire_session(session, ErrorCode::Closed, detail, effects);
         }
         self.tell_scheduler(SchedulerEvent::EngineDown(id), effects);
-        self.redistribute(now, id, &death, effects);
+        // Before what became of its tasks: who hears of that knows that the engine is gone.
         self.tell_clients(|| ClientReply::EngineLeft(id, cause.to_owned()), effects);
+        self.redistribute(now, id, &death, effects);
     }
 
     /// What an engine had when it died: direct tasks end, balanced ones move, unless they are what

@@ -123,6 +123,11 @@ impl Check {
         self.order.len()
     }
 
+    /// The tasks whose clients have not been told an outcome.
+    pub(crate) fn open(&self) -> impl Iterator<Item = TaskId> {
+        self.facts.iter().filter(|(_, fact)| fact.received == 0).map(|(id, _)| *id)
+    }
+
     /// The task named so many before now; `None` if there were fewer.
     pub(crate) fn task_back(&self, back: usize) -> Option<TaskId> {
         self.order.len().checked_sub(back.max(1)).map(|index| self.order[index])

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use fastrand::Rng;
 use phalanx_core::Time;
 use phalanx_core::hub::{HostNews, HubEvent};
-use phalanx_protocol::ids::{AttemptId, SessionId};
+use phalanx_protocol::ids::{AttemptId, RequestId, SessionId};
 
 use crate::Run;
 use crate::check::Check;
@@ -53,6 +53,9 @@ pub(crate) enum Happening {
 
 /// More steps than any plan needs: beyond it the cluster does not come to rest.
 const STEPS_MAX: u64 = 300_000;
+
+/// Tasks that are spoken of when there is no rest.
+const TOLD_MAX: usize = 5;
 
 /// The cluster and its fate.
 #[derive(Debug)]
@@ -209,9 +212,17 @@ impl<'a> World<'a> {
     fn unrest(&self) -> String {
         let clients: Vec<_> = self.clients.iter().map(ClientProcess::unfinished).collect();
         let open = self.hub.hub.open_len();
+        let rooms = self.hub.beside.as_ref().unwrap_or(&self.rooms.rooms);
+        let explain = |task| {
+            let hub = self.hub.hub.explain(self.now, RequestId(0), task);
+            let scheduler = rooms.scheduler.room().and_then(|room| room.why(task));
+            format!("{hub} (the scheduler: {scheduler:?})")
+        };
+        let told: Vec<String> = self.check.open().take(TOLD_MAX).map(explain).collect();
         format!(
-            "at {:?} the hub has {open} open tasks, clients (open, wishes) {clients:?}",
-            self.now
+            "at {:?} the hub has {open} open tasks, clients (open, wishes) {clients:?}: {}",
+            self.now,
+            told.join("; ")
         )
     }
 

@@ -179,6 +179,12 @@ impl Scheduler {
         let Some(Place::Assigned { engine, method }) = self.tasks.get(&task).copied() else {
             return self.place(ready, effects);
         };
+        if asked_for.is_none() && self.fleet.was_given(engine, task) {
+            // Nobody waits for it, so mostly this is said twice, and it has been given anew since. Where
+            // it is is where it stays: the hub hears that again, and heeds it if it does not know.
+            let verdict = SchedulerVerdict::Assign(engine);
+            return effects.push(SchedulerEffect { task, verdict });
+        }
         self.tasks.remove(&task);
         self.fleet.free(engine, task, method, None);
         self.fill(engine, effects);
@@ -326,6 +332,12 @@ impl Fleet {
         let laden = laden.take(TAKE_BACK_LOOKS_MAX).map(|id| &self.engines[&id]);
         let moving = laden.filter(|engine| !engine.is_stuck(now));
         moving.map(|engine| engine.ahead.moved_at + PREFETCH_AHEAD).min()
+    }
+
+    /// Whether an engine was given this task here, and did not have it when it came.
+    fn was_given(&self, engine: EngineId, task: TaskId) -> bool {
+        let number = self.engines.get(&engine).and_then(|engine| engine.tasks.get(&task));
+        number.is_some_and(|number| *number > 0)
     }
 
     /// A task that was asked back will not come that way, or is here. Says for whom it was.

@@ -356,6 +356,10 @@ impl Model {
         let Some(engine) = self.engines.iter_mut().find(has) else {
             return self.place(ready, did, effects);
         };
+        if preferred.is_none() && engine.given.iter().any(|(given, _)| given.task == id) {
+            let verdict = SchedulerVerdict::Assign(engine.id);
+            return effects.push(SchedulerEffect { task: id, verdict });
+        }
         engine.tasks.retain(|(task, _)| *task != id);
         engine.given.retain(|(given, _)| given.task != id);
         engine.alone.retain(|alone| *alone != id);

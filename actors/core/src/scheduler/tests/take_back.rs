@@ -212,10 +212,13 @@ fn the_end_of_a_task_or_of_an_engine_answers_for_what_was_asked_back() {
     let mut room = ahead(0);
     check(&mut room, table);
     check(&mut room, "down e2\nup e2 1 a\nback 3 a => 3:e2\nat 5000us");
-    // An answer that nobody waits for changes nothing but where the task is.
+    // An answer that nobody waits for, or that comes twice, leaves what was given here where it is.
     let mut room = ahead(0);
     check(&mut room, table);
-    check(&mut room, "kept 3\nkept 3\nkept 9\nback 9 a => 9:e2\nfree 9\nback 3 a => 3:e2");
+    check(&mut room, "kept 3\nkept 3\nkept 9\nback 9 a => 9:e2\nfree 9\nback 3 a => 3:e1");
+    let mut room = ahead(0);
+    check(&mut room, table);
+    check(&mut room, "back 3 a => 3:e2\nback 3 a => 3:e2\nat 5000us");
 }
 
 #[test]

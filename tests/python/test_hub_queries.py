@@ -221,7 +221,8 @@ def test_a_record_has_the_keys_and_facts_of_a_task(rc: px.Client, other: px.Clie
     ar.wait(10)
     (record,) = other.db_query({"msg_id": ar.msg_id})
     assert record["stdout"] == "adding\n" and record["label"] == "the label"
-    assert record["engine_id"] == 0 and record["queue"] == "mux" and record["status"] == "done"
+    assert record["engine_id"] == 0 and record["queue"] == "mux" and record["status"] == "ok"
+    assert record["metadata"]["outcome"] == "done" and ar.metadata[0].status == record["status"]
     assert before - timedelta(seconds=1) < record["submitted"] <= record["started"]
     assert record["started"] <= record["completed"]
     assert record["client_uuid"] == ar.msg_id.split("/")[0]

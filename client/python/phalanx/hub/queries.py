@@ -181,7 +181,7 @@ class HubQueries:
         A query is a dict of conditions by key: a value, or a dict of operators, of `$lt $gt $lte $gte $eq
         $ne $in $nin $glob $all $mod $exists`. With `keys` records have only these, and `msg_id`; without,
         all but the buffers. Records are those of open tasks and of the latest that ended; `engine_id` and
-        `status` are beside ipyparallel's keys.
+        `status` (`ok`, `error`, `aborted`, or the state of an open task) are beside ipyparallel's keys.
 
         >>> ar = rc[0].apply_async(abs, -1)
         >>> ar.wait(), rc.db_query({"msg_id": ar.msg_id}, keys="engine_id")

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from phalanx.results.metadata import instant
+from phalanx.results.metadata import instant, status_of
 from phalanx.results.msg_ids import msg_id
 
 __all__ = ["BUFFER_KEYS", "OPEN", "OUTCOME_KEYS", "RECORD_KEYS", "record_of", "with_outcome"]
@@ -59,7 +59,8 @@ _KINDS = {"python.execute": "execute", "python.apply": "apply"}
 def record_of(facts: Mapping[str, Any], resubmitted: str | None = None) -> dict[str, Any]:
     """The record of a task, of what the native module tells of it.
 
-    `resubmitted` is the msg_id of the task that ran it again, if one did.
+    `resubmitted` is the msg_id of the task that ran it again, if one did. `status` is that of the task's
+    metadata once it has ended, and until then its state; `metadata` has the outcome in our own words.
 
     >>> record = record_of({"task": [1, 2], "status": "ready", "method": "python.apply"})
     >>> record["msg_id"], record["completed"], record["queue"]
@@ -81,7 +82,11 @@ def record_of(facts: Mapping[str, Any], resubmitted: str | None = None) -> dict[
     record.update(
         msg_id=name,
         header=header,
-        metadata={"direct": facts.get("direct", False), "attempts": facts.get("attempts", 0)},
+        metadata={
+            "direct": facts.get("direct", False),
+            "attempts": facts.get("attempts", 0),
+            "outcome": status if ended else None,
+        },
         content={"method": method},
         buffers=[],
         submitted=submitted,
@@ -93,13 +98,13 @@ def record_of(facts: Mapping[str, Any], resubmitted: str | None = None) -> dict[
         resubmitted=resubmitted,
         received=received,
         queue="mux" if facts.get("direct") else "task",
-        status=status,
+        status=status_of(status) if ended else status,
         stdout="",
         stderr="",
         label=facts.get("label"),
     )
     if ended:
-        answer = {"status": _answer(status), "engine_uuid": record["engine_uuid"]}
+        answer = {"status": status_of(status), "engine_uuid": record["engine_uuid"]}
         reply = f"{_KINDS.get(method, method)}_reply"
         record["result_header"] = {"msg_id": name, "msg_type": reply, "date": completed}
         record["result_metadata"] = {**answer, "engine_id": engine, "started": started}
@@ -132,10 +137,6 @@ def with_outcome(
                 record["result_buffers"] = [bytes(part) for part in value]
         case _:
             pass
-
-
-def _answer(status: str) -> str:
-    return {"done": "ok", "aborted": "aborted"}.get(status, "error")
 
 
 def _instant_us(microseconds: int | None) -> datetime | None:

@@ -40,6 +40,15 @@ KEYS = (
 _STATUS = {None: None, "done": "ok", "aborted": "aborted"}
 
 
+def status_of(outcome: str | None) -> str | None:
+    """How a task ended, in ipyparallel's words: `ok`, `error` or `aborted`; `None` if it has not.
+
+    >>> status_of("done"), status_of("lost"), status_of(None)
+    ('ok', 'error', None)
+    """
+    return _STATUS.get(outcome, "error")
+
+
 class Metadata(dict[str, Any]):
     """A dict with fixed keys, which are attributes too. Times are timezone-aware datetimes.
 
@@ -106,7 +115,7 @@ def metadata_of(facts: Mapping[str, Any], label: str | None = None) -> Metadata:
             "engine_id": engine,
             "attempts": facts.get("attempts", 0),
             "tried": facts.get("tried", []),
-            "status": _STATUS.get(outcome, "error"),
+            "status": status_of(outcome),
             "stdout": facts.get("stdout") or "",
             "stderr": facts.get("stderr") or "",
             "label": label,

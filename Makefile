@@ -89,8 +89,8 @@ lint:
 # Types are checked against the libraries' own, so they are installed: without them mypy finds less, or more.
 lint-python: $(VENV)/bin/maturin
 	$(call requirements,lint test) | $(VENV)/bin/pip install --quiet -r /dev/stdin
-	$(VENV)/bin/ruff check client/python tests/python examples/python benches/peers
-	$(VENV)/bin/ruff format --check client/python tests/python examples/python benches/peers
+	$(VENV)/bin/ruff check client/python tests/python examples/python benches/peers benches/python
+	$(VENV)/bin/ruff format --check client/python tests/python examples/python benches/peers benches/python
 	cd client/python && $(CURDIR)/$(VENV)/bin/mypy
 
 arrows:

@@ -175,6 +175,28 @@ def test_what_was_written_before_somebody_looks_is_seen_at_once(rc, tmp_path, un
     assert ar.stdout == "first line\n"
 
 
+def test_the_engine_of_a_running_balanced_task_is_known(rc, lview, tmp_path, until, capsys):
+    def work(written, go):
+        print("here")
+        open(written, "w").close()
+        wait_for_file(go)
+
+    work.__globals__["wait_for_file"] = wait_for_file
+    written, go = tmp_path / "written", tmp_path / "go"
+    ar = lview.apply_async(work, str(written), str(go))
+    until(written.exists)
+    engine = ar.engine_id
+    assert engine in rc.ids
+    assert (ar.engine_uuid, ar.ready()) == (f"e{engine}", False)
+    with ar.stream_output():
+        until(lambda: ar.stdout == "here\n")
+    assert not ar.ready()
+    go.touch()
+    ar.get()
+    assert ar.engine_id == engine
+    assert capsys.readouterr().out == f"[stdout:{engine}] here\n"
+
+
 def test_data_of_a_task_that_fails_is_kept(rc):
     def work():
         from phalanx.datapub import publish_data

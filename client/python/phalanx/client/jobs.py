@@ -12,6 +12,7 @@ from concurrent.futures import Future
 from concurrent.futures import wait as wait_for_futures
 from typing import TYPE_CHECKING, Any
 
+from phalanx.error import PhalanxError
 from phalanx.results.asyncresult import AsyncResult
 from phalanx.results.batches import Batch, Picked
 from phalanx.results.futures import seconds
@@ -170,6 +171,14 @@ class Jobs:
             if first[0] == client and first[1] <= seq < first[1] + len(batch):
                 return batch, seq - first[1]
         return None
+
+    def engine_of(self, task: tuple[int, int]) -> int | None:
+        """The engine that has an open task, as the hub knows it; None if none has, or nobody can be asked."""
+        try:
+            records = self.native.records_of([task])
+        except PhalanxError:
+            return None
+        return records[0]["engine"] if records else None
 
     def note(self, batch: Batch, count: int, history: History) -> None:
         """Remembers a submit of so many tasks; views call it for each."""

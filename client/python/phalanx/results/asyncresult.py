@@ -415,5 +415,12 @@ class AsyncResult(Watched[T]):
         engine: int | None = self._batch.metadata(index).get("engine")
         return engine
 
+    def _engine_now(self, index: int) -> int | None:
+        """The same for a task that may be open: the hub knows to which engine a balanced one was sent."""
+        engine = self._engine_of(index)
+        if engine is None and not self._batch.ready(index):
+            engine = self._client.engine_of(self._batch.id(index))
+        return engine
+
     def _info_of(self, index: int) -> dict[str, Any]:
         return {"engine_id": self._engine_of(index), "method": self._fname}

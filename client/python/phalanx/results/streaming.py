@@ -50,7 +50,8 @@ class OutputStreamer:
         failure_of: Callable[[int], Exception | None] | None = None,
     ) -> None:
         self._batch = batch
-        self._engine_of = engine_of
+        self._ask_engine = engine_of
+        self._engines: dict[int, int] = {}
         self._failure_of = failure_of
         self._outputs = [output_of(index) for index in range(len(batch))]
         self._next = [0] * len(batch)
@@ -107,6 +108,17 @@ class OutputStreamer:
                 if len(engines) > 1:
                     show_error([same_on(engines[1:]), ""])
             self._same.clear()
+
+    def _engine_of(self, index: int) -> int | None:
+        """From which engine a task's output is; asked once for each task that runs."""
+        if self._batch.ready(index):
+            return self._ask_engine(index)
+        if index not in self._engines:
+            engine = self._ask_engine(index)
+            if engine is None:
+                return None
+            self._engines[index] = engine
+        return self._engines[index]
 
     def _show(self, index: int, event: Event) -> None:
         engine = self._engine_of(index)

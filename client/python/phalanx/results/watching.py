@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["FOLLOWED_MAX", "Convert", "Watched"]
 
 FOLLOWED_MAX = 64
-"""Tasks of one result that are followed when their metadata is looked at; of more, `follow_output` does."""
+"""Tasks of one result that are followed, and of whose engines the hub is asked, when their metadata is looked
+at while they are open; of more, `follow_output` follows."""
 
 Convert: TypeAlias = "Callable[[Any, int | None, Callable[[], Metadata]], Any]"
 """Makes what the caller gets of a value, the engine that it is from, and the metadata of its task."""
@@ -48,6 +49,9 @@ class Watched(TaskFuture[T]):
         raise NotImplementedError
 
     def _engine_of(self, index: int) -> int | None:
+        raise NotImplementedError
+
+    def _engine_now(self, index: int) -> int | None:
         raise NotImplementedError
 
     def _repr_html_(self) -> str:
@@ -178,7 +182,7 @@ class Watched(TaskFuture[T]):
         from phalanx.results.streaming import OutputStreamer
 
         failure_of = self._failure_of if with_errors else None
-        return OutputStreamer(self._batch, self._output_of, self._engine_of, failure_of)
+        return OutputStreamer(self._batch, self._output_of, self._engine_now, failure_of)
 
     def follow_output(self) -> None:
         """Holds all that the tasks write and publish, so that it can be looked at. Looking follows too.
@@ -235,7 +239,9 @@ class Watched(TaskFuture[T]):
         """All that is known of a task."""
         facts = self._facts(index)
         if facts["engine_id"] is None:
-            facts["engine_id"] = self._engine_of(index)
+            few = len(self._batch) <= FOLLOWED_MAX
+            engine = self._engine_now(index) if few else self._engine_of(index)
+            facts.update(engine_id=engine, engine_uuid=None if engine is None else f"e{engine}")
         if not self._batch.ready(index):
             if self._outputs is not None or len(self._batch) <= FOLLOWED_MAX:
                 self._add_live(facts, self._output_of(index))

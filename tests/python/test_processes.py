@@ -218,3 +218,6 @@ def test_a_closed_client_says_so(cluster):
     rc.close()
     with pytest.raises((px.ClosedError, px.Disconnected)):
         view.apply_sync(lambda: 1)
+    for key in (0, slice(None), [0, 1]):
+        with pytest.raises(px.ClosedError, match="the client is closed"):
+            rc[key]

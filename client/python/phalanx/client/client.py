@@ -17,7 +17,7 @@ from phalanx.client.console import Console
 from phalanx.client.jobs import Jobs
 from phalanx.client.lowlevel import LowLevel
 from phalanx.client.withdask import WithDask
-from phalanx.error import NoEnginesRegistered
+from phalanx.error import ClosedError, NoEnginesRegistered
 from phalanx.hub.queries import HubQueries
 from phalanx.results.msg_ids import msg_id, msg_ids, parse_msg_id
 from phalanx.values import versions
@@ -196,6 +196,8 @@ class Client(Jobs, HubQueries, LowLevel, Console, WithDask):
         """
         if targets is None or (isinstance(targets, str) and targets == "all"):
             return "all"
+        if self.closed:
+            raise ClosedError("the client is closed: it knows no engines any more")
         ids = self.ids
         if isinstance(targets, slice):
             return ids[targets]

@@ -51,8 +51,9 @@ pub struct Engine {
     pub(crate) functions: SentFunctions,
     /// What it is to be told of its reports.
     pub(crate) owed: Owed,
-    /// Why its process is to be killed, if somebody asked for it.
-    pub(crate) condemned: Option<String>,
+    /// Why its process is to be killed, if somebody asked for it; and whether it, or a host, could be
+    /// told so.
+    pub(crate) condemned: Option<(String, bool)>,
 }
 
 impl Engine {

@@ -18,6 +18,9 @@ use phalanx_protocol::task::{Assignment, Dependency, Quorum, TaskOptions};
 use crate::engine::{REFUSED, result, words};
 use crate::plan::{Action, Behaviour, Plan, Wish};
 
+/// How the reasons begin for which an engine is killed.
+pub(crate) const KILLED: &str = "killed: task";
+
 /// Most engines of a plan.
 const ENGINES_MAX: usize = 4;
 
@@ -95,8 +98,8 @@ pub(crate) struct Check {
     cursed: Option<usize>,
     /// Whether any task may be tried again.
     tries_again: bool,
-    /// Engines that the hub had killed.
-    kills: u32,
+    /// Why the hub had engines killed, each reason once.
+    kills: BTreeSet<String>,
     /// Attempts that user code saw.
     started: BTreeSet<AttemptId>,
     /// Attempts that an engine has given back and was not sent again.
@@ -116,7 +119,17 @@ impl Check {
         let (facts, order) = (BTreeMap::new(), Vec::new());
         let (started, away) = (BTreeSet::new(), BTreeSet::new());
         let cursed = plan.cursed;
-        Self { facts, order, cursed, tries_again, kills: 0, started, away, given_back: 0, kept: 0 }
+        Self {
+            facts,
+            order,
+            cursed,
+            tries_again,
+            kills: BTreeSet::new(),
+            started,
+            away,
+            given_back: 0,
+            kept: 0,
+        }
     }
 
     pub(crate) fn tasks(&self) -> usize {
@@ -179,10 +192,10 @@ impl Check {
     /// The hub has an engine killed: because somebody wished it, for a task that has not ended.
     pub(crate) fn on_kill(&mut self, reason: &str) {
         let meant = |(id, fact): (&TaskId, &Fact)| {
-            fact.kills && reason.starts_with(&format!("killed: task {id} "))
+            fact.kills && reason.starts_with(&format!("{KILLED} {id} "))
         };
         assert!(self.facts.iter().any(meant), "nobody wished it: {reason}");
-        self.kills += 1;
+        self.kills.insert(reason.to_owned());
     }
 
     /// The hub sends an attempt: its dependencies are met (I5).
@@ -280,7 +293,7 @@ impl Check {
 
     pub(crate) fn on_crash(&mut self, attempt: AttemptId) {
         // An engine that had just died when it was to be killed counts as killed.
-        let most = CRASHES_PER_TASK_MAX + 1 + self.kills;
+        let most = CRASHES_PER_TASK_MAX + 1 + self.kills.len() as u32;
         let fact = self.fact(attempt.task);
         fact.crashes += 1;
         assert!(fact.crashes <= most, "I4: {} has killed {} engines", attempt.task, fact.crashes);
@@ -338,7 +351,7 @@ impl Check {
             (Outcome::Poison(losses), _) => {
                 assert!(!fact.direct, "{task} is direct and poison");
                 assert_eq!(losses.len(), CRASHES_PER_TASK_MAX as usize, "{task}'s crash budget");
-                let asked = losses.iter().find(|loss| loss.cause.starts_with("killed: task"));
+                let asked = losses.iter().find(|loss| loss.cause.starts_with(KILLED));
                 assert_eq!(asked, None, "{task} is blamed for a death that was asked for");
             }
             (Outcome::DependencyFailed(_) | Outcome::DependencyTimeout, _) => {

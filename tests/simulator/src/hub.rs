@@ -10,6 +10,7 @@ use phalanx_core::hub::{ClientReply, EngineOrder, Hub, HubEffect, HubEvent, HubS
 use phalanx_core::{Room, Time};
 use phalanx_protocol::ids::{Epoch, SessionId};
 
+use crate::check::KILLED;
 use crate::net::{End, Item, decode};
 use crate::plan::{Peer, Plan};
 use crate::rooms::RoomPair;
@@ -112,6 +113,11 @@ impl World<'_> {
                 HubEffect::ToEngine(session, order) => {
                     if let EngineOrder::Assign(assignment) = &order {
                         self.check.on_assigned(assignment, &self.hub.hub, session);
+                    }
+                    if let EngineOrder::End(reason) = &order
+                        && reason.starts_with(KILLED)
+                    {
+                        self.check.on_kill(reason);
                     }
                     self.send(session, End::Peer, engine_message(order));
                 }

@@ -55,7 +55,7 @@ impl Hub {
         let reason =
             format!("killed: task {id} did not end within {} of its abort", seconds(after));
         if let Some(engine) = self.registry.get_mut(engine) {
-            engine.condemned.get_or_insert(reason);
+            engine.condemned.get_or_insert((reason, false));
         }
         self.ask_condemned(engine, effects);
     }
@@ -63,24 +63,35 @@ impl Hub {
     /// Asks an engine that is to be killed, and its host, to see to it.
     pub(super) fn ask_condemned(&mut self, id: EngineId, effects: &mut Vec<HubEffect>) {
         let Some(engine) = self.registry.get(id) else { return };
-        let Some(reason) = engine.condemned.clone() else { return };
+        let Some((reason, _)) = engine.condemned.clone() else { return };
         let profile = engine.profile();
+        let mut is_asked = engine.session().is_some();
         if let Some(name) = &profile.name {
             let kill =
                 HostOrder::Kill { name: name.clone(), pid: profile.pid, reason: reason.clone() };
-            let hosts = self.host_sessions().into_iter();
+            let hosts = self.host_sessions();
+            is_asked |= !hosts.is_empty();
+            let hosts = hosts.into_iter();
             effects.extend(hosts.map(|host| HubEffect::ToHost(host, kill.clone())));
         }
         // A host may be gone, or this engine nobody's.
         if let Some(session) = engine.session() {
             effects.push(HubEffect::ToEngine(session, EngineOrder::End(reason)));
         }
+        // One that nobody could be asked to end does not die of it.
+        if let Some((_, asked)) =
+            self.registry.get_mut(id).and_then(|engine| engine.condemned.as_mut())
+        {
+            *asked |= is_asked;
+        }
     }
 
     /// What an engine that is lost dies of.
     pub(super) fn death_of(&mut self, id: EngineId, cause: &str) -> Death {
         let condemned = self.registry.get_mut(id).and_then(|engine| engine.condemned.take());
-        let is_asked = condemned.is_some();
-        Death { cause: condemned.unwrap_or_else(|| cause.to_owned()), is_asked }
+        match condemned {
+            Some((reason, true)) => Death { cause: reason, is_asked: true },
+            Some((_, false)) | None => Death { cause: cause.to_owned(), is_asked: false },
+        }
     }
 }

@@ -51,7 +51,9 @@ impl World<'_> {
             frozen.push(Happening::Connect(peer));
             return;
         }
-        if self.session_of(peer).is_some() {
+        // One at a time: it does not begin another while one is being opened.
+        let is_opening = |link: &Link| link.peer == peer && link.life == life && !link.closing;
+        if self.session_of(peer).is_some() || self.links.values().any(is_opening) {
             return;
         }
         let session = SessionId(self.next_session);

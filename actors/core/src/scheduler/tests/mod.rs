@@ -1,5 +1,6 @@
 //! What the scheduler promises, as tables and as properties.
 
+mod makespan;
 mod model;
 mod model_engine;
 mod model_take_back;

@@ -309,7 +309,6 @@ impl Hub {
         for id in std::mem::take(&mut self.narrowed) {
             self.widen(id);
             if self.is_in(id, TaskState::Ready) {
-                self.tell_scheduler(SchedulerEvent::Free(id, None), effects);
                 self.place(now, id, effects);
             }
         }

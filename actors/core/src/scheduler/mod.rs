@@ -76,7 +76,8 @@ pub enum SchedulerEvent {
     EngineUp(EngineCapacity),
     /// An engine is gone: forget it and all it had. The hub says what becomes of those tasks.
     EngineDown(EngineId),
-    /// Place this task. One that is queued or assigned already is left as it is.
+    /// Place this task. One that is queued is placed anew, as it is described now; one that is
+    /// assigned is left as it is, for its verdict is on the way.
     Place(ReadyTask),
     /// Forget this task, queued or assigned: it ended (after running so long), or was aborted.
     Free(TaskId, Option<Duration>),
@@ -176,8 +177,10 @@ impl Scheduler {
 
     fn place(&mut self, ready: ReadyTask, effects: &mut Vec<SchedulerEffect>) {
         let ReadyTask { task, method, engines, follows, alone, priority, needs } = ready;
-        if self.tasks.contains_key(&task) {
-            return;
+        match self.tasks.get(&task) {
+            None => {}
+            Some(Place::Queued { .. }) => self.free(task, None, effects),
+            Some(Place::Assigned { .. }) => return,
         }
         let engines = engines.map(ascending);
         let follows = follows && engines.is_some();

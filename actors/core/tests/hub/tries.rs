@@ -226,6 +226,10 @@ fn an_engine_that_joins_is_offered_what_waits_for_another() {
     assert_eq!(choice(&trial.refuses(0, 1)), Some(vec![1]));
     let (.., effects) = trial.bench.register(profile("here/9", 9, 1), Inventory::default());
     assert_eq!(choice(&effects), Some(vec![1, 2]));
+    // It is placed anew, not taken away: the scheduler may have assigned it just before.
+    let is_free =
+        |effect: &HubEffect| matches!(effect, HubEffect::ToScheduler(_, SchedulerEvent::Free(..)));
+    assert!(!effects.iter().any(is_free), "{effects:?}");
 }
 
 #[test]

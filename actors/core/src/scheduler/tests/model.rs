@@ -259,14 +259,11 @@ impl Model {
         did: &[SchedulerEffect],
         effects: &mut Vec<SchedulerEffect>,
     ) {
-        let known = self.queue.iter().any(|(_, queued)| queued.task == task.task)
-            || self
-                .engines
-                .iter()
-                .any(|engine| engine.tasks.iter().any(|(id, _)| *id == task.task));
-        if known {
+        let has = |engine: &ModelEngine| engine.tasks.iter().any(|(id, _)| *id == task.task);
+        if self.engines.iter().any(has) {
             return;
         }
+        self.free(task.task, None, effects);
         let nobody = !self.engines.iter().any(|engine| may_have(engine, &task));
         if task.follows && task.engines.is_some() && nobody {
             let verdict = SchedulerVerdict::Unplaceable;

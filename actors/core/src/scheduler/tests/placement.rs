@@ -40,6 +40,21 @@ fn lru_takes_engines_in_turn_whatever_they_have() {
 }
 
 #[test]
+fn a_queued_task_is_placed_anew_as_it_is_described_now_and_an_assigned_one_stays() {
+    check(
+        &mut room(Scheme::LeastLoad),
+        "up e1 1 has 101
+         up e2 1 has 102
+         place 1 - on e1
+         place 1 - on e2
+         free 101
+         free 102        => 1:e2
+         place 1 - on e1
+         up e1 1",
+    );
+}
+
+#[test]
 fn a_task_that_must_run_alone_finds_the_idle_engine_under_every_scheme() {
     for scheme in Scheme::ALL {
         check(

@@ -2,6 +2,7 @@
 //! (those are not theirs). Exact: every allocation is counted. Prints a table; there is nothing
 //! to repeat.
 
+use phalanx_benches::counting::{self, Counting};
 use phalanx_core::dag::{Dag, DagEvent};
 use phalanx_core::scheduler::{Scheduler, SchedulerEvent};
 use phalanx_core::{Room, Time};
@@ -10,41 +11,9 @@ use phalanx_protocol::room::{Condition, EngineCapacity, Known, ReadyTask, Waitin
 use phalanx_protocol::task::MethodName;
 
 #[global_allocator]
-static COUNTING: counting::Counting = counting::Counting;
+static COUNTING: Counting = Counting;
 
 const SIZES: [u64; 3] = [10_000, 100_000, 1_000_000];
-
-/// An allocator that knows how much is allocated.
-mod counting {
-    #![allow(unsafe_code)]
-
-    use std::alloc::{GlobalAlloc, Layout, System};
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    static ALLOCATED: AtomicUsize = AtomicUsize::new(0);
-
-    pub(crate) struct Counting;
-
-    /// Bytes allocated now, as asked for.
-    pub(crate) fn allocated_bytes() -> usize {
-        ALLOCATED.load(Ordering::Relaxed)
-    }
-
-    // SAFETY: every call goes to the system's allocator unchanged; only sizes are noted.
-    unsafe impl GlobalAlloc for Counting {
-        unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-            ALLOCATED.fetch_add(layout.size(), Ordering::Relaxed);
-            // SAFETY: as the caller promises.
-            unsafe { System.alloc(layout) }
-        }
-
-        unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-            ALLOCATED.fetch_sub(layout.size(), Ordering::Relaxed);
-            // SAFETY: as the caller promises.
-            unsafe { System.dealloc(pointer, layout) }
-        }
-    }
-}
 
 /// Bytes per task of what `make` makes of so many tasks.
 fn bytes_per_task<T>(tasks: u64, make: impl FnOnce(u64) -> T) -> u64 {

@@ -3,5 +3,7 @@
 //! `src/bin/`. `README.md` says how to run each.
 
 pub mod apply;
+pub mod counting;
 pub mod cpu;
 pub mod half_open;
+pub mod rooms;

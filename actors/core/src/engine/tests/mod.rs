@@ -3,6 +3,7 @@
 mod functions;
 mod give_back;
 mod limits;
+mod link;
 mod output;
 mod properties;
 mod sessions;

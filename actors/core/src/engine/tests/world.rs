@@ -11,6 +11,7 @@ use phalanx_protocol::payload::{Body, Payload};
 use phalanx_protocol::peer::{EngineProfile, Inventory, Registration};
 use phalanx_protocol::task::{Assignment, MethodName};
 
+use super::link::Link;
 use crate::engine::{EngineEffect, EngineEvent, EngineRoom};
 use crate::{Room, Time};
 
@@ -92,34 +93,6 @@ struct HubSide {
     /// In this session.
     is_registered: bool,
     recorded: u64,
-}
-
-/// What is under way in a session.
-#[derive(Debug, Default)]
-struct Link {
-    is_up: bool,
-    /// The engine has the answer to its registration.
-    is_answered: bool,
-    tasks: VecDeque<EngineEvent>,
-    control: VecDeque<EngineEvent>,
-    payloads: Vec<EngineEvent>,
-    to_hub: VecDeque<EngineEffect>,
-    sent: Vec<EngineEvent>,
-}
-
-impl Link {
-    fn send(&mut self, event: EngineEvent) {
-        self.sent.push(event.clone());
-        self.forward(event);
-    }
-
-    fn forward(&mut self, event: EngineEvent) {
-        match event {
-            EngineEvent::AbortRequested(_) => self.control.push_back(event),
-            EngineEvent::PayloadArrived(..) => self.payloads.push(event),
-            _ => self.tasks.push_back(event),
-        }
-    }
 }
 
 impl World {

@@ -96,6 +96,16 @@ pub struct SchedulerEffect {
     pub verdict: SchedulerVerdict,
 }
 
+impl SchedulerEvent {
+    /// The task that is to be placed from now on as this says.
+    const fn places(&self) -> Option<TaskId> {
+        match self {
+            Self::Place(ready) | Self::TakenBack(_, Some(ready)) => Some(ready.task),
+            _ => None,
+        }
+    }
+}
+
 /// Where a task is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
@@ -177,10 +187,8 @@ impl Scheduler {
 
     fn place(&mut self, ready: ReadyTask, effects: &mut Vec<SchedulerEffect>) {
         let ReadyTask { task, method, engines, follows, alone, priority, needs } = ready;
-        match self.tasks.get(&task) {
-            None => {}
-            Some(Place::Queued { .. }) => self.free(task, None, effects),
-            Some(Place::Assigned { .. }) => return,
+        if self.tasks.contains_key(&task) {
+            return;
         }
         let engines = engines.map(ascending);
         let follows = follows && engines.is_some();
@@ -421,8 +429,13 @@ impl Room for Scheduler {
     type Effect = SchedulerEffect;
 
     fn handle(&mut self, now: Time, event: SchedulerEvent, effects: &mut Vec<SchedulerEffect>) {
-        let alone_len = self.queue.alone_len();
         self.fleet.now = now;
+        if let Some(task) = event.places()
+            && matches!(self.tasks.get(&task), Some(Place::Queued { .. }))
+        {
+            self.handle(now, SchedulerEvent::Free(task, None), effects);
+        }
+        let alone_len = self.queue.alone_len();
         match event {
             SchedulerEvent::EngineUp(capacity) => self.engine_up(capacity, effects),
             SchedulerEvent::EngineDown(engine) => self.engine_down(engine, effects),

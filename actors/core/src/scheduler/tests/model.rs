@@ -60,25 +60,40 @@ impl Model {
         did: &[SchedulerEffect],
     ) -> Vec<SchedulerEffect> {
         let mut effects = Vec::new();
-        let alone_before = self.alone_queued();
         self.now = now;
-        match event {
-            SchedulerEvent::EngineUp(capacity) => self.engine_up(capacity, &mut effects),
-            SchedulerEvent::EngineDown(id) => {
-                self.engines.retain(|engine| engine.id != id);
-                self.forget_answered();
-                self.drop_stranded(&mut effects);
-            }
-            SchedulerEvent::Place(task) => self.place(task, did, &mut effects),
-            SchedulerEvent::Free(task, ran) => self.free(task, ran, &mut effects),
-            SchedulerEvent::TakenBack(task, ready) => {
-                self.taken_back(task, ready, did, &mut effects);
-            }
+        // What is queued is placed anew.
+        if let SchedulerEvent::Place(ready) | SchedulerEvent::TakenBack(_, Some(ready)) = &event
+            && self.queue.iter().any(|(_, queued)| queued.task == ready.task)
+        {
+            self.hear(SchedulerEvent::Free(ready.task, None), did, &mut effects);
         }
-        self.go_on(alone_before, &mut effects);
+        self.hear(event, did, &mut effects);
         self.check();
         self.look(&mut effects);
         effects
+    }
+
+    fn hear(
+        &mut self,
+        event: SchedulerEvent,
+        did: &[SchedulerEffect],
+        effects: &mut Vec<SchedulerEffect>,
+    ) {
+        let alone_before = self.alone_queued();
+        match event {
+            SchedulerEvent::EngineUp(capacity) => self.engine_up(capacity, effects),
+            SchedulerEvent::EngineDown(id) => {
+                self.engines.retain(|engine| engine.id != id);
+                self.forget_answered();
+                self.drop_stranded(effects);
+            }
+            SchedulerEvent::Place(task) => self.place(task, did, effects),
+            SchedulerEvent::Free(task, ran) => self.free(task, ran, effects),
+            SchedulerEvent::TakenBack(task, ready) => {
+                self.taken_back(task, ready, did, effects);
+            }
+        }
+        self.go_on(alone_before, effects);
     }
 
     /// Who waited for a task that is queued no longer may go on.
@@ -263,7 +278,6 @@ impl Model {
         if self.engines.iter().any(has) {
             return;
         }
-        self.free(task.task, None, effects);
         let nobody = !self.engines.iter().any(|engine| may_have(engine, &task));
         if task.follows && task.engines.is_some() && nobody {
             let verdict = SchedulerVerdict::Unplaceable;

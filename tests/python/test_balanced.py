@@ -119,3 +119,15 @@ def test_a_thousand_small_tasks(lview):
     results = [lview.apply_async(abs, -i) for i in range(1000)]
     assert [ar.get() for ar in results] == list(range(1000))
     assert lview.map_sync(abs, range(-5000, 0)) == list(range(5000, 0, -1))
+
+
+def test_what_lies_behind_a_long_task_is_run_by_idle_engines(rc, lview):
+    # So short that many are sent ahead to each engine.
+    for ar in [lview.apply_async(sleep, 0) for _ in range(2000)]:
+        ar.get(timeout=30)
+    long = lview.apply_async(sleep, 30)
+    behind = [lview.apply_async(sleep, 0) for _ in range(200)]
+    assert rc.wait(behind, timeout=20)
+    assert not long.ready()
+    long.abort()
+    assert long.wait(10)

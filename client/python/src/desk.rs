@@ -82,7 +82,7 @@ pub(crate) enum Found {
 
 /// What became of an attempt that nobody wants any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Withdrawn {
+enum Interrupted {
     /// It had not begun, and never will.
     Job,
     /// It runs, and was signalled for the first time.
@@ -166,20 +166,20 @@ impl Desk {
     }
 
     /// Interrupts an attempt if it runs, or takes it off the desk.
-    fn withdraw(&self, attempt: AttemptId) -> Withdrawn {
+    fn interrupt(&self, attempt: AttemptId) -> Interrupted {
         let mut state = self.lock();
         if state.running == Some(attempt) {
             let is_first = !std::mem::replace(&mut state.is_unwanted, true);
             // Under the lock: so it is not the next one that runs when the signal comes, and if the
             // handler runs later, it asks.
             self.main.signal(self.abort_signal);
-            return if is_first { Withdrawn::Signalled } else { Withdrawn::Nothing };
+            return if is_first { Interrupted::Signalled } else { Interrupted::Nothing };
         }
-        if state.remove(attempt) { Withdrawn::Job } else { Withdrawn::Nothing }
+        if state.remove(attempt) { Interrupted::Job } else { Interrupted::Nothing }
     }
 
     /// Takes an attempt off the desk, if it lies there; says whether it did.
-    fn remove(&self, attempt: AttemptId) -> bool {
+    fn withdraw(&self, attempt: AttemptId) -> bool {
         self.lock().remove(attempt)
     }
 
@@ -262,26 +262,26 @@ impl Executor for Clerk {
     }
 
     fn interrupt(&mut self, attempt: AttemptId, finisher: &Finisher) {
-        match self.desk.withdraw(attempt) {
-            Withdrawn::Job => finisher.finish(Finished {
+        match self.desk.interrupt(attempt) {
+            Interrupted::Job => finisher.finish(Finished {
                 attempt,
                 outcome: AttemptOutcome::Aborted,
                 times: RunTimes::default(),
                 payload: Payload::empty(),
             }),
-            Withdrawn::Signalled => {
+            Interrupted::Signalled => {
                 let desk = std::sync::Arc::clone(&self.desk);
                 // At most one lives for a task, and one task runs. Without it the first signal counts.
                 if let Err(error) = spawn_masked("phalanx-abort", move || desk.insist(attempt)) {
                     tracing::warn!(%error, "an unwanted task is signalled only once");
                 }
             }
-            Withdrawn::Nothing => {}
+            Interrupted::Nothing => {}
         }
     }
 
     fn withdraw(&mut self, attempt: AttemptId) -> bool {
-        self.desk.remove(attempt)
+        self.desk.withdraw(attempt)
     }
 
     fn on_finished(&mut self, _attempt: AttemptId) {}

@@ -89,6 +89,8 @@ class Client(Jobs, HubQueries, LowLevel, Console, WithDask):
         name = name or f"python-{os.getpid()}"
         info = connection_info if connection_info is not None else url_file
         self.native = connect(info, cluster_id, profile, name, timeout)
+        if cluster is not None:
+            cluster.clients.add(self)
         self._complaint = versions.warn_of(self.engines)
         self._activate_if_first()
 

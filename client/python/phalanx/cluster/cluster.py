@@ -11,6 +11,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
@@ -19,7 +20,7 @@ from phalanx import _phalanx
 from phalanx.client import Client
 from phalanx.client.console import signal_number
 from phalanx.cluster.engine_sets import Controller, EngineSet
-from phalanx.cluster.hosting import Host
+from phalanx.cluster.hosting import Host, ProcessState
 from phalanx.cluster.shared import Shared
 from phalanx.cluster.starting import (
     awaited,
@@ -29,7 +30,7 @@ from phalanx.cluster.starting import (
     import_path_in_environment,
     listen_address,
 )
-from phalanx.error import ClusterError
+from phalanx.error import ClosedError, ClusterError, ConnectError
 
 if TYPE_CHECKING:
     from phalanx._phalanx import NativeCluster
@@ -119,6 +120,7 @@ class Cluster(Shared):
         self._native: NativeCluster | None = None
         self._host: Host | None = None
         self._client: Client | None = None
+        self.clients: WeakSet[Client] = WeakSet()  # of this program; each adds itself
         self._connection_file: str | None = None
         self._engine_sets: dict[str, EngineSet] = {}
         self._pid = os.getpid()
@@ -168,12 +170,7 @@ class Cluster(Shared):
             raise KeyError(f"there is an engine set {engine_set_id!r} already")
         names = host.add(self.n if n is None else engine_count(n))
         try:
-            host.wait_until(
-                names,
-                lambda _, process: process["state"] == "running",
-                "started",
-                self.engine_timeout,
-            )
+            self._wait_until(names, lambda _, process: process["state"] == "running", "started")
         except BaseException:
             host.stop(names)
             raise
@@ -336,7 +333,7 @@ class Cluster(Shared):
         """Ends engines, by default all, and starts them again under their ids, their namespaces empty.
 
         What runs or waits on them directly is lost; load-balanced tasks run again. Returns once they
-        take tasks. `KeyError` for an unknown set.
+        take tasks, and this cluster's clients know them. `KeyError` for an unknown set.
 
         >>> cluster.restart_engines_sync()                               # doctest: +SKIP
         """
@@ -355,12 +352,20 @@ class Cluster(Shared):
         host = self._running_host()
         before = {name: process["pid"] for name, process in host.engines().items()}
         host.restart(names)
-        host.wait_until(
+        self._wait_until(
             names,
             lambda name, process: process["state"] == "running" and process["pid"] != before[name],
             "started again",
-            self.engine_timeout,
         )
+
+    def _wait_until(
+        self, names: list[str], is_so: Callable[[str, ProcessState], bool], what: str
+    ) -> None:
+        """Waits until it is so for each of the engines, and this program's clients know it."""
+        self._running_host().wait_until(names, is_so, what, self.engine_timeout)
+        for client in list(self.clients):
+            with suppress(ClosedError, ConnectError):
+                client.ping()  # the answer comes behind what the hub told of its engines
 
     def signal_engines_sync(
         self, signum: int | str | signal.Signals, engine_set_id: str | None = None

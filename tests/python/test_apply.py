@@ -88,6 +88,12 @@ def test_execute_returns_an_async_result_in_both_modes(dview):
         assert str(replies[3]) == f"Out[3:{replies[3].execution_count}]: 2"
 
 
+def test_silent_code_is_not_counted(rc):
+    before = rc[0].execute("1", silent=False).get().execution_count
+    assert rc[0].execute("1").get().execution_count == before
+    assert rc[0].execute("1", silent=False).get().execution_count == before + 1
+
+
 def test_execute_of_code_that_awaits(rc):
     rc[0].execute("import asyncio\nx = await asyncio.sleep(0, 7)", block=True)
     assert rc[0]["x"] == 7

@@ -145,6 +145,12 @@ def test_waiting_for_many_kinds_of_jobs(rc, dview, lview):
     other = concurrent.futures.Future()
     other.set_result(1)
     assert rc.wait([other, mine]) is True
+    by_name = {"a": mine, "b": slow}
+    assert rc.wait(by_name.values()) is True
+    assert rc.wait(job for job in (slow, mine)) is True
+    by_name["c"] = lview.apply_async(fail)
+    with lview.temp_flags(after=by_name.values()), pytest.raises(px.ImpossibleDependency):
+        lview.apply_sync(sleep, 0)
     with pytest.raises(TypeError):
         rc.wait(1.5)
     with pytest.raises((KeyError, ValueError)):
@@ -227,6 +233,9 @@ def test_iterating_and_positions(rc, dview):
     assert ar[0] == 1
     assert ar[1:3] == [1, 1]
     assert len(ar) == 4
+    bare = rc[0].apply_async(sleep, 0, [10, 20, 30])
+    bare.wait()
+    assert (bare[0], bare[1:], len(bare)) == (10, [20, 30], 1)
     with pytest.raises(TypeError):
         iter(rc[0].apply_async(sleep, 0)).__next__()
 
@@ -237,6 +246,8 @@ def test_by_engine(dview, lview):
     several = px.AsyncResult.join(*(lview.apply_async(sleep, 0) for _ in range(9)))
     with pytest.raises(ValueError, match="several"):
         several.get_dict()
+    assert dview.map_async(abs, range(6)).get_dict() == {0: [0, 1], 1: [2, 3], 2: [4], 3: [5]}
+    assert lview.apply_async(sleep, 0, "x").get_dict().popitem()[1] == "x"
 
 
 def test_split_and_join(dview):

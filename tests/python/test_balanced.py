@@ -92,6 +92,9 @@ def test_dependencies_that_can_never_be_met(lview):
         never.get()
     with pytest.raises(px.UnmetDependency):
         never.get()
+    with pytest.raises(px.RemoteError) as caught:
+        never.get()
+    assert caught.value.ename == "ImpossibleDependency"
     with lview.temp_flags(after=px.Dependency(bad, success=False, failure=True)):
         assert lview.apply_sync(sleep, 0, 1) == 1
 

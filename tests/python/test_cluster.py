@@ -60,6 +60,15 @@ def test_clients_find_the_cluster(cluster, rc):
 
 
 @pytest.mark.req(3)
+def test_what_old_programs_say_of_zeromq_is_passed_over(cluster):
+    said = {"packer": "pickle", "debug": True, "context": None, "sshserver": None}
+    with px.Client(cluster.connection_file, cluster_id="", **said) as rc:
+        assert (rc[0].apply_sync(abs, -1), rc.profile) == (1, "default")
+    for name in ("profile_dir", "sshserver", "colour"):
+        with pytest.raises(TypeError, match=name):
+            px.Client(cluster.connection_file, **{name: "some"})
+
+
 def test_the_contents_of_a_connection_file_will_do(cluster):
     import json
     from pathlib import Path

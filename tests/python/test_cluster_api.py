@@ -209,6 +209,9 @@ print(cluster.start_engines_sync(1, "theirs"))
     again.stop_cluster_sync()
     assert not own.is_running
     assert own.has_ended
+    own.stop_cluster_sync()
+    assert own.cluster_dir is None
+    assert not os.path.exists(own.cluster_file)
 
 
 def test_a_copy_by_dict(own):

@@ -9,6 +9,7 @@ import pytest
 
 import phalanx as px
 from phalanx import error
+from phalanx.failures.exceptions import composite_error
 from phalanx.failures.outcomes import from_outcome
 
 
@@ -216,8 +217,35 @@ def test_names_and_their_order():
 def test_every_outcome_has_its_exception(outcome, kind, said):
     e = from_outcome(outcome, "c1/2")
     assert isinstance(e, kind)
-    assert type(e).__name__ == kind.__name__
+    assert kind.__name__ in {type(e).__name__, getattr(e, "ename", None)}
     assert said in str(e)
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        ("engine_lost", 3, "killed by SIGKILL"),
+        ("poison", [(0, "SIGSEGV"), (1, "SIGSEGV")]),
+        ("dependency_failed", "it depends", None, None),
+        ("dependency_timeout",),
+        ("rejected", "InvalidDependency", "unknown"),
+    ],
+    ids=lambda outcome: outcome[0],
+)
+def test_what_the_hub_tells_of_a_task_is_a_remote_error_too(outcome, capsys):
+    e = from_outcome(outcome, "c1/2", "f")
+    assert isinstance(e, px.RemoteError)
+    assert e.__cause__ is None
+    assert issubclass(getattr(px, e.ename), px.KernelError)
+    assert isinstance(e, getattr(px, e.ename))
+    assert str(e).endswith(f"{e.ename}: {e.evalue}")
+    e.print_traceback()
+    assert e.evalue in capsys.readouterr().out
+    back = pickle.loads(pickle.dumps(e))
+    assert (str(back), type(back).__mro__[1:]) == (str(e), type(e).__mro__[1:])
+    both = composite_error("two", [(e, {"engine_id": 1, "method": "f"})] * 2)
+    assert isinstance(both, getattr(px, e.ename))
+    assert [entry[0] for entry in both.elist] == [e.ename] * 2
 
 
 def test_errors_can_be_pickled():

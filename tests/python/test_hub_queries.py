@@ -130,6 +130,9 @@ def test_a_task_that_is_not_on_record_is_a_key_error(rc: px.Client, name: str) -
         rc.result_status([name])
     with pytest.raises(KeyError):
         rc.resubmit(name)
+    with pytest.raises(px.RemoteError) as caught:
+        rc.get_result(name)
+    assert caught.value.ename == "KeyError"
 
 
 @pytest.mark.req(83)

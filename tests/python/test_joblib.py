@@ -216,7 +216,7 @@ def test_a_dask_graph_runs_what_is_asked_for_and_raises_what_its_task_raised(rc,
 
 
 @pytest.mark.timeout(170)
-def test_engines_become_workers_of_dask_and_stop(rc):
+def test_engines_become_workers_of_dask_and_stop(rc, capfd):
     pytest.importorskip("distributed")
     client = rc.become_dask([0, 1, 2])
     try:
@@ -236,5 +236,6 @@ def test_engines_become_workers_of_dask_and_stop(rc):
         == [True] * 4
     )
     rc.stop_dask()
+    assert "INFO" not in capfd.readouterr().err
     with pytest.raises(NotImplementedError, match="nanny"):
         rc.become_dask(nanny=True)

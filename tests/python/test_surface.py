@@ -13,6 +13,8 @@ def test_a_name_that_is_not_there_is_noticed():
     assert surface_check.exists("Client.wait")
     assert surface_check.exists("client.view.DirectView")
     assert surface_check.exists("error.collect_exceptions")
+    assert surface_check.exists("serialize.canning.Reference")
+    assert surface_check.exists("engine.datapub.publish_data")
     assert not surface_check.exists("Client.colour")
     assert not surface_check.exists("nothing.at_all")
 

@@ -23,9 +23,10 @@ own at its top, and are imported by those below them only:
     cluster     starting, finding and stopping clusters
     engine      what an engine process runs; beside all this, it needs `values` and `failures` only
     controller  ipyparallel's name for the hub, which is written in Rust
+    serialize   ipyparallel's names for what lives in `values`
 
 Other libraries' ways in are modules at the top, loaded by who uses them: `aio`, `dask`, `executor`, `joblib`,
-`pytest_plugin`. `datapub`, `serialize` and `util` are ipyparallel's names for what lives in the rooms. The
+`pytest_plugin`. `datapub` and `util` are ipyparallel's names for what lives in the rooms. The
 compiled module `_phalanx` is private.
 """
 
@@ -166,7 +167,7 @@ __all__ = [
 
 def __getattr__(name: str) -> _Any:
     """What is loaded only by those who use it, without an import of its own: `px.aio`, `px.serialize`."""
-    if name in ("aio", "datapub", "serialize", "util"):
+    if name in ("aio", "controller", "datapub", "serialize", "util"):
         import importlib
 
         return importlib.import_module(f"phalanx.{name}")

@@ -25,7 +25,7 @@ from dask.core import flatten
 from dask.order import order
 
 from phalanx.cluster.bydefault import default_view
-from phalanx.error import PhalanxError, RemoteError
+from phalanx.error import ImpossibleDependency, PhalanxError
 from phalanx.values.packing import PrePickled
 
 if TYPE_CHECKING:
@@ -112,12 +112,11 @@ def computed(task: Callable[[dict[Any, Any]], Any], names: list[Any], *values: A
 
 def _cause(results: list[AsyncResult], failure: PhalanxError) -> BaseException:
     """What a task of the graph has raised, if that is why others have failed."""
-    if isinstance(failure, RemoteError):
+    if not isinstance(failure, ImpossibleDependency):
         return failure
-    for result in results:
-        if result.ready() and isinstance(raised := result.exception(), RemoteError):
-            return raised
-    return failure
+    raised = (result.exception() for result in results if result.ready())
+    causes = (each for each in raised if each and not isinstance(each, ImpossibleDependency))
+    return next(causes, failure)
 
 
 def _driven_by_dask(

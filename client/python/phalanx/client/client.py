@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakValueDictionary
 
-from phalanx.client.connecting import connect
+from phalanx.client.connecting import check_old_options, connect
 from phalanx.client.console import Console
 from phalanx.client.jobs import Jobs
 from phalanx.client.lowlevel import LowLevel
@@ -44,7 +44,8 @@ class Client(Jobs, HubQueries, LowLevel, Console, WithDask):
     `connection_info` is the path of a client's connection file, or a dict with its contents. Without
     it, the newest running cluster is taken, or that of `cluster_id`; `profile` names a directory of
     clusters. Waits up to `timeout` seconds for the file and for the hub. With `writable_results` the
-    arrays in results are copies that can be written to; otherwise they are read-only.
+    arrays in results are copies that can be written to; otherwise they are read-only. What old programs
+    set for ZeroMQ (`packer`, `context`, `debug` and so on) is taken, and does nothing.
 
     Raises `OSError` if there is no connection file, `ConnectError` or `TimeoutError` if there is no hub.
 
@@ -77,10 +78,12 @@ class Client(Jobs, HubQueries, LowLevel, Console, WithDask):
         writable_results: bool = False,
         name: str | None = None,
         asynchronous: bool = False,
+        **old_options: Any,
     ) -> None:
+        check_old_options(old_options)
         self.block = block
         self.cluster = cluster
-        self.profile = profile
+        self.profile = profile or "default"
         self.writable_results = writable_results
         self._begin_jobs()
         self._forgotten: set[tuple[int, int]] = set()  # whose results are purged here
@@ -88,7 +91,7 @@ class Client(Jobs, HubQueries, LowLevel, Console, WithDask):
         self._views: WeakValueDictionary[Any, View] = WeakValueDictionary()
         name = name or f"python-{os.getpid()}"
         info = connection_info if connection_info is not None else url_file
-        self.native = connect(info, cluster_id, profile, name, timeout)
+        self.native = connect(info, cluster_id or None, profile, name, timeout)
         if cluster is not None:
             cluster.clients.add(self)
         self._complaint = versions.warn_of(self.engines)

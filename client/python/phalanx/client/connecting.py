@@ -16,10 +16,64 @@ from phalanx.error import ClusterError
 if TYPE_CHECKING:
     from phalanx._phalanx import NativeClient
 
-__all__ = ["connect"]
+__all__ = ["check_old_options", "connect"]
+
+OLD_OPTIONS = frozenset(
+    {
+        *(
+            "adapt_version",
+            "auth",
+            "check_pid",
+            "config",
+            "context",
+            "debug",
+            "digest_history_size",
+        ),
+        *("buffer_threshold", "copy_threshold", "item_threshold", "extra_args", "key", "keyfile"),
+        *(
+            "log",
+            "metadata",
+            "packer",
+            "parent",
+            "session",
+            "signature_scheme",
+            "unpacker",
+            "username",
+        ),
+    }
+)
+"""What ipyparallel's `Client` takes for ZeroMQ, its messages and its logs: nothing is to be set by it here."""
+
+OLD_PLACES = {
+    "ipython_dir": "clusters are not in IPython's directories",
+    "profile_dir": "clusters are not in IPython's directories",
+    "sshserver": "there are no tunnels",
+    "sshkey": "there are no tunnels",
+    "password": "there are no tunnels",
+    "paramiko": "there are no tunnels",
+}
+"""What says where the hub is. It cannot be passed over, unless it says nothing."""
 
 FILE_POLL_S = 0.05
 """Between two looks for a connection file that is not there yet."""
+
+
+def check_old_options(options: Mapping[str, Any]) -> None:
+    """Passes over what old programs give a client that means nothing here; `TypeError` for all else.
+
+    >>> check_old_options({"packer": "pickle", "sshserver": None})
+    >>> check_old_options({"sshserver": "me@far.example"})
+    Traceback (most recent call last):
+    ...
+    TypeError: Client cannot follow sshserver=: there are no tunnels; name the connection file, or ...
+    """
+    for name, value in options.items():
+        if name in OLD_PLACES and value:
+            raise TypeError(
+                f"Client cannot follow {name}=: {OLD_PLACES[name]}; name the connection file, or cluster_id="
+            )
+        if name not in OLD_PLACES and name not in OLD_OPTIONS:
+            raise TypeError(f"Client got an unexpected keyword argument {name!r}")
 
 
 def connect(

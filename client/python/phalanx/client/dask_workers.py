@@ -9,6 +9,7 @@ the engines.
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -47,12 +48,14 @@ class Deployment:
         host = "127.0.0.1" if len(hosts) == 1 else distributed.utils.get_ip()
         self._cluster = distributed.SpecCluster(
             workers={},
+            silence_logs=logging.WARNING,  # it is in this program, and its daily work is not the user's
             scheduler={
                 "cls": distributed.Scheduler,
                 "options": {
                     "host": host,
                     "port": port,
                     "dashboard": False,
+                    "dashboard_address": ":0",
                     "security": self.security,
                     **(options or {}),
                 },

@@ -7,7 +7,7 @@ only as long as they have not come.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for_futures
 from typing import TYPE_CHECKING, Any
@@ -138,15 +138,15 @@ class Jobs:
 
     def _jobs(self, jobs: Any, history: History) -> Iterator[Any]:
         """AsyncResults, Futures and batches, of whatever names jobs."""
-        if isinstance(jobs, (list, tuple, set, frozenset)):
-            for job in jobs:
-                yield from self._jobs(job, history)
-        elif isinstance(jobs, (Future, Picked)) or hasattr(jobs, "nth_done"):
+        if isinstance(jobs, (Future, Picked)) or hasattr(jobs, "nth_done"):
             yield jobs
         elif isinstance(jobs, int) and not isinstance(jobs, bool):
             yield from self._named(history[jobs])
         elif isinstance(jobs, str):
             yield from self._named(jobs)
+        elif isinstance(jobs, Iterable) and not isinstance(jobs, bytes):
+            for job in jobs:
+                yield from self._jobs(job, history)
         else:
             raise TypeError(
                 f"a job is an AsyncResult, a msg_id or a place in the history, not {jobs!r}"

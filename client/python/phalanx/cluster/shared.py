@@ -41,6 +41,7 @@ class Shared:
     _connection_file: str | None
     _host: Host | None
     _engine_sets: dict[str, EngineSet]
+    _written: str | None = None  # where the file for others is, or was
 
     def __init__(self, **options: Any) -> None:
         raise NotImplementedError
@@ -124,15 +125,16 @@ class Shared:
 
     @property
     def cluster_file(self) -> str | None:
-        """The file that `from_file` reads; None if the cluster does not run."""
+        """The file that `from_file` reads: where it was, if the cluster has ended; None before its start."""
         directory = self.cluster_dir
-        return None if directory is None else os.path.join(directory, CLUSTER_FILE)
+        return self._written if directory is None else os.path.join(directory, CLUSTER_FILE)
 
     def write_cluster_file(self) -> None:
         """Writes what `from_file` reads, for this user alone. Done by itself at the start."""
         path = self.cluster_file
-        if path is None:
+        if path is None or self.cluster_dir is None:
             raise ClusterError(f"{self!r} is not running: it has no file")
+        self._written = path
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with open(descriptor, "w", encoding="utf-8") as file:
             json.dump(self.to_dict(), file, indent=2)

@@ -30,17 +30,18 @@ _FLAGS = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 
 
 class Execution:
-    """Runs code, and counts how often.
+    """Runs code, and counts how often; not what runs silently, as in IPython.
 
     >>> from types import ModuleType
     >>> run = Execution(Namespace(ModuleType("__main__")))
     >>> run("a = 1", silent=True), run("a += 1", silent=True)
-    ({'execution_count': 1}, {'execution_count': 2})
+    ({'execution_count': 0}, {'execution_count': 0})
     """
 
     def __init__(self, namespace: Namespace) -> None:
         self._namespace = namespace
         self._count = 0
+        self._compiled = 0
         self._sources: list[str] = []
 
     def __call__(self, code: str, silent: bool) -> dict[str, Any]:
@@ -48,7 +49,8 @@ class Execution:
 
         Then IPython's shell takes part if IPython is installed: its history, its events, its formats.
         """
-        self._count += 1
+        if not silent:
+            self._count += 1
         if silent or not has_ipython():
             return self._run(code, silent, None)
         shell = self._namespace.shell()
@@ -67,7 +69,8 @@ class Execution:
         self._evaluate(body)
 
     def _run(self, code: str, silent: bool, shell: Any) -> dict[str, Any]:
-        name = f"{EXECUTED}{self._count}>"
+        self._compiled += 1
+        name = f"{EXECUTED}{self._compiled}>"
         body, last = self._compile(code, name, with_value=not silent)
         self._evaluate(body)
         answer: dict[str, Any] = {"execution_count": self._count}

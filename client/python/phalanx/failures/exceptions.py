@@ -32,6 +32,7 @@ __all__ = [
     "composite_error",
     "entry_of",
     "remote_error",
+    "told_error",
     "unwrap_exception",
     "wrap_exception",
 ]
@@ -72,6 +73,23 @@ def remote_error(
         made = kind(ename, evalue, text, info)
         made.__cause__ = original if packed else None
     made.packed = packed
+    return made
+
+
+def told_error(original: Exception, info: Mapping[str, Any] | None = None) -> RemoteError:
+    """A `RemoteError` for what the hub tells of a task or a request: nobody's code has raised it.
+
+    It can be caught as what it is too, and has no cause beside itself.
+
+    >>> from phalanx.error import EngineError
+    >>> e = told_error(EngineError("engine 1 died"), {"engine_id": 1, "method": "apply"})
+    >>> str(e), isinstance(e, EngineError)
+    ('[1:apply] EngineError: engine 1 died', True)
+    """
+    said = original.args[0] if len(original.args) == 1 else original
+    packed = originals.pack(original)
+    made = remote_error(type(original).__name__, str(said), "", info, packed)
+    made.__cause__ = None
     return made
 
 

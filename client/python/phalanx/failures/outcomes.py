@@ -21,7 +21,7 @@ from phalanx.error import (
     TaskAborted,
     TaskRejectError,
 )
-from phalanx.failures.exceptions import remote_error
+from phalanx.failures.exceptions import remote_error, told_error
 from phalanx.failures.originals import STREAM
 
 __all__ = ["from_outcome"]
@@ -53,19 +53,21 @@ def from_outcome(
         case ("aborted",):
             return TaskAborted(f"task {msg_id} was aborted")
         case ("engine_lost", engine, cause):
-            return EngineError(f"engine {engine} died while running task {msg_id}: {cause}")
+            text = f"engine {engine} died while running task {msg_id}: {cause}"
+            return told_error(EngineError(text), {"engine_id": engine, "method": method})
         case ("poison", losses):
             causes = "; ".join(f"engine {engine}: {cause}" for engine, cause in losses)
-            return PoisonTask(
-                f"task {msg_id} is not run again: {len(losses)} engines died under it ({causes}). "
-                "What they said last is in their logs (`phalanx logs`)"
+            return told_error(
+                PoisonTask(
+                    f"task {msg_id} is not run again: {len(losses)} engines died under it ({causes}). "
+                    "What they said last is in their logs (`phalanx logs`)"
+                )
             )
         case ("dependency_failed", text, _, _):
-            return ImpossibleDependency(f"task {msg_id} can never run: {text}")
+            return told_error(ImpossibleDependency(f"task {msg_id} can never run: {text}"))
         case ("dependency_timeout",):
-            return DependencyTimeout(
-                f"task {msg_id} has not run: its dependencies were not met in time"
-            )
+            text = f"task {msg_id} has not run: its dependencies were not met in time"
+            return told_error(DependencyTimeout(text))
         case ("rejected", code, text):
             return rejection(code, text, msg_id)
         case ("forgotten",):
@@ -80,12 +82,12 @@ def from_outcome(
 def rejection(code: str | None, text: str, msg_id: str) -> Exception:
     """The exception for a task that the hub did not take.
 
-    >>> type(rejection("InvalidDependency", "", "c1/2")).__name__
-    'InvalidDependency'
+    >>> isinstance(rejection("InvalidDependency", "", "c1/2"), InvalidDependency)
+    True
     """
     message = f"task {msg_id} was rejected: {text}"
     if code in ("InvalidDependency", "InvalidGraph", "Purged"):
-        return InvalidDependency(message)
+        return told_error(InvalidDependency(message))
     if code == "NoSuchMethod":
         return NoEnginesRegistered(message)
     return TaskRejectError(message)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from phalanx._phalanx import RefusedError
+from phalanx.failures.exceptions import told_error
 from phalanx.hub.asking import (
     OUTCOMES_AT_ONCE,
     add_outcomes,
@@ -385,13 +386,13 @@ def _parsed(name: str) -> TaskId:
     try:
         return parse_msg_id(name)
     except ValueError:
-        raise KeyError(f"no task is called {name!r}") from None
+        raise told_error(KeyError(f"no task is called {name!r}")) from None
 
 
 def _check_known(tasks: Sequence[TaskId], known: Mapping[TaskId, Any]) -> None:
     missing = [msg_id(task) for task in tasks if task not in known]
     if missing:
-        raise KeyError(f"not on the hub's record: {', '.join(missing)}")
+        raise told_error(KeyError(f"not on the hub's record: {', '.join(missing)}"))
 
 
 def _is_nothing(jobs: Any) -> bool:

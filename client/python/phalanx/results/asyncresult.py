@@ -195,17 +195,20 @@ class AsyncResult(Watched[T]):
             yield value
 
     def __getitem__(self, key: Any) -> Any:
-        """Results by position once all are there, or a key of the metadata, which is there before."""
+        """Results by position once all are there, or a key of the metadata, which is there before.
+
+        A bare result is indexed itself.
+        """
         if isinstance(key, str):
             if key not in KEYS:
                 raise KeyError(key)
             values = [self._metadata_of(i)[key] for i in range(len(self._batch))]
             return values[0] if self._single else values
         result: Any = self.get(0)
-        return ([result] if self._single else result)[key]
+        return result[key]
 
     def get_dict(self, timeout: float | None = -1) -> dict[int, Any]:
-        """The results by engine id; `ValueError` if one engine ran several.
+        """The results by engine id, of a map the parts; `ValueError` if one engine ran several.
 
         >>> rc[0, 1].apply_async(abs, -1).get_dict()
         {0: 1, 1: 1}
@@ -217,8 +220,8 @@ class AsyncResult(Watched[T]):
             raise ValueError(
                 "one engine ran several of the tasks: results cannot be told apart by it"
             )
-        result: Any = self.get(0)
-        return dict(zip(engines, [result] if self._single else result, strict=True))
+        self.get(0)  # which raises what went wrong
+        return dict(zip(engines, self._fetch_all(copy=False)[0], strict=True))
 
     @property
     def result_dict(self) -> dict[int, Any]:

@@ -5,6 +5,7 @@ Who may use it: whatever shows tasks to users or takes their names. It asks nobo
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import Any, TypeAlias
 
 __all__ = ["TaskId", "msg_id", "msg_ids", "parse_msg_id"]
@@ -25,7 +26,7 @@ def msg_ids(jobs: Any) -> list[str]:
     ids = getattr(jobs, "msg_ids", None)
     if ids is not None:
         return list(ids)
-    if isinstance(jobs, (list, tuple, set, frozenset)):
+    if isinstance(jobs, Collection) and not isinstance(jobs, (bytes, Mapping)):
         return [msg_id for job in jobs for msg_id in msg_ids(job)]
     raise ValueError(
         f"a dependency is an AsyncResult, a msg_id, a Dependency or a collection of them, not {jobs!r}"

@@ -6,7 +6,7 @@ written down.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
 from phalanx.results.asyncresult import AsyncResult
@@ -172,7 +172,7 @@ class Graph:
                 yield NODES, jobs._index
             else:
                 yield from map(parse_msg_id, jobs.result.msg_ids)
-        elif isinstance(jobs, (list, tuple, set, frozenset)) and not isinstance(jobs, Dependency):
+        elif isinstance(jobs, Collection) and not isinstance(jobs, (str, Dependency, AsyncResult)):
             for job in jobs:
                 yield from self._names(job)
         else:

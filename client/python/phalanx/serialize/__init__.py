@@ -19,9 +19,11 @@ from phalanx.values.canning import can, can_map, uncan, uncan_map
 from phalanx.values.functions import interactive
 from phalanx.values.packing import PrePickled
 from phalanx.values.picklers import use_cloudpickle, use_dill, use_pickle
+from phalanx.values.reference import Reference
 
 __all__ = [
     "PrePickled",
+    "Reference",
     "can",
     "can_map",
     "deserialize_object",

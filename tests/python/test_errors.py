@@ -156,6 +156,7 @@ def test_syntax_errors(rc):
     with pytest.raises(px.RemoteError) as caught:
         rc[0].execute("a = = 1", block=True)
     assert caught.value.ename == "SyntaxError"
+    assert caught.value.traceback.count("Traceback (most recent call last)") == 1
     assert "a = = 1" in caught.value.traceback
 
 

@@ -57,6 +57,18 @@ def test_a_client_gets_the_result_of_another_ones_task(rc: px.Client, other: px.
     assert result.successful() and repr(result) == "<AsyncHubResult(get_result): finished>"
 
 
+def test_the_result_of_a_task_that_has_ended_is_ready_at_once(
+    rc: px.Client, other: px.Client
+) -> None:
+    ar = rc.load_balanced_view().map_async(say_and_add, range(40), range(40), chunksize=2)
+    ar.get(timeout=10)
+    for client in (rc, other):
+        for name in ar.msg_ids:
+            result = client.get_result(name)
+            assert (result.ready(), result.stdout) == (True, "adding\nadding\n")
+            assert result.engine_id in rc.ids
+
+
 @pytest.mark.req(115)
 def test_a_result_is_fetched_later_when_its_client_is_gone(other: px.Client) -> None:
     with px.Client(_file()) as first:

@@ -86,12 +86,10 @@ class Execution:
     def _compile(
         self, code: str, name: str, *, with_value: bool
     ) -> tuple[CodeType, CodeType | None]:
-        try:
-            tree = compile(code, name, "exec", ast.PyCF_ONLY_AST | _FLAGS)
-        except SyntaxError:
-            if not has_ipython():
-                raise
-            code = self._namespace.shell().transform_cell(code)
+        tree = parsed(code, name)
+        if tree is None:
+            if has_ipython():
+                code = self._namespace.shell().transform_cell(code)
             tree = compile(code, name, "exec", ast.PyCF_ONLY_AST | _FLAGS)
         self._remember(name, code)
         last = None
@@ -151,6 +149,19 @@ def note_value(names: dict[str, Any], count: int, value: Any) -> None:
             oldest = next(iter(outs))
             del outs[oldest]
             names.pop(f"_{oldest}", None)
+
+
+def parsed(code: str, name: str) -> ast.Module | None:
+    """The tree of code, if it is Python as it stands. `None` leaves the telling to who tries again.
+
+    >>> parsed("a = 1", "name"), parsed("!ls", "name")
+    (<ast.Module object at ...>, None)
+    """
+    try:
+        tree: ast.Module = compile(code, name, "exec", ast.PyCF_ONLY_AST | _FLAGS)
+    except SyntaxError:
+        return None
+    return tree
 
 
 def is_quiet(code: str) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 
 from phalanx.hub.filters import check_query
 from phalanx.hub.records import BUFFER_KEYS, OPEN, RECORD_KEYS, with_outcome
+from phalanx.results.batches import Batch
 from phalanx.results.msg_ids import msg_id, parse_msg_id
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "known_records",
     "named_queues",
     "task_of",
+    "wait_for_ended",
     "wanted_keys",
 ]
 
@@ -33,6 +35,9 @@ RECORDED_WITHIN_S = 10.0
 
 OTHERS_RECORDED_WITHIN_S = 0.1
 """The same for another client's task: long beside the way to the hub, short for a name that is wrong."""
+
+FETCHED_WITHIN_S = 5.0
+"""How long results of tasks that have ended are waited for: they are on their way, and may be long."""
 
 RECORDED_PAUSE_S = 0.002
 """Before it is asked for again."""
@@ -118,6 +123,14 @@ def known_records(client: Any, tasks: Sequence[TaskId]) -> dict[TaskId, Mapping[
         if not late or time.monotonic() > start + limit:
             return known
         time.sleep(RECORDED_PAUSE_S)
+
+
+def wait_for_ended(batch: Batch, has_ended: Sequence[bool]) -> None:
+    """Waits for what the hub has already, so that a result of ended tasks is ready when it is made."""
+    end = time.monotonic() + FETCHED_WITHIN_S
+    for index, ended in enumerate(has_ended):
+        if ended:
+            batch.wait(max(0.0, end - time.monotonic()), index)
 
 
 def counted_queues(client: Any) -> dict[Any, Any]:

@@ -20,6 +20,7 @@ from phalanx.hub.asking import (
     known_records,
     named_queues,
     task_of,
+    wait_for_ended,
     wanted_keys,
 )
 from phalanx.hub.filters import check_query, matches
@@ -444,6 +445,7 @@ def _result_of(
         _check_known(tasks, known)
         records = Records(client, list(known.values()))
         watched = client.native.watch(tasks)
+        wait_for_ended(watched, [known[task]["status"] not in OPEN for task in tasks])
         result = AsyncHubResult(client, watched, "get_result", records, single=single)
     result.owner = owner
     _wait_if(client, result, block)

@@ -86,7 +86,7 @@ class Execution:
     def _compile(
         self, code: str, name: str, *, with_value: bool
     ) -> tuple[CodeType, CodeType | None]:
-        tree = parsed(code, name)
+        tree: Any = parsed(code, name)
         if tree is None:
             if has_ipython():
                 code = self._namespace.shell().transform_cell(code)

@@ -56,7 +56,7 @@ pub(crate) fn task<A: Serialize + ?Sized>(
         target,
         method,
         format: Format::MessagePack,
-        arguments: segments::place(value::to_bytes(args)?),
+        arguments: segments::place(value::to_bytes(args)?).into(),
         options,
         function: None,
     })
@@ -69,7 +69,7 @@ pub(crate) fn raw_task(
     (format, arguments): (Format, Bytes),
     options: Option<Box<TaskOptions>>,
 ) -> NewTask {
-    let arguments = segments::place(arguments);
+    let arguments = segments::place(arguments).into();
     NewTask { target, method, format, arguments, options, function: None }
 }
 

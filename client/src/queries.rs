@@ -3,10 +3,10 @@
 //!
 //! For users of [`Client`]. The outcomes themselves come by [`Client::watch`].
 
-use bytes::Bytes;
 use phalanx_transport::protocol::ids::TaskId;
 use phalanx_transport::protocol::limits::RECORDS_NAMED_MAX;
 use phalanx_transport::protocol::payload::Format;
+use phalanx_transport::protocol::pieces::Pieces;
 use phalanx_transport::protocol::query::{Again, Cursor, Purged, Select, TaskRecord};
 use phalanx_transport::protocol::task::{MethodName, Target, TaskOptions};
 
@@ -96,7 +96,7 @@ fn new_task(repeat: &Repeat) -> NewTask {
         target: Target::Any,
         method,
         format: Format::Raw,
-        arguments: Bytes::new(),
+        arguments: Pieces::new(),
         options: Some(Box::new(options)),
         function: None,
     }

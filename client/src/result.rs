@@ -256,7 +256,7 @@ fn raw(payload: &Payload) -> Raw {
     Raw {
         format: payload.format,
         // The room hands out inline payloads only.
-        bytes: payload.bytes().cloned().unwrap_or_default(),
+        bytes: payload.bytes().unwrap_or_default(),
     }
 }
 

@@ -167,8 +167,7 @@ def test_what_was_written_before_somebody_looks_is_seen_at_once(rc, tmp_path, un
     ar = rc[0].apply_async(work, str(written), str(go))
     until(written.exists)
     rc.ping()
-    until(lambda: ar.stdout == "first line\n")
-    assert ar.data == {"step": 1}
+    until(lambda: ar.stdout == "first line\n" and ar.data == {"step": 1})
     assert not ar.ready()
     go.touch()
     ar.get()

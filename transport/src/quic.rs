@@ -10,6 +10,7 @@ use bytes::{Bytes, BytesMut};
 use phalanx_protocol::codec::Lane;
 use phalanx_protocol::error::ErrorCode;
 use phalanx_protocol::ids::Ticket;
+use phalanx_protocol::pieces::Pieces;
 use quinn::{Connection, ConnectionError, ReadError, RecvStream, SendStream, VarInt, WriteError};
 use tokio::io::AsyncReadExt as _;
 
@@ -139,12 +140,13 @@ impl WireWriter for QuicWriter {
         }
     }
 
-    fn write_payload(&self, ticket: Ticket, bytes: Bytes) -> BoxFuture<Result<(), CloseReason>> {
+    fn write_payload(&self, ticket: Ticket, bytes: Pieces) -> BoxFuture<Result<(), CloseReason>> {
         let connection = self.connection.clone();
         Box::pin(async move {
             let mut stream = connection.open_uni().await.map_err(close_reason)?;
             let prefix = payload_prefix(ticket, bytes.len() as u64);
-            let mut chunks = [Bytes::copy_from_slice(&prefix), bytes];
+            let prefix = std::iter::once(Bytes::copy_from_slice(&prefix));
+            let mut chunks: Vec<Bytes> = prefix.chain(bytes.iter().cloned()).collect();
             // Both fail only if the stream is closed already; then the write tells.
             let _ = stream.set_priority(PAYLOAD_PRIORITY);
             let written = stream.write_all_chunks(&mut chunks).await;

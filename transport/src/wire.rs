@@ -7,10 +7,11 @@ use std::fmt::Debug;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use phalanx_protocol::codec::Lane;
 use phalanx_protocol::error::ErrorCode;
 use phalanx_protocol::ids::Ticket;
+use phalanx_protocol::pieces::Pieces;
 
 use crate::session::CloseReason;
 
@@ -40,7 +41,7 @@ pub(crate) trait WireWriter: Send + 'static {
     ) -> Poll<Result<usize, CloseReason>>;
 
     /// Sends one payload on a stream of its own; done when the other end's transport has it all.
-    fn write_payload(&self, ticket: Ticket, bytes: Bytes) -> BoxFuture<Result<(), CloseReason>>;
+    fn write_payload(&self, ticket: Ticket, bytes: Pieces) -> BoxFuture<Result<(), CloseReason>>;
 
     /// Ends the lanes; ready when the other end's transport has all that was written.
     fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<()>;

@@ -16,12 +16,13 @@ use phalanx_transport::protocol::handshake::{
     DIALECT, Hello, MemoryOffer, PeerGreeting, Proof, VERSIONS, Welcome,
 };
 use phalanx_transport::protocol::ids::{AttemptId, SegmentId};
-use phalanx_transport::protocol::limits::SEGMENT_LEN_MIN;
+use phalanx_transport::protocol::limits::{INLINE_LEN_MAX, SEGMENT_LEN_MIN};
 use phalanx_transport::protocol::outcome::Report;
-use phalanx_transport::protocol::payload::{Body, Format, Payload, SegmentRef};
+use phalanx_transport::protocol::payload::{Body, Format, Payload, SegmentRef, Shared};
+use phalanx_transport::protocol::pieces::Pieces;
 use phalanx_transport::protocol::role::Role;
 use phalanx_transport::protocol::task::Assignment;
-use phalanx_transport::segments::{self, SegmentWriter};
+use phalanx_transport::segments;
 use phalanx_transport::{Arrival, CloseReason, Connector, HubSession, Incoming, Settings};
 use rustix::fs::{MemfdFlags, SealFlags};
 use support::raw::{RawPeer, frame};
@@ -41,7 +42,7 @@ fn without_memory() -> Settings {
 fn in_segment(number: u64, len: usize) -> Bytes {
     let bytes = pattern(number, len);
     let (head, tail) = bytes.split_at(len / 2);
-    segments::place_pieces(&[head, tail]).expect("a session shares memory")
+    segments::gather(&[head, tail]).contiguous()
 }
 
 fn placed_report(number: u64, bytes: Bytes) -> Report {
@@ -86,20 +87,50 @@ async fn a_payload_in_a_segment_comes_with_its_message_and_goes_on_without_a_cop
     let kept = in_segment(1, LEN);
     engine.sender.send(placed_report(1, kept.clone())).unwrap();
     let payload = payload_of(receive(&mut hub.receiver, 1).await.remove(0));
-    assert_eq!(payload.bytes().unwrap(), &pattern(1, LEN));
+    assert_eq!(payload.bytes().unwrap(), pattern(1, LEN));
 
     let mut outcome = delivery(1, 0);
     outcome.payload = payload.clone();
     at_hub.sender.send(outcome).unwrap();
     match receive(&mut client.receiver, 1).await.remove(0) {
         Incoming::Message(HubToClient::Delivery(delivery)) => {
-            assert_eq!(delivery.payload.bytes().unwrap(), &pattern(1, LEN));
+            assert_eq!(delivery.payload.bytes().unwrap(), pattern(1, LEN));
         }
         other => panic!("not a delivery: {other:?}"),
     }
     drop((kept, payload));
     let after = segments::stats();
     assert_eq!((after.written - before.written, after.mapped - before.mapped), (1, 2));
+}
+
+#[tokio::test]
+async fn pieces_in_segments_and_short_ones_between_come_as_they_lie() {
+    let _turn = TURNS.lock().await;
+    let mut cluster = Cluster::start();
+    let (engine, mut hub) = cluster.engine().await;
+    let before = segments::stats();
+    let (first, second) = (in_segment(1, LEN), in_segment(2, 2 * LEN));
+    let short = Bytes::from(pattern(3, INLINE_LEN_MAX - 1));
+    let pieces = [short.clone(), first.clone(), second.clone(), Bytes::from_static(b"x"), first];
+    let sent: Pieces = pieces.into_iter().collect();
+    let payload = Payload::in_pieces(Format::Raw, sent.clone());
+    let mut message = Report { payload, ..report(1, 0) };
+    engine.sender.send(message.clone()).unwrap();
+    let payload = payload_of(receive(&mut hub.receiver, 1).await.remove(0));
+    assert!(payload.pieces() == Some(&sent), "the same bytes");
+    let lens = |pieces: &Pieces| pieces.iter().map(Bytes::len).collect::<Vec<_>>();
+    assert_eq!(payload.pieces().map(lens), Some(lens(&sent)));
+    let after = segments::stats();
+    assert_eq!((after.written - before.written, after.mapped - before.mapped), (2, 3));
+
+    // More between than a frame takes: by stream.
+    let sent: Pieces = [short.clone(), second, short].into_iter().collect();
+    message.payload = Payload::in_pieces(Format::Raw, sent.clone());
+    engine.sender.send(message).unwrap();
+    let mut items = receive(&mut hub.receiver, 2).await;
+    let Incoming::Payload { bytes, .. } = items.remove(1) else { panic!("no payload") };
+    assert!(bytes == sent.contiguous());
+    assert!(payload_of(items.remove(0)).ticket().is_some());
 }
 
 #[tokio::test]
@@ -119,7 +150,7 @@ async fn one_payload_for_many_engines_is_one_copy() {
     for (engine, _) in &mut sessions {
         match receive(&mut engine.receiver, 1).await.remove(0) {
             Incoming::Message(HubToEngine::Assign(assignment)) => {
-                assert_eq!(assignment.payload.bytes().unwrap(), &bytes);
+                assert_eq!(assignment.payload.bytes().unwrap(), bytes);
             }
             other => panic!("not an assignment: {other:?}"),
         }
@@ -171,7 +202,6 @@ async fn short_payloads_and_those_of_nobody_are_not_placed() {
     let _sharing = cluster.engine().await;
     let before = segments::stats().written;
     assert_eq!(segments::place(short.clone()), short);
-    assert!(SegmentWriter::for_payload(u64::MAX).is_none());
     assert_eq!(segments::stats().written, before);
     let placed = segments::place(pattern(1, LEN).into());
     assert_eq!(segments::place(placed.clone()).as_ptr(), placed.as_ptr(), "placed already");
@@ -251,7 +281,7 @@ async fn sharing(cluster: &mut Cluster) -> (RawPeer, HubSession<EngineToHub>) {
 
 fn naming(segment: SegmentRef) -> Vec<u8> {
     let mut report = report(1, 0);
-    report.payload.body = Body::Segment(segment);
+    report.payload.body = Body::Shared(Box::new(Shared::of(segment)));
     frame(&EngineToHub::from(report))
 }
 
@@ -264,7 +294,7 @@ async fn a_peer_that_keeps_to_the_document_is_understood() {
     let memory = Memory::new(0xfeed, &pattern(7, LEN));
     peer.write(1, &naming(memory.reference(LEN as u64))).await;
     let payload = payload_of(receive(&mut session.receiver, 1).await.remove(0));
-    assert_eq!(payload.bytes().unwrap(), &pattern(7, LEN));
+    assert_eq!(payload.bytes().unwrap(), pattern(7, LEN));
 }
 
 #[tokio::test]

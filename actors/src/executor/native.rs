@@ -152,7 +152,7 @@ fn decode<A: DeserializeOwned>(payload: &Payload) -> Result<A, Failure> {
         return Err(invalid(format!("typed handlers take MessagePack, not {format:?}")));
     }
     let bytes = payload.bytes().ok_or_else(|| invalid("the payload is not here".to_owned()))?;
-    value::from_bytes(bytes)
+    value::from_bytes(&bytes)
         .map_err(|error| invalid(format!("not a {}: {error}", std::any::type_name::<A>())))
 }
 

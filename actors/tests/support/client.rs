@@ -181,7 +181,7 @@ impl<W: Connect<ClientToHub>> Client<W> {
     pub(crate) async fn result<R: DeserializeOwned>(&mut self, task: TaskId) -> R {
         let delivery = self.outcome(task).await;
         assert_eq!(delivery.outcome, Outcome::Done, "{task}");
-        value::from_bytes(delivery.payload.bytes().unwrap()).unwrap()
+        value::from_bytes(&delivery.payload.bytes().unwrap()).unwrap()
     }
 
     /// Waits for so many engines.

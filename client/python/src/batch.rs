@@ -278,9 +278,9 @@ fn outcome(py: Python<'_>, delivery: Delivery) -> PyResult<Bound<'_, PyTuple>> {
 
 pub(crate) fn done<'py>(py: Python<'py>, payload: &Payload) -> PyResult<Bound<'py, PyTuple>> {
     // The client hands out inline payloads only.
-    let bytes = payload.bytes().cloned().unwrap_or_default();
+    let bytes = payload.pieces().cloned().unwrap_or_default();
     let value = match payload.format {
-        Format::MessagePack => values::decode(py, &bytes)?,
+        Format::MessagePack => values::decode(py, &bytes.contiguous())?,
         Format::Pickle5 => Bound::new(py, parts::read(bytes)?)?.into_any(),
         Format::Raw | Format::Bundle => Bound::new(py, parts::Parts::whole(bytes))?.into_any(),
     };

@@ -217,7 +217,7 @@ impl NativeClient {
     ) -> PyResult<Batch> {
         let template = Template::one(method, Wishes::read(wishes)?)?;
         let arguments = values::encode(value)?;
-        self.hand_in(value.py(), [template.task(Format::MessagePack, arguments)])
+        self.hand_in(value.py(), [template.task(Format::MessagePack, arguments.into())])
     }
 
     /// The outcomes of tasks by name, whoever submitted them.

@@ -15,6 +15,7 @@
 use std::ops::Range;
 
 use bytes::Bytes;
+use phalanx_client::protocol::pieces::Pieces;
 use phalanx_client::segments;
 
 /// Parts of this length or more are aligned: arrays want it, and the padding does not count there.
@@ -64,8 +65,8 @@ const fn start_after(end: usize, part_len: usize) -> Option<usize> {
 }
 
 /// Writes a container. Each part is copied once: into shared memory, if the container is long and
-/// somebody can map it there.
-pub(crate) fn pack(parts: &[&[u8]]) -> Bytes {
+/// somebody can map it there; a long part that came in shared memory is passed on as it lies.
+pub(crate) fn pack(parts: &[&[u8]]) -> Pieces {
     let count = parts.len();
     let mut head = Vec::with_capacity(HEAD_LEN + count * LEN_LEN);
     // 2^32 slices take 64 GiB by themselves.
@@ -84,25 +85,28 @@ pub(crate) fn pack(parts: &[&[u8]]) -> Bytes {
         pieces.push(part);
         end = start + part.len();
     }
-    segments::place_pieces(&pieces).unwrap_or_else(|| pieces.concat().into())
+    segments::gather(&pieces)
 }
 
 /// Reads where the parts of a container are.
 ///
 /// # Errors
 /// [`ContainerError`] of bytes that [`pack`] does not write.
-pub(crate) fn read(bytes: &[u8]) -> Result<Index, ContainerError> {
-    let short = |needed| ContainerError::Short { len: bytes.len(), needed };
-    let (count, rest) = take_u32(bytes).ok_or(short(HEAD_LEN as u64))?;
-    let (flags, rest) = take_u32(rest).ok_or(short(HEAD_LEN as u64))?;
+pub(crate) fn read(container: &Pieces) -> Result<Index, ContainerError> {
+    let container_len = container.len();
+    let short = |needed| ContainerError::Short { len: container_len, needed };
+    let run = |start, end| container.slice(start..end).map(|run: Pieces| run.contiguous());
+    let head = run(0, HEAD_LEN).ok_or(short(HEAD_LEN as u64))?;
+    let (count, flags) = (take_u32(&head), head.get(4..).and_then(take_u32));
+    let (count, flags) = count.zip(flags).ok_or(short(HEAD_LEN as u64))?;
     if flags != 0 {
         return Err(ContainerError::Flags(flags));
     }
     let lens_len = u64::from(count) * LEN_LEN as u64;
     let needed = lens_len + HEAD_LEN as u64;
     // From here on the count is paid for by as many lengths.
-    let lens =
-        usize::try_from(lens_len).ok().and_then(|len| rest.get(..len)).ok_or(short(needed))?;
+    let lens = usize::try_from(needed).ok().and_then(|end| run(HEAD_LEN, end));
+    let lens = lens.ok_or(short(needed))?;
     let mut parts = Vec::with_capacity(lens.len() / LEN_LEN);
     let mut end = HEAD_LEN + lens.len();
     for (number, len) in lens.chunks_exact(LEN_LEN).enumerate() {
@@ -111,25 +115,25 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Index, ContainerError> {
         let start = usize::try_from(len).ok().and_then(|len| start_after(end, len));
         let start = start.ok_or(short(needed))?;
         let stop = start.checked_add(len as usize).ok_or(short(needed))?;
-        let padding = bytes.get(end..start).ok_or(short(needed))?;
+        let padding = if start == end { Some(Bytes::new()) } else { run(end, start) };
+        let padding = padding.ok_or(short(needed))?;
         if padding.iter().any(|byte| *byte != 0) {
             return Err(ContainerError::Padding(number));
         }
-        if stop > bytes.len() {
+        if stop > container_len {
             return Err(short(stop as u64));
         }
         parts.push((start, stop));
         end = stop;
     }
-    if end != bytes.len() {
-        return Err(ContainerError::Trailing(bytes.len() - end));
+    if end != container_len {
+        return Err(ContainerError::Trailing(container_len - end));
     }
     Ok(Index { parts: parts.into() })
 }
 
-fn take_u32(bytes: &[u8]) -> Option<(u32, &[u8])> {
-    let (number, rest) = bytes.split_first_chunk()?;
-    Some((u32::from_le_bytes(*number), rest))
+fn take_u32(bytes: &[u8]) -> Option<u32> {
+    Some(u32::from_le_bytes(*bytes.first_chunk()?))
 }
 
 fn take_u64(bytes: &[u8]) -> Option<u64> {

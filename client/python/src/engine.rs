@@ -23,6 +23,7 @@ use phalanx_client::protocol::needs::Amount;
 use phalanx_client::protocol::outcome::{AttemptOutcome, RemoteError, RunTimes};
 use phalanx_client::protocol::output::OutputKind;
 use phalanx_client::protocol::payload::{Format, Payload};
+use phalanx_client::protocol::pieces::Pieces;
 use phalanx_client::protocol::task::MethodName;
 use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
@@ -64,7 +65,7 @@ pub(crate) struct Task {
     attempt: phalanx_client::protocol::ids::AttemptId,
     method: MethodName,
     function: Option<Function>,
-    container: Bytes,
+    container: Pieces,
     index: Arc<Index>,
     /// Results that stand among the arguments.
     inputs: Vec<Payload>,
@@ -218,7 +219,7 @@ impl NativeEngine {
         let engine = start.engine;
         let (outcome, payload) = match answer {
             Ok(Answer::Done(bytes)) => {
-                (AttemptOutcome::Done, Payload::inline(Format::Pickle5, bytes))
+                (AttemptOutcome::Done, Payload::in_pieces(Format::Pickle5, bytes))
             }
             Ok(Answer::Aborted) => (AttemptOutcome::Aborted, Payload::empty()),
             Err(_) if was_unwanted => (AttemptOutcome::Aborted, Payload::empty()),
@@ -239,7 +240,7 @@ impl NativeEngine {
 
 /// What the handler said.
 enum Answer {
-    Done(Bytes),
+    Done(Pieces),
     Failed(Box<RemoteError>),
     Aborted,
 }
@@ -248,14 +249,14 @@ fn call(py: Python<'_>, handler: &Bound<'_, PyAny>, start: &executor::Start) -> 
     let mut inputs = Vec::new();
     let mut payload = start.payload.clone();
     if payload.format == Format::Bundle {
-        let bytes = payload.bytes().cloned().unwrap_or_default();
+        let bytes = payload.pieces().cloned().unwrap_or_default();
         let wrong = |error: bundle::BundleError| PyValueError::new_err(error.to_string());
         inputs = bundle::split(&bytes).map_err(wrong)?;
         payload = if inputs.is_empty() { Payload::empty() } else { inputs.remove(0) };
     }
     let container = match payload.format {
         // The engine hands out inline payloads only.
-        Format::Pickle5 => payload.bytes().cloned().unwrap_or_default(),
+        Format::Pickle5 => payload.pieces().cloned().unwrap_or_default(),
         other => {
             let text = format!("an engine that runs Python takes pickles, not {other:?}");
             return Err(PyValueError::new_err(text));

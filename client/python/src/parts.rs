@@ -1,7 +1,7 @@
 //! Parts of a payload as Python sees them, and bytes of Python as parts: buffers in, buffers out.
 //!
 //! What arrives is never copied: a [`Part`] is a window of the payload's bytes, which it keeps
-//! alive. What leaves is copied once, into its container.
+//! alive. What leaves is copied once, into its container, or not at all if it lies in shared memory.
 #![allow(unsafe_code)]
 
 use std::ffi::c_int;
@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use phalanx_client::protocol::function::{Digest, Function};
+use phalanx_client::protocol::pieces::Pieces;
 use pyo3::buffer::PyUntypedBuffer;
 use pyo3::exceptions::{PyBufferError, PyIndexError, PyTypeError, PyValueError};
 use pyo3::ffi;
@@ -24,19 +25,19 @@ const COPIED_DETACHED_FROM: usize = 1 << 20;
 #[pyclass(frozen, module = "phalanx._phalanx")]
 #[derive(Debug)]
 pub(crate) struct Parts {
-    container: Bytes,
+    container: Pieces,
     /// Of a payload that is no container there is one part: all of it.
     index: Option<Arc<Index>>,
 }
 
 impl Parts {
     /// The parts of a container.
-    pub(crate) const fn new(container: Bytes, index: Arc<Index>) -> Self {
+    pub(crate) const fn new(container: Pieces, index: Arc<Index>) -> Self {
         Self { container, index: Some(index) }
     }
 
     /// A payload that is one part.
-    pub(crate) const fn whole(payload: Bytes) -> Self {
+    pub(crate) const fn whole(payload: Pieces) -> Self {
         Self { container: payload, index: None }
     }
 }
@@ -55,8 +56,10 @@ impl Parts {
             Some(index) => index.part(at),
             None => Some(0..self.container.len()),
         });
-        let range = range.ok_or_else(|| PyIndexError::new_err("there is no such part"))?;
-        Ok(Part(self.container.slice(range)))
+        let part = range.and_then(|range| self.container.slice(range));
+        let part = part.ok_or_else(|| PyIndexError::new_err("there is no such part"))?;
+        // A part that somebody sent in several pieces is copied.
+        Ok(Part(part.contiguous()))
     }
 
     fn __repr__(&self) -> String {
@@ -158,7 +161,7 @@ impl<'a, 'py> FromPyObject<'a, 'py> for FunctionRef {
 }
 
 /// Copies a sequence of bytes-likes into a container.
-pub(crate) fn pack_parts(parts: &Bound<'_, PyAny>) -> PyResult<Bytes> {
+pub(crate) fn pack_parts(parts: &Bound<'_, PyAny>) -> PyResult<Pieces> {
     let sources = sources(parts)?;
     let slices: Vec<&[u8]> = sources.iter().map(Source::as_slice).collect();
     let len: usize = slices.iter().map(|slice| slice.len()).sum();
@@ -183,7 +186,7 @@ fn sources<'py>(parts: &Bound<'py, PyAny>) -> PyResult<Vec<Source<'py>>> {
 }
 
 /// Reads a container that a peer made.
-pub(crate) fn read(container: Bytes) -> PyResult<Parts> {
+pub(crate) fn read(container: Pieces) -> PyResult<Parts> {
     let index = container::read(&container);
     let index = index.map_err(|error| PyValueError::new_err(error.to_string()))?;
     Ok(Parts::new(container, Arc::new(index)))
@@ -192,7 +195,7 @@ pub(crate) fn read(container: Bytes) -> PyResult<Parts> {
 /// The container in which parts travel.
 #[pyfunction]
 pub(crate) fn pack<'py>(parts: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
-    Ok(PyBytes::new(parts.py(), &pack_parts(parts)?))
+    Ok(PyBytes::new(parts.py(), &pack_parts(parts)?.contiguous()))
 }
 
 /// A function's digest and pickle, as they came.
@@ -206,5 +209,5 @@ pub(crate) fn function_parts<'py>(py: Python<'py>, function: &Function) -> Funct
 /// The parts of a container.
 #[pyfunction]
 pub(crate) fn unpack(container: &Bound<'_, PyAny>) -> PyResult<Parts> {
-    read(Bytes::copy_from_slice(Source::of(container)?.as_slice()))
+    read(Bytes::copy_from_slice(Source::of(container)?.as_slice()).into())
 }

@@ -3,12 +3,12 @@
 //! Read by the client. What the client can know to be wrong is refused by the client crate; here
 //! only what cannot be expressed is.
 
-use bytes::Bytes;
 use phalanx_client::core::NewTask;
 use phalanx_client::protocol::function::Function;
 use phalanx_client::protocol::ids::EngineId;
 use phalanx_client::protocol::needs::{Amount, Needs};
 use phalanx_client::protocol::payload::Format;
+use phalanx_client::protocol::pieces::Pieces;
 use phalanx_client::protocol::task::{MethodName, Retry, Target, TaskOptions};
 use phalanx_client::{Accept, Dependency, Quorum, TaskId};
 use pyo3::exceptions::{PyTypeError, PyValueError};
@@ -211,7 +211,7 @@ impl Template {
     }
 
     /// One task of these arguments.
-    pub(crate) fn task(&self, format: Format, arguments: Bytes) -> NewTask {
+    pub(crate) fn task(&self, format: Format, arguments: Pieces) -> NewTask {
         let target = match &self.targets {
             Targets::Same(target) => target.clone(),
             Targets::Each(engines) => Target::Engines(engine_ids(engines.clone())),
@@ -220,7 +220,7 @@ impl Template {
     }
 
     /// A task for each of these arguments.
-    pub(crate) fn tasks(&self, arguments: Vec<Bytes>) -> PyResult<Vec<NewTask>> {
+    pub(crate) fn tasks(&self, arguments: Vec<Pieces>) -> PyResult<Vec<NewTask>> {
         let len = arguments.len();
         if let Targets::Each(engines) = &self.targets
             && engines.len() != len
@@ -237,7 +237,7 @@ impl Template {
         Ok(arguments.into_iter().enumerate().map(task).collect())
     }
 
-    fn new_task(&self, target: Target, format: Format, arguments: Bytes) -> NewTask {
+    fn new_task(&self, target: Target, format: Format, arguments: Pieces) -> NewTask {
         let (method, options) = (self.method.clone(), self.options.clone());
         NewTask { target, method, format, arguments, options, function: self.function.clone() }
     }

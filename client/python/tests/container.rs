@@ -8,10 +8,23 @@ use proptest::prelude::*;
 #[allow(dead_code, reason = "the module uses what the tests do not")]
 mod container;
 
-use container::{ALIGNED_FROM, ALIGNMENT, ContainerError, read};
+use bytes::Bytes;
+use container::{ALIGNED_FROM, ALIGNMENT, ContainerError, Index};
+use phalanx_client::protocol::pieces::Pieces;
 
 fn pack(parts: &[&[u8]]) -> Vec<u8> {
-    container::pack(parts).to_vec()
+    container::pack(parts).contiguous().to_vec()
+}
+
+/// Reads bytes that came in one run; in two, cut anywhere, they say the same.
+fn read(bytes: &[u8]) -> Result<Index, ContainerError> {
+    let whole = Bytes::copy_from_slice(bytes);
+    let index = container::read(&whole.clone().into());
+    for cut in (0..whole.len()).step_by(whole.len() / 50 + 1) {
+        let pieces: Pieces = [whole.slice(..cut), whole.slice(cut..)].into_iter().collect();
+        assert_eq!(container::read(&pieces), index);
+    }
+    index
 }
 
 fn short(len: usize, needed: u64) -> ContainerError {

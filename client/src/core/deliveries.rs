@@ -13,7 +13,7 @@ use phalanx_transport::protocol::limits::{
     EARLY_PAYLOADS_MAX, RECEIVED_BYTES_MAX, RECEIVED_DELAY, RECEIVED_DELIVERIES_MAX,
 };
 use phalanx_transport::protocol::outcome::Delivery;
-use phalanx_transport::protocol::payload::{Body, Payload};
+use phalanx_transport::protocol::payload::Payload;
 use rustc_hash::FxHashMap;
 
 /// How the hub broke the protocol.
@@ -151,6 +151,6 @@ fn fill(delivery: &mut Delivery, bytes: Bytes) -> Result<(), Violation> {
     if delivery.payload.len() != bytes.len() as u64 {
         return Err((ErrorCode::Malformed, "a payload is not as long as was said"));
     }
-    delivery.payload = Payload { format: delivery.payload.format, body: Body::Inline(bytes) };
+    delivery.payload = Payload::inline(delivery.payload.format, bytes);
     Ok(())
 }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use phalanx_transport::protocol::function::Function;
 use phalanx_transport::protocol::ids::TaskId;
 use phalanx_transport::protocol::limits::{
@@ -12,6 +11,7 @@ use phalanx_transport::protocol::limits::{
     TASK_PAYLOAD_LEN_MAX,
 };
 use phalanx_transport::protocol::payload::{Format, Payload};
+use phalanx_transport::protocol::pieces::Pieces;
 use phalanx_transport::protocol::role::Role;
 use phalanx_transport::protocol::task::{MethodName, Target, TaskOptions, TaskSpec};
 
@@ -25,7 +25,7 @@ pub struct NewTask {
     /// How the arguments are to be read.
     pub format: Format,
     /// The arguments.
-    pub arguments: Bytes,
+    pub arguments: Pieces,
     /// Dependencies and other rare wishes, most of them only for balanced tasks.
     pub options: Option<Box<TaskOptions>>,
     /// The function that goes with it: sent once for each session, however many tasks name it.
@@ -87,7 +87,7 @@ impl NewTask {
             id,
             target: self.target,
             method: self.method,
-            payload: Payload::inline(self.format, self.arguments),
+            payload: Payload::in_pieces(self.format, self.arguments),
             options: self.options,
             function: self.function.map(|function| function.digest),
         }

@@ -221,7 +221,7 @@ impl Ledger {
             Incoming::Payload { ticket, bytes } => {
                 for spec in late.iter_mut() {
                     if spec.payload.ticket() == Some(ticket) {
-                        spec.payload.body = Body::Inline(bytes.clone());
+                        spec.payload.body = Body::Inline(bytes.clone().into());
                     }
                 }
                 while late.front().is_some_and(|spec| spec.payload.ticket().is_none()) {
@@ -308,7 +308,7 @@ impl Ledger {
             _ => Outcome::Done,
         };
         let payload = match spec.method.as_str() {
-            "raw" => Payload::inline(Format::Raw, spec.payload.bytes().unwrap().clone()),
+            "raw" => Payload::inline(Format::Raw, spec.payload.bytes().unwrap()),
             _ if outcome.is_done() => spec.payload.clone(),
             _ => Payload::empty(),
         };

@@ -31,7 +31,7 @@ pub(super) fn task(method: &str, target: Target) -> NewTask {
         target,
         method: MethodName::try_from(method).unwrap(),
         format: Format::MessagePack,
-        arguments: Bytes::from_static(b"\x07"),
+        arguments: Bytes::from_static(b"\x07").into(),
         options: None,
         function: None,
     }

@@ -294,7 +294,7 @@ impl Check {
                 Behaviour::Flaky(_) | Behaviour::Picky(_) => result(input, 0),
                 other => panic!("{task} takes the result of {input}, which was to {other:?}"),
             };
-            assert_eq!(payload.bytes(), Some(&expected), "{task} takes the result of {input}");
+            assert_eq!(payload.bytes(), Some(expected), "{task} takes the result of {input}");
         }
     }
 
@@ -337,7 +337,7 @@ impl Check {
         assert_eq!(fact.received, 1, "I1: {task} ends twice for its client");
         match (&delivery.outcome, fact.behaviour) {
             (Outcome::Done, Behaviour::Return(len)) => {
-                assert_eq!(delivery.payload.bytes(), Some(&result(task, len)), "{task}'s result");
+                assert_eq!(delivery.payload.bytes(), Some(result(task, len)), "{task}'s result");
             }
             (Outcome::Done, Behaviour::Flaky(_) | Behaviour::Picky(_)) => {}
             (Outcome::Done, other) => panic!("{task} is done, and was to {other:?}"),

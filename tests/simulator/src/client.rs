@@ -210,7 +210,7 @@ impl World<'_> {
             target,
             method: method(),
             format: Format::Raw,
-            arguments: arguments(wish),
+            arguments: arguments(wish).into(),
             options: (options != TaskOptions::default()).then(|| Box::new(options)),
             function: wish.function.map(function),
         }

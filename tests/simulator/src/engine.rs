@@ -142,7 +142,7 @@ pub(crate) fn function(number: u8) -> Function {
 /// function.
 fn behaviour(payload: &Payload) -> (Behaviour, Duration, u8, Option<Function>) {
     use bytes::Buf;
-    let mut bytes = payload.bytes().expect("started with its payload").clone();
+    let mut bytes = payload.bytes().expect("started with its payload");
     let (kind, len) = (bytes.get_u8(), bytes.get_u32());
     let runs = Duration::from_nanos(bytes.get_u64());
     let writes = bytes.get_u8();
@@ -165,8 +165,8 @@ fn unbundled(payload: &Payload) -> (Payload, Vec<Payload>) {
     if payload.format != Format::Bundle {
         return (payload.clone(), Vec::new());
     }
-    let bytes = payload.bytes().expect("started with its payload");
-    let mut inputs = bundle::split(bytes).expect("a bundle is read as it was written");
+    let pieces = payload.pieces().expect("started with its payload");
+    let mut inputs = bundle::split(pieces).expect("a bundle is read as it was written");
     (inputs.remove(0), inputs)
 }
 

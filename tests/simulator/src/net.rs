@@ -90,7 +90,7 @@ impl Link {
             && let Body::Inline(bytes) = &payload.body
             && bytes.len() > plan.inline_len_max
         {
-            let bytes = bytes.clone();
+            let bytes = bytes.contiguous();
             let ticket = Ticket(self.next_ticket[to.index()]);
             self.next_ticket[to.index()] += 1;
             payload.body = Body::Ticket { ticket, len: bytes.len() as u64 };

@@ -151,8 +151,9 @@ pub enum DecodeError {
     /// Bytes after the header's value.
     #[error("bytes trail the header")]
     Trailing,
-    /// A tail on a message that carries none, or beside a ticket or a segment.
-    #[error("message {number} has a tail of {len} bytes that it may not have")]
+    /// A tail on a message that carries none, beside a ticket, or not as long as the pieces of a
+    /// payload say that are in it.
+    #[error("message {number} has a tail of {len} bytes, which its header does not say")]
     UnexpectedTail {
         /// Which message.
         number: u16,
@@ -259,7 +260,7 @@ pub(crate) fn decode_value<T: DeserializeOwned>(header: &[u8]) -> Result<T, Deco
 }
 
 /// Appends `message` as one frame. Its payload must be inline within the limit, or
-/// a ticket, or a segment.
+/// a ticket, or in shared memory.
 ///
 /// # Errors
 /// [`EncodeError`]; `out` is then as it was before.
@@ -283,11 +284,16 @@ fn encode_into<M: Message>(
     if header_len > HEADER_LEN_MAX {
         return Err(EncodeError::HeaderTooLong { len: header_len });
     }
-    if let Some(tail) = message.payload().and_then(Payload::bytes) {
-        if tail.len() > INLINE_LEN_MAX {
+    match message.payload().map(|payload| &payload.body) {
+        Some(Body::Inline(tail)) if tail.len() > INLINE_LEN_MAX => {
             return Err(EncodeError::TailTooLong { len: tail.len() });
         }
-        out.extend_from_slice(tail);
+        Some(Body::Inline(tail)) => tail.iter().for_each(|piece| out.extend_from_slice(piece)),
+        Some(Body::Shared(shared)) if shared.tail.len() > INLINE_LEN_MAX => {
+            return Err(EncodeError::TailTooLong { len: shared.tail.len() });
+        }
+        Some(Body::Shared(shared)) => out.extend_from_slice(&shared.tail),
+        Some(Body::Ticket { .. }) | None => {}
     }
     let body_len = out.len() - start - FRAME_PREFIX_LEN;
     let prefix = Prefix {
@@ -373,12 +379,18 @@ pub fn decode_parts<M: Message>(number: u16, header: &[u8], tail: Bytes) -> Resu
         Some(Payload { body: Body::Ticket { len, .. }, .. }) if *len > TASK_PAYLOAD_LEN_MAX => {
             return Err(DecodeError::PayloadTooLong { len: *len });
         }
-        Some(Payload { body: Body::Segment(segment), .. })
-            if segment.len > TASK_PAYLOAD_LEN_MAX =>
+        Some(payload @ Payload { body: Body::Shared(_), .. })
+            if payload.len() > TASK_PAYLOAD_LEN_MAX =>
         {
-            return Err(DecodeError::PayloadTooLong { len: segment.len });
+            return Err(DecodeError::PayloadTooLong { len: payload.len() });
         }
-        Some(Payload { body: Body::Inline(bytes), .. }) if !tail.is_empty() => *bytes = tail,
+        Some(Payload { body: Body::Shared(shared), .. }) if shared.tail_len() > 0 => {
+            if shared.tail_len() != tail.len() as u64 {
+                return Err(DecodeError::UnexpectedTail { number, len: tail.len() });
+            }
+            shared.tail = tail;
+        }
+        Some(Payload { body: Body::Inline(bytes), .. }) if !tail.is_empty() => *bytes = tail.into(),
         // An empty slice of the receive buffer would keep all of it: the payload stays as it is.
         _ if tail.is_empty() => {}
         _ => {

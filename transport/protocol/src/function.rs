@@ -211,9 +211,9 @@ impl FunctionTable {
             return Err(DefineError::TooMany);
         }
         let (held, ticket) = match payload.body {
-            Body::Inline(bytes) => (Held::Here(compact(bytes)), None),
+            Body::Inline(bytes) => (Held::Here(compact(bytes.contiguous())), None),
             Body::Ticket { ticket, .. } => (Held::Arriving(ticket), Some(ticket)),
-            Body::Segment(_) => return Err(DefineError::NotHere),
+            Body::Shared(_) => return Err(DefineError::NotHere),
         };
         self.next_number += 1;
         self.bytes += len;

@@ -44,6 +44,7 @@ pub mod outcome;
 pub mod output;
 pub mod payload;
 pub mod peer;
+pub mod pieces;
 pub mod query;
 pub mod role;
 pub mod room;

@@ -252,6 +252,9 @@ pub const PAYLOAD_STREAMS_MAX: u32 = 16;
 /// fast on a stream: a segment costs about 50 us of system calls, a stream 0.5 us for each KiB.
 pub const SEGMENT_LEN_MIN: usize = 1 << 20;
 
+/// Pieces of one payload in shared memory that a message names. One of more takes a stream.
+pub const PAYLOAD_PIECES_MAX: usize = 1_024;
+
 /// Bytes of the segments that one process has made and still holds, or a quarter of the machine's
 /// memory if that is less. A payload that would exceed it takes a stream.
 pub const SEGMENT_BYTES_MAX: u64 = 4 << 30;
@@ -368,6 +371,8 @@ const _: () = {
     assert!(TASK_PAYLOAD_LEN_MAX <= OPEN_BYTES_PER_CLIENT_MAX);
     assert!(TASK_PAYLOAD_LEN_MAX <= RESULT_BYTES_MAX && DELIVERED_BYTES_MAX <= RESULT_BYTES_MAX);
     assert!(TASK_PAYLOAD_LEN_MAX <= SEND_QUEUE_BYTES_MAX);
+    // A piece takes at most 42 bytes: five numbers with their marks. A submit's options ride beside.
+    assert!(PAYLOAD_PIECES_MAX * 42 < HEADER_LEN_MAX / 16);
     // Each dependency takes at most 15 bytes: [u32, u64] with its array mark; two lists a task.
     // A task's needs ride beside them.
     assert!(

@@ -423,6 +423,6 @@ fn an_inline_payload_is_the_tail_even_if_the_header_came_from_elsewhere() {
     let frame = raw_frame(2, &Written::array(&items).0, b"tail");
     let message: ClientToHub = read(&frame).expect("valid");
     let bytes = message.payload().and_then(Payload::bytes);
-    assert_eq!(bytes, Some(&Bytes::from_static(b"tail")));
+    assert_eq!(bytes, Some(Bytes::from_static(b"tail")));
     assert_eq!(support::frame(&message), frame);
 }

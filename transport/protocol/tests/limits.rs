@@ -9,8 +9,8 @@ use phalanx_protocol::handshake::PeerGreeting;
 use phalanx_protocol::host::{HubToHost, StopCluster};
 use phalanx_protocol::limits::{
     DEPENDENCIES_PER_TASK_MAX, FRAME_PREFIX_LEN, HEADER_DEPTH_MAX, HEADER_LEN_MAX, INLINE_LEN_MAX,
-    LABELS_PER_ENGINE_MAX, LIST_ITEMS_MAX, METHOD_LEN_MAX, RESOURCE_NAME_LEN_MAX,
-    RESOURCES_PER_ENGINE_MAX, TASK_PAYLOAD_LEN_MAX, TEXT_LEN_MAX,
+    LABELS_PER_ENGINE_MAX, LIST_ITEMS_MAX, METHOD_LEN_MAX, PAYLOAD_PIECES_MAX,
+    RESOURCE_NAME_LEN_MAX, RESOURCES_PER_ENGINE_MAX, TASK_PAYLOAD_LEN_MAX, TEXT_LEN_MAX,
 };
 use phalanx_protocol::needs::{Amount, Needs};
 use phalanx_protocol::payload::{Format, Payload};
@@ -18,7 +18,7 @@ use phalanx_protocol::task::{Dependency, MethodName, TaskOptions, TaskSpec};
 use phalanx_protocol::value::{ArrayBuffer, Timestamp, VALUE_DEPTH_MAX, from_bytes};
 use serde::Deserialize;
 
-use support::samples::{Samples, by_segment, by_stream, task};
+use support::samples::{Samples, by_pieces, by_segment, by_stream, task};
 use support::{for_each_direction, frame, header, raw_frame, read};
 
 /// A message whose header has exactly this length.
@@ -98,13 +98,44 @@ fn a_ticket_or_segment_at_the_limit_is_taken_and_a_longer_one_refused() {
         *message.payload_mut().expect("a submit has a payload") = payload;
         frame(&message)
     };
-    for elsewhere in
-        [|len| by_stream(Format::Raw, 1, len), |len| by_segment(Format::Raw, u64::MAX, len)]
-    {
+    for elsewhere in [
+        |len| by_stream(Format::Raw, 1, len),
+        |len| by_segment(Format::Raw, u64::MAX, len),
+        |len| by_pieces(Format::Raw, len - (1 << 20) - 6),
+    ] {
         assert!(read::<ClientToHub>(&with(elsewhere(TASK_PAYLOAD_LEN_MAX))).is_ok());
         let error = read::<ClientToHub>(&with(elsewhere(TASK_PAYLOAD_LEN_MAX + 1)));
         assert!(matches!(error, Err(DecodeError::PayloadTooLong { .. })));
     }
+}
+
+#[test]
+fn pieces_of_a_payload_are_arrays_whose_tails_make_out_the_tail() {
+    let submit = |pieces: &[&[u64]], tail: &[u8]| {
+        let header = rmp_serde::to_vec(&((7, 42), "Any", "m", (0, pieces), (), ()));
+        read::<ClientToHub>(&raw_frame(2, &header.expect("encodes"), tail))
+    };
+    let segment: &[u64] = &[1, 2, 3, 4, 5];
+    for (pieces, tail, is_valid) in [
+        (&[segment][..], &b""[..], true),
+        (&[segment, segment], b"", true),
+        (&[&[2], segment, &[1]], b"abc", true),
+        (&[&[3]], b"abc", true),
+        (&[&[2], segment], b"abc", false),
+        (&[&[4], segment], b"abc", false),
+        (&[&[u64::MAX], segment, &[u64::MAX]], b"abc", false),
+        (&[segment], b"abc", false),
+        (&[&[1], segment], b"", false),
+        (&[segment, &[1, 2]], b"", false),
+        (&[segment, &[]], b"", false),
+        (&[&[], segment], b"", false),
+        (&[segment, &[1, 2, 3, 4, 5, 6]], b"", false),
+    ] {
+        assert_eq!(submit(pieces, tail).is_ok(), is_valid, "{pieces:?} {tail:?}");
+    }
+    let most = vec![segment; PAYLOAD_PIECES_MAX];
+    assert!(submit(&most, b"").is_ok());
+    assert!(submit(&[&most[..], &[segment]].concat(), b"").is_err());
 }
 
 #[test]

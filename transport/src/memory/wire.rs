@@ -8,6 +8,7 @@ use phalanx_protocol::codec::Lane;
 use phalanx_protocol::error::ErrorCode;
 use phalanx_protocol::ids::Ticket;
 use phalanx_protocol::limits::FRAME_PREFIX_LEN;
+use phalanx_protocol::pieces::Pieces;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::cable::{End, Plug, Timed};
@@ -109,10 +110,10 @@ impl WireWriter for MemoryWriter {
         Poll::Ready(Ok(bytes.len()))
     }
 
-    fn write_payload(&self, ticket: Ticket, bytes: Bytes) -> BoxFuture<Result<(), CloseReason>> {
+    fn write_payload(&self, ticket: Ticket, bytes: Pieces) -> BoxFuture<Result<(), CloseReason>> {
         let plug = self.plug.clone();
         Box::pin(async move {
-            plug.lock().send_payload(plug.own(), ticket, bytes);
+            plug.lock().send_payload(plug.own(), ticket, bytes.contiguous());
             Ok(())
         })
     }

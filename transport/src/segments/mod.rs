@@ -39,8 +39,11 @@ use std::io;
 use std::sync::LazyLock;
 
 use bytes::Bytes;
-use phalanx_protocol::limits::{SEGMENT_LEN_MIN, TASK_PAYLOAD_LEN_MAX};
-use phalanx_protocol::payload::SegmentRef;
+use phalanx_protocol::limits::{
+    INLINE_LEN_MAX, PAYLOAD_PIECES_MAX, SEGMENT_LEN_MIN, TASK_PAYLOAD_LEN_MAX,
+};
+use phalanx_protocol::payload::{Piece, Shared};
+use phalanx_protocol::pieces::Pieces;
 
 pub(crate) use self::file::OpenError;
 use self::mapping::{copy_shared, is_worth_sharing};
@@ -64,25 +67,16 @@ pub fn stats() -> SegmentStats {
     TABLE.stats()
 }
 
-/// Writes a payload piece by piece into a segment, so that it need not be in one piece before.
+/// Writes bytes piece by piece into a segment, so that they need not be in one piece before.
 #[derive(Debug)]
-pub struct SegmentWriter {
+struct SegmentWriter {
     made: Made,
     len: u64,
     written: u64,
 }
 
 impl SegmentWriter {
-    /// A segment for a payload of `len` bytes; `None` if it would travel by stream anyway: too
-    /// short ([`SEGMENT_LEN_MIN`]) or too long, no session of this process can use it, or a limit
-    /// is reached. Bytes in ordinary memory then do.
-    pub fn for_payload(len: u64) -> Option<Self> {
-        if !is_worth_it(len) || !TABLE.is_in_use() {
-            return None;
-        }
-        Self::from_table(&TABLE, len)
-    }
-
+    /// A segment for `len` bytes; `None` at a limit.
     fn from_table(table: &'static Table, len: u64) -> Option<Self> {
         let made = table.make(len).unwrap_or_else(|error| {
             tracing::debug!(%error, len, "no shared memory for a payload: it takes a stream");
@@ -91,12 +85,9 @@ impl SegmentWriter {
         Some(Self { made: made?, len, written: 0 })
     }
 
-    /// Appends a piece: the one copy.
-    ///
-    /// # Errors
-    /// If the system has no memory, or more is written than was announced. The payload then needs
-    /// ordinary memory.
-    pub fn write(&mut self, piece: &[u8]) -> io::Result<()> {
+    /// Appends a piece: the one copy. Fails if the system has no memory, or more is written than was
+    /// announced.
+    fn write(&mut self, piece: &[u8]) -> io::Result<()> {
         let end = self.written + piece.len() as u64;
         if end > self.len {
             return Err(io::Error::new(
@@ -115,22 +106,58 @@ impl SegmentWriter {
         Ok(())
     }
 
-    /// The whole payload. What was not written of it is not part of it.
-    ///
-    /// # Errors
-    /// If the system refuses; the payload then needs ordinary memory.
-    pub fn finish(self) -> io::Result<Bytes> {
+    /// All of them. What was not written is not part of it.
+    fn finish(self) -> io::Result<Bytes> {
         let table = self.made.table();
         let len = usize::try_from(self.written).map_err(io::Error::other)?;
         table.publish(self.made, len)
     }
 }
 
-/// Copies pieces into one segment, if that is of use (see [`SegmentWriter::for_payload`]).
-pub fn place_pieces(pieces: &[&[u8]]) -> Option<Bytes> {
-    let len = pieces.iter().map(|piece| piece.len() as u64).sum();
-    let mut writer = SegmentWriter::for_payload(len)?;
-    let written = pieces.iter().try_for_each(|piece| writer.write(piece));
+/// Bytes gathered from where they lie, for whoever makes a payload, on the thread that made them: it
+/// may copy up to a gigabyte. Where a session of this process shares memory and there are
+/// [`SEGMENT_LEN_MIN`] bytes or more, they are copied into segments, but for long ones that are in
+/// one already: those are passed on as they lie. Otherwise, or at a limit, they are copied into
+/// ordinary memory.
+pub fn gather(slices: &[&[u8]]) -> Pieces {
+    if TABLE.is_in_use() { gather_by(&TABLE, slices) } else { Pieces::of(slices.concat().into()) }
+}
+
+fn gather_by(table: &'static Table, slices: &[&[u8]]) -> Pieces {
+    let len: usize = slices.iter().map(|slice| slice.len()).sum();
+    if !is_worth_it(len as u64) {
+        return Pieces::of(slices.concat().into());
+    }
+    let hold = |slice: &&[u8]| {
+        let is_long = slice.len() >= SEGMENT_LEN_MIN;
+        if is_long { table.hold(slice) } else { None }
+    };
+    let held: Vec<Option<Bytes>> = slices.iter().map(hold).collect();
+    let held_len: usize = held.iter().flatten().map(Bytes::len).sum();
+    // What fits a frame beside those that are passed on need not be in a segment.
+    let is_placed = len - held_len > if held_len == 0 { 0 } else { INLINE_LEN_MAX };
+    let mut pieces = Vec::new();
+    let mut run = 0;
+    for (index, held) in held.into_iter().enumerate() {
+        let Some(held) = held else { continue };
+        pieces.push(copied(table, &slices[run..index], is_placed));
+        pieces.push(held);
+        run = index + 1;
+    }
+    pieces.push(copied(table, &slices[run..], is_placed));
+    pieces.into_iter().collect()
+}
+
+/// Slices in one run, in a segment if that is wanted and can be.
+fn copied(table: &'static Table, slices: &[&[u8]], is_placed: bool) -> Bytes {
+    let len: u64 = slices.iter().map(|slice| slice.len() as u64).sum();
+    let placed = if is_placed && len > 0 { write_all(table, len, slices) } else { None };
+    placed.unwrap_or_else(|| slices.concat().into())
+}
+
+fn write_all(table: &'static Table, len: u64, slices: &[&[u8]]) -> Option<Bytes> {
+    let mut writer = SegmentWriter::from_table(table, len)?;
+    let written = slices.iter().try_for_each(|slice| writer.write(slice));
     match written.and_then(|()| writer.finish()) {
         Ok(bytes) => Some(bytes),
         Err(error) => {
@@ -140,14 +167,15 @@ pub fn place_pieces(pieces: &[&[u8]]) -> Option<Bytes> {
     }
 }
 
-/// The same bytes, in a segment if that is of use and they are in none. For whoever makes a
-/// payload, on the thread that made it: it may copy up to a gigabyte.
+/// The same bytes, in a segment if that is of use and they are in none: as [`gather`], for bytes
+/// that need not be copied otherwise.
 #[must_use]
 pub fn place(bytes: Bytes) -> Bytes {
-    if !is_worth_it(bytes.len() as u64) || reference(&bytes).is_some() {
+    let len = bytes.len() as u64;
+    if !is_worth_it(len) || !TABLE.is_in_use() || TABLE.find(&bytes).is_some() {
         return bytes;
     }
-    place_pieces(&[&bytes]).unwrap_or(bytes)
+    write_all(&TABLE, len, &[&bytes]).unwrap_or(bytes)
 }
 
 fn is_worth_it(len: u64) -> bool {
@@ -155,7 +183,23 @@ fn is_worth_it(len: u64) -> bool {
 }
 
 /// What to send in place of these bytes to somebody who can map this process's memory; `None` if
-/// they are in no segment.
-pub(crate) fn reference(bytes: &Bytes) -> Option<SegmentRef> {
-    if is_worth_it(bytes.len() as u64) { TABLE.find(bytes) } else { None }
+/// that is of no use: few are in a segment, or too many are not.
+pub(crate) fn reference(bytes: &Pieces) -> Option<Shared> {
+    if !is_worth_it(bytes.len() as u64) || bytes.iter().count() > PAYLOAD_PIECES_MAX {
+        return None;
+    }
+    let mut shared = Shared { pieces: Vec::new(), tail: Bytes::new() };
+    let mut tail = Vec::new();
+    for piece in bytes.iter() {
+        match TABLE.find(piece) {
+            Some(segment) => shared.pieces.push(Piece::Segment(segment)),
+            None if tail.len() + piece.len() <= INLINE_LEN_MAX => {
+                tail.extend_from_slice(piece);
+                shared.pieces.push(Piece::Tail(piece.len() as u64));
+            }
+            None => return None,
+        }
+    }
+    shared.tail = tail.into();
+    Some(shared)
 }

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use bytes::Bytes;
 use phalanx_protocol::ids::SegmentId;
@@ -80,13 +80,33 @@ impl Drop for Made {
     }
 }
 
+/// What keeps the bytes of a segment.
+type Owner = dyn AsRef<[u8]> + Send + Sync;
+
+/// Bytes of a segment that keep it.
+struct Owned(Arc<Owner>);
+
+impl AsRef<[u8]> for Owned {
+    fn as_ref(&self) -> &[u8] {
+        (*self.0).as_ref()
+    }
+}
+
 /// What others may map of this process's memory.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Entry {
     len: usize,
     descriptor: u32,
     id: SegmentId,
     turn: u64,
+    owner: Weak<Owner>,
+}
+
+impl Entry {
+    /// Whether a piece is most of it: a small one must not keep a large segment.
+    const fn is_most(&self, piece_len: usize) -> bool {
+        piece_len >= self.len / 2
+    }
 }
 
 /// How much is in segments now, and how much ever was.
@@ -121,6 +141,17 @@ struct Inner {
     written: u64,
     reused: u64,
     mapped: u64,
+}
+
+impl Inner {
+    /// The segment that these bytes are in, if they are most of it, and where in it.
+    fn segment_of(&self, bytes: &[u8]) -> Option<(usize, &Entry)> {
+        let address = bytes.as_ptr().addr();
+        let (start, entry) = self.by_address.range(..=address).next_back()?;
+        let offset = address - start;
+        let is_in = offset + bytes.len() <= entry.len && entry.is_most(bytes.len());
+        is_in.then_some((offset, entry))
+    }
 }
 
 /// The table.
@@ -249,30 +280,22 @@ impl Table {
     pub(super) fn publish(&'static self, made: Made, len: usize) -> io::Result<Bytes> {
         made.file.set_turn(made.turn)?;
         made.file.release()?;
-        self.enter(&made.mapping, &made.file, made.turn);
-        Ok(Bytes::from_owner(Lent(Some(made))).slice(..len))
-    }
-
-    fn enter(&self, mapping: &Mapping, file: &SegmentFile, turn: u64) {
-        let (descriptor, id) = (file.descriptor(), file.id());
-        let entry = Entry { len: mapping.len(), descriptor, id, turn };
-        self.inner().by_address.insert(mapping.address(), entry);
+        let (address, mapped) = (made.mapping.address(), made.mapping.len());
+        let (descriptor, id, turn) = (made.file.descriptor(), made.file.id(), made.turn);
+        let owner: Arc<Owner> = Arc::new(Lent(Some(made)));
+        let entry = Entry { len: mapped, descriptor, id, turn, owner: Arc::downgrade(&owner) };
+        self.inner().by_address.insert(address, entry);
+        Ok(Bytes::from_owner(Owned(owner)).slice(..len))
     }
 
     fn leave(&self, mapping: &Mapping) {
         self.inner().by_address.remove(&mapping.address());
     }
 
-    /// Where in a segment these bytes are, if they are in one and make out at least half of it:
-    /// a small piece must not keep a large segment.
+    /// Where in a segment these bytes are, if they are in one and most of it.
     pub(super) fn find(&self, bytes: &Bytes) -> Option<SegmentRef> {
-        let address = bytes.as_ptr().addr();
         let inner = self.inner();
-        let (start, entry) = inner.by_address.range(..=address).next_back()?;
-        let offset = address - start;
-        if offset + bytes.len() > entry.len || bytes.len() < entry.len / 2 {
-            return None;
-        }
+        let (offset, entry) = inner.segment_of(bytes)?;
         Some(SegmentRef {
             descriptor: entry.descriptor,
             id: entry.id,
@@ -280,6 +303,17 @@ impl Table {
             offset: offset as u64,
             len: bytes.len() as u64,
         })
+    }
+
+    /// The same bytes as they lie in a segment, if they are in one and most of it: whoever has the
+    /// result keeps the segment.
+    pub(super) fn hold(&self, bytes: &[u8]) -> Option<Bytes> {
+        let (offset, owner) = {
+            let inner = self.inner();
+            let (offset, entry) = inner.segment_of(bytes)?;
+            (offset, entry.owner.upgrade()?)
+        };
+        Some(Bytes::from_owner(Owned(owner)).slice(offset..offset + bytes.len()))
     }
 
     /// The bytes that another process names: mapped, or copied if this process has too many
@@ -306,7 +340,7 @@ impl Table {
         }
     }
 
-    fn map(&'static self, file: SegmentFile, turn: u64) -> Result<Opened, SegmentFile> {
+    fn map(&'static self, file: SegmentFile, turn: u64) -> Result<Owned, SegmentFile> {
         {
             let mut inner = self.inner();
             if inner.held >= self.bounds.held {
@@ -317,8 +351,12 @@ impl Table {
         }
         match Mapping::read_only(&file) {
             Ok(mapping) => {
-                self.enter(&mapping, &file, turn);
-                Ok(Opened { mapping, _file: file, table: self })
+                let (address, len) = (mapping.address(), mapping.len());
+                let (descriptor, id) = (file.descriptor(), file.id());
+                let owner: Arc<Owner> = Arc::new(Opened { mapping, _file: file, table: self });
+                let entry = Entry { len, descriptor, id, turn, owner: Arc::downgrade(&owner) };
+                self.inner().by_address.insert(address, entry);
+                Ok(Owned(owner))
             }
             Err(error) => {
                 tracing::debug!(%error, "a segment is copied: it cannot be mapped");

@@ -4,6 +4,7 @@ use std::io;
 
 use phalanx_protocol::ids::SegmentId;
 use phalanx_protocol::limits::SEGMENT_POOL_AGE_MAX;
+use phalanx_protocol::payload::SegmentRef;
 
 use super::file::SegmentFile;
 use super::table::{Bounds, Table};
@@ -72,6 +73,49 @@ fn a_view_of_most_of_a_segment_is_in_it_and_a_small_piece_is_not() {
     assert_eq!(table.find(&Bytes::from(vec![0; LEN])), None);
     drop((made, view));
     assert_eq!(table.stats().held, 1, "it waits to be used again");
+}
+
+#[test]
+fn what_is_gathered_is_copied_but_for_long_slices_that_are_in_a_segment() {
+    let table = table(BOUNDS);
+    let (ordinary, made) = (pattern(1, LEN), write(table, &pattern(2, 2 * LEN)).unwrap());
+    let view = &made[64..];
+    for (slices, copied) in [
+        (&[&ordinary[..]][..], Some(LEN)),
+        (&[&ordinary[..9], view, b"end"], None),
+        (&[view], None),
+        (&[view, b"", view], None),
+        (&[&ordinary[..INLINE_LEN_MAX], view, b"end"], Some(INLINE_LEN_MAX)),
+        (&[&made[..100], &ordinary], Some(LEN + 100)),
+    ] {
+        let before = table.stats();
+        let pieces = gather_by(table, slices);
+        assert_eq!(pieces.contiguous(), slices.concat(), "whatever is copied");
+        for slice in slices.iter().filter(|slice| slice.len() == view.len()) {
+            let is_it = |piece: &Bytes| piece.as_ptr() == slice.as_ptr();
+            assert_eq!(pieces.iter().any(is_it), slice.as_ptr() == view.as_ptr());
+        }
+        let is_copied = |piece: &&Bytes| piece.as_ptr() != view.as_ptr();
+        let placed = pieces.iter().filter(|piece| table.find(piece).is_some()).find(is_copied);
+        assert_eq!(placed.map(Bytes::len), copied, "{pieces:?}");
+        assert!(table.stats().written - before.written <= 2);
+    }
+}
+
+#[test]
+fn bytes_of_a_segment_are_held_by_their_address_as_long_as_somebody_has_them() {
+    let (maker, reader) = (table(BOUNDS), table(BOUNDS));
+    let made = write(maker, &pattern(1, LEN)).unwrap();
+    let opened = open(reader, &maker.find(&made).unwrap()).unwrap();
+    let (address, held) = (opened.as_ptr(), reader.hold(&opened[1..]).unwrap());
+    drop(opened);
+    assert_eq!(held.as_ptr(), address.wrapping_add(1), "not copied");
+    assert_eq!(held, made[1..]);
+    assert_eq!(reader.stats().held, 1);
+    assert!(reader.hold(&held[..LEN / 3]).is_none(), "a small piece keeps nothing large");
+    assert!(reader.hold(&made).is_none(), "of another process");
+    drop(held);
+    assert_eq!(reader.stats().held, 0);
 }
 
 #[test]

@@ -6,11 +6,12 @@
 use std::collections::VecDeque;
 use std::task::{Context, Waker};
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use phalanx_protocol::codec::{EncodeError, Lane, Message, encode_frame};
 use phalanx_protocol::ids::Ticket;
 use phalanx_protocol::limits::{INLINE_LEN_MAX, TASK_PAYLOAD_LEN_MAX};
 use phalanx_protocol::payload::{Body, Payload};
+use phalanx_protocol::pieces::Pieces;
 
 use super::CloseReason;
 use crate::segments;
@@ -56,7 +57,7 @@ struct LaneQueue {
 #[derive(Debug)]
 pub(super) struct QueuedPayload {
     pub(super) ticket: Ticket,
-    pub(super) bytes: Bytes,
+    pub(super) bytes: Pieces,
 }
 
 /// A payload that is not in its message's frame.
@@ -64,7 +65,7 @@ pub(super) struct QueuedPayload {
 struct LongPayload {
     /// Its stream; none if it is in shared memory.
     ticket: Option<Ticket>,
-    bytes: Bytes,
+    bytes: Pieces,
 }
 
 /// A buffer of encoded frames that the pump writes.
@@ -179,18 +180,17 @@ impl Queue {
     /// frame.
     fn take_long_payload(&self, payload: &mut Payload) -> Result<Option<LongPayload>, Refused> {
         match &payload.body {
-            Body::Ticket { .. } | Body::Segment(_) => Err(Refused::ForeignTicket),
+            Body::Ticket { .. } | Body::Shared(_) => Err(Refused::ForeignTicket),
             Body::Inline(bytes) if bytes.len() <= INLINE_LEN_MAX => Ok(None),
             Body::Inline(bytes) => {
                 let bytes = bytes.clone();
-                let segment = self.shares_memory.then(|| segments::reference(&bytes)).flatten();
-                let ticket = segment.is_none().then_some(Ticket(self.tickets + 1));
-                payload.body = match (segment, ticket) {
-                    (Some(segment), _) => Body::Segment(segment),
-                    (None, ticket) => {
-                        Body::Ticket { ticket: ticket.unwrap_or_default(), len: bytes.len() as u64 }
-                    }
+                let shared = self.shares_memory.then(|| segments::reference(&bytes)).flatten();
+                let ticket = Ticket(self.tickets + 1);
+                let (body, ticket) = match shared {
+                    Some(shared) => (Body::Shared(Box::new(shared)), None),
+                    None => (Body::Ticket { ticket, len: bytes.len() as u64 }, Some(ticket)),
                 };
+                payload.body = body;
                 Ok(Some(LongPayload { ticket, bytes }))
             }
         }

@@ -15,7 +15,8 @@ use phalanx_protocol::codec::{
 use phalanx_protocol::error::ErrorCode;
 use phalanx_protocol::ids::Ticket;
 use phalanx_protocol::limits::FRAME_PREFIX_LEN;
-use phalanx_protocol::payload::{Body, Payload};
+use phalanx_protocol::payload::{Body, Payload, Piece};
+use phalanx_protocol::pieces::Pieces;
 use phalanx_protocol::role::Role;
 
 use super::payloads::{Payloads, Stop};
@@ -232,7 +233,7 @@ impl<In: Message> SessionReceiver<In> {
                 Some(Payload { body: Body::Ticket { ticket, len }, .. }) => {
                     self.payloads.announce(*ticket, *len)?;
                 }
-                Some(Payload { body: body @ Body::Segment(_), .. }) => {
+                Some(Payload { body: body @ Body::Shared(_), .. }) => {
                     resolve(self.memory.as_ref(), body)?;
                 }
                 _ => {}
@@ -300,20 +301,28 @@ impl<In: Message> SessionReceiver<In> {
 
 /// Puts the bytes in the place of what names them.
 fn resolve(memory: Option<&PeerMemory>, body: &mut Body) -> Result<(), Stop> {
-    let (Some(memory), Body::Segment(segment)) = (memory, &body) else {
+    let (Some(memory), Body::Shared(shared)) = (memory, &*body) else {
         let detail = "a payload is in shared memory, of which there is none in this session";
         return Err(Violation::malformed(detail).into());
     };
-    match memory.open(segment) {
-        Ok(bytes) => {
-            *body = Body::Inline(bytes);
-            Ok(())
-        }
-        Err(error @ OpenError::Wrong { .. }) => Err(Violation::malformed(error.to_string()).into()),
+    let mut tail = shared.tail.clone();
+    let mut open = |piece: &Piece| match piece {
+        // Decoding has seen that they make out the tail.
+        Piece::Tail(len) => Ok(tail.split_to(tail.len().min(*len as usize))),
+        Piece::Segment(segment) => memory.open(segment).map_err(|error| unopened(&error)),
+    };
+    let pieces = shared.pieces.iter().map(&mut open).collect::<Result<Pieces, Stop>>()?;
+    *body = Body::Inline(pieces);
+    Ok(())
+}
+
+fn unopened(error: &OpenError) -> Stop {
+    match error {
+        OpenError::Wrong { .. } => Violation::malformed(error.to_string()).into(),
         // Whoever sent it kept it not long enough, or we lack something: a new session begins
         // with what was not confirmed.
-        Err(error @ (OpenError::Gone(_) | OpenError::System { .. })) => {
-            Err(Stop::Lost(CloseReason::Network { detail: error.to_string() }))
+        OpenError::Gone(_) | OpenError::System { .. } => {
+            Stop::Lost(CloseReason::Network { detail: error.to_string() })
         }
     }
 }

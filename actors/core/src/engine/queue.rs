@@ -393,6 +393,6 @@ pub(super) fn filled(payload: &Payload, bytes: Bytes) -> Result<Payload, RuleBro
         Body::Ticket { len, .. } if *len == bytes.len() as u64 => {
             Ok(Payload::inline(payload.format, bytes))
         }
-        Body::Ticket { .. } | Body::Inline(_) | Body::Segment(_) => Err(RuleBroken),
+        Body::Ticket { .. } | Body::Inline(_) | Body::Shared(_) => Err(RuleBroken),
     }
 }

@@ -1,9 +1,9 @@
 //! Submits that are recorded and lack something: a payload or a function that is on its way. They
 //! go on when all of it is here, whichever comes first; after a cut their client sends both again.
 
-use bytes::Bytes;
 use phalanx_protocol::ids::{SessionId, TaskId};
 use phalanx_protocol::payload::{Body, Payload};
+use phalanx_protocol::pieces::Pieces;
 use phalanx_protocol::task::TaskSpec;
 
 use super::functions::Needed;
@@ -66,8 +66,8 @@ impl Hub {
             Body::Ticket { .. } => {
                 self.await_submit_payload(now, session, spec.id, tasks, &spec.payload, effects);
             }
-            // The session has put the bytes of a segment in its place.
-            Body::Segment(_) => {}
+            // The session has put the bytes in its place.
+            Body::Shared(_) => {}
         }
     }
 
@@ -106,7 +106,7 @@ impl Hub {
         };
         match self.arriving.remove(&(session, ticket)) {
             Some(Arriving::Early(bytes)) => {
-                self.on_submit_payload(now, first, tasks, &bytes, effects);
+                self.on_submit_payload(now, first, tasks, &bytes.into(), effects);
             }
             _ => {
                 self.arriving.insert((session, ticket), Arriving::Submit(first, tasks));
@@ -119,7 +119,7 @@ impl Hub {
         now: Time,
         first: TaskId,
         tasks: u64,
-        bytes: &Bytes,
+        bytes: &Pieces,
         effects: &mut Vec<HubEffect>,
     ) {
         let Some(client) = self.clients.get_mut(first.client) else {

@@ -133,7 +133,7 @@ impl Hub {
         known.reports_end = known.reports_end.max(report.number + 1);
         if let Some(ticket) = report.payload.ticket() {
             match self.arriving.remove(&(session, ticket)) {
-                Some(Arriving::Early(bytes)) => report.payload.body = Body::Inline(bytes),
+                Some(Arriving::Early(bytes)) => report.payload.body = Body::Inline(bytes.into()),
                 _ => {
                     known.reports_arriving.insert(report.number);
                     let arriving = Arriving::Report(Box::new(report));
@@ -161,7 +161,7 @@ impl Hub {
         };
         known.reports_arriving.remove(&report.number);
         self.engine_due(engine);
-        report.payload.body = Body::Inline(bytes);
+        report.payload.body = Body::Inline(bytes.into());
         self.record_report(now, engine, report, effects);
     }
 
@@ -185,7 +185,8 @@ impl Hub {
             AttemptOutcome::Done => {
                 let Payload { format, body } = report.payload;
                 let Body::Inline(bytes) = body else { return };
-                (Outcome::Done, Payload::inline(format, self.keeper.keep(bytes)))
+                let kept = bytes.map(|bytes| self.keeper.keep(bytes));
+                (Outcome::Done, Payload::in_pieces(format, kept))
             }
             AttemptOutcome::Failed(mut error) => {
                 error.engine = Some(engine);

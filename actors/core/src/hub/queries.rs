@@ -119,7 +119,7 @@ impl Hub {
             attempts: open.attempts,
             submitted_us: self.wall_us(open.submitted),
             again: open.tag.as_ref().and_then(|tag| tag.again),
-            repeatable: open.payload.bytes().is_some(),
+            repeatable: open.payload.pieces().is_some(),
             ..TaskRecord::default()
         }
     }

@@ -38,7 +38,7 @@ pub(super) struct Arguments {
 impl Arguments {
     /// Of a task that ended, if all of them are here.
     pub(super) fn of(payload: Payload, function: Option<Arc<Function>>) -> Option<Self> {
-        payload.bytes().is_some().then_some(Self { payload, function, counts_function: true })
+        payload.pieces().is_some().then_some(Self { payload, function, counts_function: true })
     }
 
     fn is_same_function(&self, other: &Self) -> bool {

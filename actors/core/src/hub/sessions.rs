@@ -153,7 +153,7 @@ impl Hub {
         }
         match self.arriving.remove(&(session, ticket)) {
             Some(Arriving::Submit(first, tasks)) => {
-                self.on_submit_payload(now, first, tasks, &bytes, effects);
+                self.on_submit_payload(now, first, tasks, &bytes.into(), effects);
             }
             Some(Arriving::Function(function)) => {
                 self.on_function_payload(now, session, ticket, *function, &bytes, effects);

@@ -103,7 +103,7 @@ impl Hub {
 
     fn kept(&mut self, mut payload: Payload) -> Payload {
         if let Body::Inline(bytes) = &mut payload.body {
-            *bytes = self.keeper.keep(std::mem::take(bytes));
+            *bytes = std::mem::take(bytes).map(|bytes| self.keeper.keep(bytes));
         }
         payload
     }

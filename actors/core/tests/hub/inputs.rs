@@ -67,7 +67,7 @@ impl Taker {
         let effects = self.bench.assign(self.id(seq), self.engine.1);
         let payload = assignments(&effects)[0].payload.clone();
         assert_eq!(payload.format, Format::Bundle);
-        bundle::split(payload.bytes().expect("inline")).expect("a bundle")
+        bundle::split(payload.pieces().expect("inline")).expect("a bundle")
     }
 }
 

@@ -74,7 +74,7 @@ fn packed<A: Serialize>(args: &A) -> Payload {
 fn returned<R: DeserializeOwned>(finished: &Finished) -> R {
     assert_eq!(finished.outcome, AttemptOutcome::Done);
     assert_eq!(finished.payload.format, Format::MessagePack);
-    value::from_bytes(finished.payload.bytes().unwrap()).unwrap()
+    value::from_bytes(&finished.payload.bytes().unwrap()).unwrap()
 }
 
 fn error(finished: Finished) -> RemoteError {

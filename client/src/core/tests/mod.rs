@@ -100,7 +100,7 @@ fn task(target: Target, len: usize) -> NewTask {
         target,
         method: MethodName::try_from("test").unwrap(),
         format: Format::Raw,
-        arguments: Bytes::from(vec![0; len]),
+        arguments: Bytes::from(vec![0; len]).into(),
         options: None,
         function: None,
     }

@@ -23,8 +23,8 @@ use phalanx_protocol::task::{
 };
 
 use super::{
-    Samples, by_segment, by_stream, define, digest, engines, inline, method, needs, output,
-    remote_error, task, written,
+    Samples, by_pieces, by_segment, by_stream, define, digest, engines, inline, method, needs,
+    output, remote_error, task, written,
 };
 
 fn spec(seq: u64, target: Target) -> TaskSpec {
@@ -237,12 +237,15 @@ fn deliveries() -> Vec<(&'static str, HubToClient)> {
     };
     let segment =
         Delivery { payload: by_segment(Format::Raw, 4_096, 1 << 20), ..delivery(Outcome::Done) };
+    let pieces =
+        Delivery { payload: by_pieces(Format::Pickle5, 1 << 20), ..delivery(Outcome::Done) };
     let wrote =
         Delivery { output: Some(output()), tried: engines(&[1, 300]), ..delivery(Outcome::Done) };
     let mut samples = vec![
         ("", done.into()),
         ("ticket", ticket.into()),
         ("segment", segment.into()),
+        ("pieces", pieces.into()),
         ("output", wrote.into()),
     ];
     samples.extend(outcomes().into_iter().map(|(case, outcome)| (case, delivery(outcome).into())));

@@ -12,8 +12,8 @@ use phalanx_protocol::peer::{EngineProfile, Inventory, Registration};
 use phalanx_protocol::task::Assignment;
 
 use super::{
-    Samples, attempt, by_segment, by_stream, define, digest, inline, method, output, remote_error,
-    task, written,
+    Samples, attempt, by_pieces, by_segment, by_stream, define, digest, inline, method, output,
+    remote_error, task, written,
 };
 
 fn registration() -> Registration {
@@ -66,6 +66,7 @@ impl Samples for EngineToHub {
             ("", report(AttemptOutcome::Done, inline(Format::Pickle5, b"pickle")).into()),
             ("ticket", report(AttemptOutcome::Done, by_stream(Format::Raw, 12, 65_537)).into()),
             ("segment", report(AttemptOutcome::Done, by_segment(Format::Raw, 64, 1 << 20)).into()),
+            ("pieces", report(AttemptOutcome::Done, by_pieces(Format::Pickle5, 2 << 20)).into()),
             ("failed", report(failed, Payload::empty()).into()),
             ("aborted", report(AttemptOutcome::Aborted, Payload::empty()).into()),
             (
@@ -101,6 +102,8 @@ impl Samples for HubToEngine {
             payload: by_segment(Format::MessagePack, 0, 1 << 30),
             ..assignment.clone()
         };
+        let pieces =
+            Assignment { payload: by_pieces(Format::Bundle, 100 << 20), ..assignment.clone() };
         let abort = AbortAttempts { attempts: vec![attempt(42, 2), attempt(43, 1)] };
         let end = EndEngine { reason: "the cluster stops".into() };
         vec![
@@ -109,6 +112,7 @@ impl Samples for HubToEngine {
             ("ticket", ticket.into()),
             ("function", function.into()),
             ("segment", segment.into()),
+            ("pieces", pieces.into()),
             ("", Confirmed { up_to: 1_001 }.into()),
             ("", abort.into()),
             ("", end.into()),

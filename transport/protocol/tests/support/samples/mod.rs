@@ -22,7 +22,7 @@ use phalanx_protocol::ids::{AttemptId, ClientId, EngineId, SegmentId, TaskId, Ti
 use phalanx_protocol::needs::{Amount, Needs};
 use phalanx_protocol::outcome::RemoteError;
 use phalanx_protocol::output::{Output, OutputChunk, OutputKind, TaskOutput};
-use phalanx_protocol::payload::{Body, Format, Payload, SegmentRef};
+use phalanx_protocol::payload::{Body, Format, Payload, Piece, SegmentRef, Shared};
 use phalanx_protocol::task::MethodName;
 
 /// A direction with samples of its messages.
@@ -76,8 +76,20 @@ pub(crate) fn by_stream(format: Format, ticket: u64, len: u64) -> Payload {
 }
 
 pub(crate) fn by_segment(format: Format, offset: u64, len: u64) -> Payload {
+    Payload { format, body: Body::Shared(Box::new(Shared::of(segment(offset, len)))) }
+}
+
+/// In two segments, with bytes in the tail before each and at the end.
+pub(crate) fn by_pieces(format: Format, len: u64) -> Payload {
+    let segments = [Piece::Segment(segment(64, 1 << 20)), Piece::Segment(segment(0, len))];
+    let pieces = vec![Piece::Tail(3), segments[0], Piece::Tail(2), segments[1], Piece::Tail(1)];
+    let tail = Bytes::from_static(b"abcdef");
+    Payload { format, body: Body::Shared(Box::new(Shared { pieces, tail })) }
+}
+
+fn segment(offset: u64, len: u64) -> SegmentRef {
     let id = SegmentId(0x0123_4567_89ab_cdef);
-    Payload { format, body: Body::Segment(SegmentRef { descriptor: 21, id, turn: 3, offset, len }) }
+    SegmentRef { descriptor: 21, id, turn: 3, offset, len }
 }
 
 fn memory_offer(process: u32) -> MemoryOffer {

@@ -17,7 +17,7 @@ use phalanx_protocol::limits::TASK_PAYLOAD_LEN_MAX;
 use phalanx_protocol::needs::{Amount, Needs, Resource};
 use phalanx_protocol::outcome::*;
 use phalanx_protocol::output::*;
-use phalanx_protocol::payload::{Body, Format, Payload, SegmentRef};
+use phalanx_protocol::payload::{Body, Format, Payload, Piece, SegmentRef, Shared};
 use phalanx_protocol::peer::{EngineInfo, EngineState, Registration};
 use phalanx_protocol::query::Again;
 use phalanx_protocol::task::*;
@@ -89,10 +89,11 @@ fn code() -> impl Strategy<Value = Option<ErrorCode>> {
 
 fn payload() -> impl Strategy<Value = Payload> {
     let body = prop_oneof![
-        vec(any::<u8>(), 0..100).prop_map(|bytes| Body::Inline(Bytes::from(bytes))),
+        vec(any::<u8>(), 0..100).prop_map(|bytes| Body::Inline(Bytes::from(bytes).into())),
         (number(), 0..=TASK_PAYLOAD_LEN_MAX)
             .prop_map(|(ticket, len)| Body::Ticket { ticket: Ticket(ticket), len }),
-        (number32(), number(), number(), number(), 0..=TASK_PAYLOAD_LEN_MAX).prop_map(segment),
+        segment().prop_map(|segment| Body::Shared(Box::new(Shared::of(segment)))),
+        shared().prop_map(|shared| Body::Shared(Box::new(shared))),
     ];
     let format = select(&[Format::Raw, Format::MessagePack, Format::Pickle5, Format::Bundle][..]);
     (format, body).prop_map(|(format, body)| Payload { format, body })
@@ -126,8 +127,24 @@ fn output() -> impl Strategy<Value = Output> {
     })
 }
 
-fn segment((descriptor, id, turn, offset, len): (u32, u64, u64, u64, u64)) -> Body {
-    Body::Segment(SegmentRef { descriptor, id: SegmentId(id), turn, offset, len })
+fn segment() -> impl Strategy<Value = SegmentRef> {
+    let numbers = (number32(), number(), number(), number(), 0..=TASK_PAYLOAD_LEN_MAX / 8);
+    numbers.prop_map(|(descriptor, id, turn, offset, len)| SegmentRef {
+        descriptor,
+        id: SegmentId(id),
+        turn,
+        offset,
+        len,
+    })
+}
+
+fn shared() -> impl Strategy<Value = Shared> {
+    let piece = prop_oneof![(0u64..20).prop_map(Piece::Tail), segment().prop_map(Piece::Segment)];
+    vec(piece, 1..6).prop_map(|pieces| {
+        let in_tail = |piece: &Piece| if let Piece::Tail(len) = piece { *len } else { 0 };
+        let tail = vec![7; pieces.iter().map(in_tail).sum::<u64>() as usize].into();
+        Shared { pieces, tail }
+    })
 }
 
 fn quorum() -> impl Strategy<Value = Quorum> {

@@ -85,7 +85,7 @@ def test_execute_returns_an_async_result_in_both_modes(dview):
         assert isinstance(ar, px.AsyncResult)
         replies = ar.get()
         assert [reply.text for reply in replies] == ["2"] * 4
-        assert str(replies[3]) == f"Out[3:{replies[3].execution_count}]: 2"
+        assert str(replies[3]) == f"<ExecuteReply[{replies[3].execution_count}]: 2>"
 
 
 def test_silent_code_is_not_counted(rc):

@@ -43,7 +43,7 @@ class ExecuteReply:
     >>> reply
     <ExecuteReply[3]: 42>
     >>> print(reply)
-    Out[0:3]: 42
+    <ExecuteReply[3]: 42>
     """
 
     def __init__(
@@ -115,18 +115,14 @@ class ExecuteReply:
             text = text[: REPR_TEXT_MAX - 3] + "..."
         return f"<ExecuteReply[{self.execution_count}]: {text}>"
 
-    def __str__(self) -> str:
-        if not self.text:
-            return repr(self)
-        return out_text(self.engine_id, self.execution_count, self.text)
-
     def __reduce__(self) -> Any:
         answer = {"execution_count": self.execution_count, "execute_result": self.execute_result}
         return ExecuteReply, (answer, self.engine_id, self.source)
 
     def _repr_pretty_(self, p: Any, cycle: bool) -> None:
         """How IPython shows it."""
-        p.text(str(self))
+        text = self.text
+        p.text(out_text(self.engine_id, self.execution_count, text) if text else repr(self))
 
     def display(self) -> None:
         """Shows what the code wrote and displayed, and its value.

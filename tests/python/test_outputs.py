@@ -57,7 +57,7 @@ def test_execute_gives_the_value_in_all_its_forms(rc):
     assert (reply.stdout, reply.stderr, reply.outputs, reply.data) == ("said\n", "", [], {})
     assert "HTML('<b>bold</b>')" in reply.source
     assert not hasattr(reply, "_repr_png_")
-    assert str(reply) == f"<ExecuteReply[{reply.execution_count}]: <IPython.core.display.HTML object>>"
+    assert str(reply) == f"<ExecuteReply[{reply.execution_count}]: {reply.text[:29]}...>"
     with pytest.raises(AttributeError):
         reply.nothing
 

@@ -236,6 +236,7 @@ def test_iterating_and_positions(rc, dview):
     bare = rc[0].apply_async(sleep, 0, [10, 20, 30])
     bare.wait()
     assert (bare[0], bare[1:], len(bare)) == (10, [20, 30], 1)
+    assert {"stdout", "engine_id", "get"} <= set(dir(ar))
     with pytest.raises(TypeError):
         iter(rc[0].apply_async(sleep, 0)).__next__()
 

@@ -313,6 +313,10 @@ class AsyncResult(Watched[T]):
         """Looks up a key of the metadata."""
         return self[name] if name in KEYS else super().__getattr__(name)
 
+    def __dir__(self) -> list[str]:
+        """What can be completed: the keys of the metadata too."""
+        return sorted({*super().__dir__(), *KEYS})
+
     def __repr__(self) -> str:
         state = "pending"
         if self.ready():

@@ -71,6 +71,15 @@ class ExecuteReply:
         return {} if self._metadata is None else self._metadata()
 
     @property
+    def msg_id(self) -> str:
+        """The name of the task; empty for a reply without one.
+
+        >>> view.execute("6 * 7", silent=False).get()[0].msg_id
+        'c...'
+        """
+        return str(self.metadata.get("msg_id", ""))
+
+    @property
     def stdout(self) -> str:
         """What the code wrote to standard output."""
         return str(self.metadata.get("stdout", ""))

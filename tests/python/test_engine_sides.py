@@ -103,12 +103,14 @@ def test_signals_go_to_engines_by_name_or_number(rc, tmp_path, until):
 
 def test_waiting_for_jobs_and_engines_shows_bars(rc, capsys):
     ar = rc[:].apply_async(abs, -1)
-    assert rc.wait_interactive(ar, interval=0.05) is True
-    assert rc.wait_interactive() is True
+    assert rc.wait_interactive(ar, interval=0.05) is None  # a notebook's cell shows the bar alone
+    assert ar.ready()
+    rc.wait_interactive()
     assert "4/4" in capsys.readouterr().err
     with pytest.raises(TimeoutError, match="4 of 99"):
         rc.wait_for_engines(99, timeout=0.3, interactive=True)
     assert "4/99" in capsys.readouterr().err
     pending = rc[0].apply_async(__import__("time").sleep, 30)
-    assert rc.wait_interactive(pending, interval=0.05, timeout=0.1) is False
+    rc.wait_interactive(pending, interval=0.05, timeout=0.1)
+    assert not pending.ready()
     pending.abort()

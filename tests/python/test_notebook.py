@@ -81,7 +81,7 @@ def test_output_is_streamed_into_its_cell(notebook):
     assert sorted(texts(notebook.cells[5]).splitlines()) == [
         f"[stdout:{i}] streamed" for i in range(4)
     ]
-    assert shown(notebook.cells[6], "text/plain") == ["True"]
+    assert shown(notebook.cells[6], "text/plain") == []
 
 
 def test_autopx_works_in_a_kernel(notebook):

@@ -319,7 +319,8 @@ def test_outputs_are_grouped(rc, groupby, order, capsys, monkeypatch):
 def test_waiting_shows_a_bar(rc, capsys, tmp_path):
     ar = rc[:].apply_async(wait_for_file, str(tmp_path / "go"))
     threading.Timer(0.3, (tmp_path / "go").touch).start()
-    assert ar.wait_interactive(interval=0.05) is True
+    assert ar.wait_interactive(interval=0.05) is None  # a notebook's cell shows the bar alone
+    assert ar.ready()
     shown = capsys.readouterr().err
     assert "wait_for_file" in shown
     assert "0/4" in shown
@@ -329,12 +330,15 @@ def test_waiting_shows_a_bar(rc, capsys, tmp_path):
 def test_a_bar_ends_with_the_first_failure_if_asked(rc, tmp_path):
     path = str(tmp_path / "go")
     ar = rc[0, 1].apply_async(wait_for_file, path)
-    assert ar.wait_interactive(interval=0.02, timeout=0.1) is False
+    ar.wait_interactive(interval=0.02, timeout=0.1)
+    assert not ar.ready()
     joined = px.AsyncResult.join(ar, rc[2].apply_async(divmod, 1, 0))
-    assert joined.wait_interactive(interval=0.02, return_when=px.FIRST_EXCEPTION) is False
-    assert joined.wait_interactive(interval=0.02, return_when=px.FIRST_COMPLETED) is False
+    joined.wait_interactive(interval=0.02, return_when=px.FIRST_EXCEPTION)
+    joined.wait_interactive(interval=0.02, return_when=px.FIRST_COMPLETED)
+    assert not joined.ready()
     (tmp_path / "go").touch()
-    assert joined.wait_interactive() is True
+    joined.wait_interactive()
+    assert joined.ready()
 
 
 # ------------------------------------------------------------------ many engines

@@ -75,11 +75,10 @@ class Console:
 
     def wait_interactive(
         self, jobs: Any = None, interval: float = 1.0, timeout: float | None = -1.0
-    ) -> bool:
+    ) -> None:
         """Waits for jobs, as `wait`, and shows a bar of how many have ended.
 
         >>> rc.wait_interactive(rc[:].apply_async(abs, -1))
-        True
         """
         wanted = self.outstanding if jobs is None else jobs
         waited = list(self._jobs(wanted, self._history))
@@ -91,10 +90,9 @@ class Console:
                 bar.show(done)
                 left = interval if end is None else min(interval, end - time.monotonic())
                 if left <= 0:
-                    return False
+                    return
                 _wait_for_one(waited, left)
             bar.show(done)
-        return True
 
     def wait_for_engines(
         self,

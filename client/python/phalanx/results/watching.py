@@ -124,14 +124,13 @@ class Watched(TaskFuture[T]):
         timeout: float | None = -1,
         widget: bool | None = None,
         return_when: str = ALL_COMPLETED,
-    ) -> bool:
-        """Waits, and shows a bar of how far it is; whether all has ended.
+    ) -> None:
+        """Waits, and shows a bar of how far it is. `ready()` tells whether all has ended.
 
         The bar is tqdm's if it is installed: with `widget` that of notebooks, by default where it is
         one. `return_when` ends it with the first task that has ended, or has failed.
 
         >>> rc[:].apply_async(abs, -1).wait_interactive()
-        True
         """
         allowed = seconds(timeout)
         end = None if allowed is None else time.monotonic() + allowed
@@ -143,7 +142,6 @@ class Watched(TaskFuture[T]):
                 self._batch.wait(left, None, min(len(self._batch), self._batch.done_count() + 1))
                 bar.show(self.progress)
             bar.show(self.progress)
-        return self._batch.ready()
 
     def _may_return(self, return_when: str) -> bool:
         count = self._batch.done_count()

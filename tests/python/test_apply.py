@@ -138,7 +138,9 @@ def test_output_of_a_failing_task_is_kept(rc):
 def test_display_outputs(rc, capsys):
     ar = rc[1].execute("print('one')\n6 * 7", silent=False, block=True)
     ar.display_outputs()
-    assert capsys.readouterr().out.startswith("[stdout:1] one\nOut[1:")
+    assert capsys.readouterr().out.startswith("one\nOut[1:")
+    rc[[1]].execute("print('one')", block=True).display_outputs()
+    assert capsys.readouterr().out == "[stdout:1] one\n"
 
 
 def test_no_engines_is_an_error_of_its_own(rc):

@@ -160,7 +160,7 @@ def test_the_last_result_is_shown_again(ipython, capsys):
 def test_settings_hold_from_then_on(ipython, view, capsys):
     run(ipython, "%pxconfig --verbose --targets 1 --no-stream --progress-after -1")
     run(ipython, "%px print('x')")
-    assert capsys.readouterr().out == "Parallel execution on engine(s): 1\n[stdout:1] x\n"
+    assert capsys.readouterr().out == "Parallel execution on engine(s): 1\nx\n"
     run(ipython, "%pxconfig --no-verbose --noblock --targets all")
     assert (view.block, view.targets) == (False, "all")
     assert isinstance(run(ipython, "%px pass"), px.AsyncResult)

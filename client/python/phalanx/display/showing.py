@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-__all__ = ["running_shell", "show_display", "show_error", "show_lines", "show_result"]
+__all__ = ["running_shell", "show_display", "show_error", "show_lines", "show_plain", "show_result"]
 
 
 def running_shell() -> Any:
@@ -44,6 +44,17 @@ def show_text(stream: str, engine: int | None, text: str) -> None:
     gap = "\n" if "\n" in text else ""
     out = sys.stdout if stream == "stdout" else sys.stderr
     print(f"[{stream}:{_name(engine)}] {gap}{text}", file=out, flush=True)
+
+
+def show_plain(stream: str, text: str) -> None:
+    """Prints what was written to a stream, as it was written.
+
+    >>> show_plain("stdout", "one\\n")
+    one
+    """
+    if text:
+        out = sys.stdout if stream == "stdout" else sys.stderr
+        print(text, end="" if text.endswith("\n") else "\n", file=out, flush=True)
 
 
 def show_display(engine: int | None, message: Mapping[str, Any], *, head: bool = True) -> None:

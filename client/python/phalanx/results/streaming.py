@@ -16,6 +16,7 @@ from phalanx.display.showing import (
     show_display,
     show_error,
     show_lines,
+    show_plain,
     show_result,
     show_text,
 )
@@ -25,7 +26,7 @@ from phalanx.results.batches import Batch
 from phalanx.results.live import Event, TaskOutput
 from phalanx.results.metadata import Metadata
 
-__all__ = ["GROUPS", "OutputStreamer", "show_outputs"]
+__all__ = ["GROUPS", "OutputStreamer", "show_output", "show_outputs"]
 
 POLL_S = 0.05
 """Between two looks at tasks that have written nothing."""
@@ -161,8 +162,7 @@ def show_outputs(
     Grouped by `"type"` (all output, then all displays, then all values), by `"engine"` (all of one, then
     all of the next), or by `"order"` (as type, but the first display of each, then the second of each).
     """
-    if groupby not in GROUPS:
-        raise ValueError(f"outputs are grouped by one of {', '.join(GROUPS)}, not by {groupby!r}")
+    check_group(groupby)
     order = range(len(metadata))
     if groupby == "engine":
         for index in order:
@@ -185,6 +185,24 @@ def show_outputs(
                 _show_displays(metadata[index])
     for index in order:
         _show_value(metadata[index], values[index])
+
+
+def show_output(metadata: Metadata, value: Any, result_only: bool) -> None:
+    """The same of the one task of a call to one engine: what it wrote is shown as it is."""
+    if not result_only:
+        for stream in ("stdout", "stderr"):
+            show_plain(stream, metadata[stream])
+        _show_displays(metadata)
+    _show_value(metadata, value)
+
+
+def check_group(groupby: str) -> None:
+    """Raises `ValueError` for what is no way of grouping outputs.
+
+    >>> check_group("engine")
+    """
+    if groupby not in GROUPS:
+        raise ValueError(f"outputs are grouped by one of {', '.join(GROUPS)}, not by {groupby!r}")
 
 
 def _show_streams(metadata: Metadata) -> None:

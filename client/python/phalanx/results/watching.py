@@ -195,18 +195,23 @@ class Watched(TaskFuture[T]):
     def display_outputs(self, groupby: str = "type", result_only: bool = False) -> None:
         """Waits, and shows what the tasks wrote and displayed, and the values of executed code.
 
-        Grouped by `"type"`, `"engine"` or `"order"`; `ValueError` for anything else.
+        Grouped by `"type"`, `"engine"` or `"order"`; `ValueError` for anything else. What a call to one
+        engine wrote is shown as it is, without a head.
 
         >>> rc[0, 1].execute("print('hello')").display_outputs()
         [stdout:0] hello
         [stdout:1] hello
         """
-        from phalanx.results.streaming import show_outputs
+        from phalanx.results.streaming import check_group, show_output, show_outputs
 
+        check_group(groupby)
         self._batch.wait(None)
         order = range(len(self._batch))
         values = [self._fetch(index)[0] if self._convert else None for index in order]
-        show_outputs([self._metadata_of(i) for i in order], values, groupby, result_only)
+        if self._single:
+            show_output(self._metadata_of(0), values[0], result_only)
+        else:
+            show_outputs([self._metadata_of(i) for i in order], values, groupby, result_only)
 
     def _output_of(self, index: int) -> TaskOutput:
         if self._outputs is None:

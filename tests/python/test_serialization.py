@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import io
 import sys
@@ -262,6 +263,17 @@ def own_module(tmp_path, monkeypatch):
 
     yield only_here
     sys.modules.pop("only_here", None)
+
+
+def test_clients_and_views_are_refused_by_name(rc, lview):
+    for thing in (rc, lview, rc[0]):
+        with pytest.raises(TypeError, match=r"cannot be sent.*px\.Client\(\)"):
+            rc[0].apply_sync(id, thing)
+        with pytest.raises(TypeError, match=r"cannot be sent.*px\.Client\(\)"):
+            rc[0].apply_sync(functools.partial(lambda closed: closed, thing))
+    again = copy.copy(lview)
+    assert again.set_flags(block=True).apply(abs, -1) == 1
+    assert not lview.block
 
 
 def test_a_module_that_engines_lack_is_named_with_what_to_do(rc, own_module):

@@ -342,6 +342,12 @@ class Client(Jobs, HubQueries, LowLevel, Console, WithDask):
     ) -> None:
         self.close()
 
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            f"{self!r} cannot be sent: it is the connection of this program; a task that needs one makes a "
+            "client of its own (px.Client())"
+        )
+
     def _repr_html_(self) -> str:
         from phalanx.display.html import of_client  # only notebooks need it
 

@@ -335,6 +335,17 @@ class View(HubViewQueries):
             targets = targets[:12] + "...]"
         return f"<{type(self).__name__} {targets}>"
 
+    def __copy__(self) -> Self:
+        copied = type(self).__new__(type(self))
+        copied.__dict__.update(self.__dict__)
+        return copied
+
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            f"{self!r} cannot be sent: it belongs to the client of this program; a task that needs a view "
+            "makes a client of its own (px.Client())"
+        )
+
     def _repr_html_(self) -> str:
         from phalanx.display.html import of_view  # only notebooks need it
 

@@ -9,6 +9,7 @@ import signal
 import pytest
 
 import phalanx as px
+from phalanx import _phalanx
 from support import children, is_alive, run_python
 
 
@@ -67,6 +68,24 @@ def test_what_old_programs_say_of_zeromq_is_passed_over(cluster):
     for name in ("profile_dir", "sshserver", "colour"):
         with pytest.raises(TypeError, match=name):
             px.Client(cluster.connection_file, **{name: "some"})
+
+
+def test_a_cluster_that_ends_while_it_is_found_is_passed_over(cluster, monkeypatch):
+    found = iter(["/gone/client.json", cluster.connection_file])
+    native = _phalanx.connect
+
+    def connect(path, name, timeout):
+        if path == "/gone/client.json":
+            raise TimeoutError("no answer")
+        return native(path, name, timeout)
+
+    monkeypatch.setattr(_phalanx, "find_cluster", lambda *names: next(found))
+    monkeypatch.setattr(_phalanx, "connect", connect)
+    with px.Client() as rc:
+        assert rc[0].apply_sync(abs, -1) == 1
+    monkeypatch.setattr(_phalanx, "find_cluster", lambda *names: "/gone/client.json")
+    with pytest.raises(TimeoutError, match="no answer"):
+        px.Client()
 
 
 def test_the_contents_of_a_connection_file_will_do(cluster):

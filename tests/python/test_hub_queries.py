@@ -9,20 +9,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 import phalanx as px
-from phalanx import _phalanx
 
 Until = Callable[..., None]
 
 
-def _file() -> str:
-    """The connection file of the newest cluster, which is the tests' own."""
-    return _phalanx.find_cluster()
-
-
 @pytest.fixture
-def other(rc: px.Client) -> Iterator[px.Client]:
+def other(rc: px.Client, cluster: px.Cluster) -> Iterator[px.Client]:
     """A second client of the same cluster."""
-    with px.Client(_file()) as client:
+    with px.Client(cluster.connection_file) as client:
         yield client
 
 
@@ -70,8 +64,10 @@ def test_the_result_of_a_task_that_has_ended_is_ready_at_once(
 
 
 @pytest.mark.req(115)
-def test_a_result_is_fetched_later_when_its_client_is_gone(other: px.Client) -> None:
-    with px.Client(_file()) as first:
+def test_a_result_is_fetched_later_when_its_client_is_gone(
+    other: px.Client, cluster: px.Cluster
+) -> None:
+    with px.Client(cluster.connection_file) as first:
         msg_ids = first[:2].apply_async(pow, 2, 5).msg_ids
     assert other.get_result(msg_ids).get(timeout=10) == [32, 32]
 

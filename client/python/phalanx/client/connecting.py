@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["check_old_options", "connect"]
 
+SECOND_TRY_S = 2.0
+"""How long another cluster may take to answer, if the one that was found first has gone."""
+
 OLD_OPTIONS = frozenset(
     {
         *(
@@ -93,7 +96,14 @@ def connect(
                     raise ValueError(f"a client needs a connection file, not an address: {path}")
                 if not os.path.exists(path):
                     raise FileNotFoundError(f"there is no connection file {path}")
-            return _phalanx.connect(path, name, max(0.1, end - time.monotonic()))
+            try:
+                return _phalanx.connect(path, name, max(0.1, end - time.monotonic()))
+            except TimeoutError:
+                # The newest cluster may have been about to end: now another one is.
+                newest = path if info is not None else _phalanx.find_cluster(cluster_id, profile)
+                if newest == path:
+                    raise
+                return _phalanx.connect(newest, name, SECOND_TRY_S)
         except (ClusterError, FileNotFoundError) as missing:
             if time.monotonic() >= end:
                 if isinstance(missing, FileNotFoundError):

@@ -56,6 +56,13 @@ pub fn join<'a>(payloads: impl Iterator<Item = &'a Payload> + Clone) -> Payload 
     Payload::in_pieces(Format::Bundle, joined.pieces.into_iter().collect())
 }
 
+/// How many bytes [`join`] makes of payloads of these lengths.
+pub fn joined_len(lens: impl Iterator<Item = u64> + Clone) -> u64 {
+    let head_len = (HEAD_LEN + lens.clone().count() * ENTRY_LEN) as u64;
+    let put = |end: u64, len: u64| end.next_multiple_of(ALIGNMENT as u64).saturating_add(len);
+    lens.fold(head_len, put)
+}
+
 /// A bundle that is being written.
 #[derive(Default)]
 struct Joined {
@@ -136,6 +143,7 @@ mod tests {
         ];
         let joined = join(payloads.iter());
         let bytes = joined.bytes().expect("inline");
+        assert_eq!(joined_len(payloads.iter().map(Payload::len)), joined.len());
         let split = split(&bytes.clone().into()).expect("a bundle");
         assert_eq!(split, payloads);
         for payload in split.iter().filter(|payload| !payload.is_empty()) {

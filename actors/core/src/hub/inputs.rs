@@ -7,7 +7,7 @@
 use phalanx_protocol::bundle;
 use phalanx_protocol::error::ErrorCode;
 use phalanx_protocol::ids::TaskId;
-use phalanx_protocol::limits::INPUTS_PER_TASK_MAX;
+use phalanx_protocol::limits::{INPUTS_PER_TASK_MAX, TASK_PAYLOAD_LEN_MAX};
 use phalanx_protocol::payload::Payload;
 use phalanx_protocol::task::{Accept, Dependency, Quorum};
 
@@ -69,7 +69,7 @@ impl Hub {
 
     /// What an attempt is sent: the arguments, and the results among them.
     pub(super) fn arguments(&self, task: &Task) -> Payload {
-        let inputs = task.waits.as_ref().map_or(&[][..], |waits| &waits.inputs);
+        let inputs = inputs_of(task);
         if inputs.is_empty() {
             return task.payload.clone();
         }
@@ -77,6 +77,27 @@ impl Hub {
         let result =
             |input: &TaskId| self.results.get(*input).map_or(&empty, |ended| &ended.payload);
         bundle::join(std::iter::once(&task.payload).chain(inputs.iter().map(result)))
+    }
+
+    /// Whether the arguments of a task whose results are all here can be sent to an engine.
+    pub(super) fn check_arguments(&self, task: &Task) -> Result<(), Refusal> {
+        let inputs = inputs_of(task);
+        if inputs.is_empty() {
+            return Ok(());
+        }
+        let result_len =
+            |input: &TaskId| self.results.get(*input).map_or(0, |ended| ended.payload.len());
+        let lens = std::iter::once(task.payload.len()).chain(inputs.iter().map(result_len));
+        let len = bundle::joined_len(lens);
+        if len <= TASK_PAYLOAD_LEN_MAX {
+            return Ok(());
+        }
+        let detail = format!(
+            "the arguments are {len} bytes with the {} results among them, over the limit of \
+             {TASK_PAYLOAD_LEN_MAX}: take fewer or shorter ones",
+            inputs.len()
+        );
+        Err((ErrorCode::TooLarge, detail))
     }
 
     pub(super) fn check_pins(&self) {
@@ -98,6 +119,11 @@ impl Hub {
         }
         assert_eq!(pins, self.results.pins_len(), "results that are kept for somebody");
     }
+}
+
+/// The tasks whose results a task takes.
+fn inputs_of(task: &Task) -> &[TaskId] {
+    task.waits.as_ref().map_or(&[][..], |waits| &waits.inputs)
 }
 
 /// Whether a dependency is one that inputs are.

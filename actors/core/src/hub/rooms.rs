@@ -17,6 +17,7 @@ use phalanx_protocol::task::Dependency;
 
 use super::ledger::TaskState;
 use super::sessions::Peer;
+use super::submit::rejected;
 use super::{Hub, HubEffect};
 use crate::Time;
 use crate::dag::DagEvent;
@@ -134,7 +135,7 @@ impl Hub {
     }
 
     /// A task is ready from now on: as the scheduler is to be told of it. `None` if there is no
-    /// engine left for it, and it has ended.
+    /// engine left for it, or no engine can be sent its arguments, and it has ended.
     pub(super) fn ready(
         &mut self,
         now: Time,
@@ -143,6 +144,10 @@ impl Hub {
     ) -> Option<ReadyTask> {
         self.ledger.set_state(id, TaskState::Ready);
         let task = self.ledger.get(id)?;
+        if let Err(refusal) = self.check_arguments(task) {
+            self.end_without_result(now, id, rejected(&refusal), effects);
+            return None;
+        }
         let (mut follows, mut engines) = (task.followed().is_some(), task.allowed());
         let (method, alone) = (Some(task.method.clone()), task.suspect);
         let (priority, needs) = (task.priority(), task.needs().cloned());

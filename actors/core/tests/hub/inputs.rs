@@ -6,6 +6,7 @@ use phalanx_core::results::Bounds;
 use phalanx_protocol::bundle;
 use phalanx_protocol::error::ErrorCode;
 use phalanx_protocol::ids::{EngineId, Epoch, SessionId, TaskId};
+use phalanx_protocol::limits::TASK_PAYLOAD_LEN_MAX;
 use phalanx_protocol::outcome::{AttemptOutcome, Outcome, Report};
 use phalanx_protocol::payload::{Format, Payload};
 use phalanx_protocol::room::{DagVerdict, WaitingTask};
@@ -111,6 +112,26 @@ fn a_result_stays_until_its_last_taker_has_ended() {
     taker.bench.request(taker.session, ClientRequest::Abort(vec![last], None));
     assert!(taker.bench.hub.results().get(taker.id(0)).is_none());
     assert!(taker.bench.hub.results().ending(taker.id(0)).is_some());
+}
+
+#[test]
+fn results_that_are_too_long_together_reject_the_task_that_takes_them() {
+    let mut taker = Taker::new();
+    let long = vec![0; TASK_PAYLOAD_LEN_MAX as usize / 2];
+    taker.submit(0);
+    taker.submit_taking(1, &[0], TaskOptions::default());
+    taker.submit_taking(2, &[0, 0], TaskOptions::default());
+    let attempt = taker.id(0).attempt(1);
+    taker.bench.assign(taker.id(0), taker.engine.1);
+    let payload = Payload::inline(Format::Raw, long.into());
+    taker.bench.report(taker.engine.0, Report { payload, ..report(0, attempt, inline("")) });
+    taker.bench.request(taker.session, ClientRequest::Received(1));
+    assert_eq!(placed(&taker.ready(1)), [taker.id(1)], "one of them is taken");
+    let effects = taker.ready(2);
+    let [(task, Outcome::Rejected(why))] = &outcomes(&effects)[..] else { panic!("{effects:?}") };
+    assert_eq!((*task, why.code), (taker.id(2), Some(ErrorCode::TooLarge)));
+    assert!(why.detail.contains("2 results among them"), "{}", why.detail);
+    assert_eq!(placed(&effects), []);
 }
 
 #[test]

@@ -29,8 +29,9 @@ requirements = $(VENV)/bin/python -c 'import sys, tomllib; \
 	extras = tomllib.load(open("client/python/pyproject.toml", "rb"))["project"]["optional-dependencies"]; \
 	print(*(line for extra in sys.argv[1:] for line in extras[extra]), sep="\n")' $(1)
 
-# The command that the package ships is the compiled one.
-command = $(CARGO) build --locked $(PROFILE_FLAG) -p phalanx --bin phalanx \
+# The command that the package ships is the compiled one. Built with the module's features, so that the
+# module need not build anew what both depend on.
+command = $(CARGO) build --locked $(PROFILE_FLAG) -p phalanx -p phalanx-python --bin phalanx \
 	&& install -D $(BUILT)/phalanx client/python/phalanx.data/scripts/phalanx
 
 python: $(VENV)/bin/maturin
@@ -48,14 +49,14 @@ wheel: $(VENV)/bin/maturin
 # sources, all in Rust: target/release/examples/source_census.
 demo:
 	$(MAKE) python RELEASE=1 EXTRAS=demo
-	$(CARGO) build --release --locked -p phalanx-examples --example import_graph
+	$(CARGO) build --release --locked -p phalanx-python -p phalanx-examples --example import_graph
 	PYTHONPATH=examples/python $(VENV)/bin/python -m stdlib_census \
 		--rust-engine target/release/examples/import_graph --picture target/stdlib_census.svg
 
 test: test-rust test-python examples
 
 test-rust:
-	$(CARGO) build --locked -p phalanx --bin phalanx
+	$(CARGO) build --locked -p phalanx -p phalanx-python --bin phalanx
 	$(CARGO) test --locked --workspace
 
 # A few of them run under every other Python that is here, too.
@@ -67,12 +68,12 @@ test-python: python
 examples: examples-rust examples-python
 
 examples-rust:
-	$(CARGO) build --locked -p phalanx -p phalanx-examples --bin phalanx --examples
+	$(CARGO) build --locked -p phalanx -p phalanx-python -p phalanx-examples --bin phalanx --examples
 	@set -e; for example in $(EXAMPLES); do echo "== $$example"; target/debug/examples/$$example; done
 	@echo "== source_census --limit 400"; target/debug/examples/source_census --limit 400
 
 examples-python: python
-	$(CARGO) build --locked -p phalanx-examples --example import_graph
+	$(CARGO) build --locked -p phalanx-python -p phalanx-examples --example import_graph
 	@set -e; for example in $(PYTHON_EXAMPLES); do echo "== $$example.py"; \
 		$(VENV)/bin/python examples/python/$$example.py; done
 	@echo "== stdlib_census --limit 200"; PYTHONPATH=examples/python $(VENV)/bin/python -m stdlib_census \

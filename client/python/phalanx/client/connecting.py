@@ -22,28 +22,29 @@ SECOND_TRY_S = 2.0
 """How long another cluster may take to answer, if the one that was found first has gone."""
 
 OLD_OPTIONS = frozenset(
-    {
-        *(
-            "adapt_version",
-            "auth",
-            "check_pid",
-            "config",
-            "context",
-            "debug",
-            "digest_history_size",
-        ),
-        *("buffer_threshold", "copy_threshold", "item_threshold", "extra_args", "key", "keyfile"),
-        *(
-            "log",
-            "metadata",
-            "packer",
-            "parent",
-            "session",
-            "signature_scheme",
-            "unpacker",
-            "username",
-        ),
-    }
+    [
+        "adapt_version",
+        "auth",
+        "buffer_threshold",
+        "check_pid",
+        "config",
+        "context",
+        "copy_threshold",
+        "debug",
+        "digest_history_size",
+        "extra_args",
+        "item_threshold",
+        "key",
+        "keyfile",
+        "log",
+        "metadata",
+        "packer",
+        "parent",
+        "session",
+        "signature_scheme",
+        "unpacker",
+        "username",
+    ]
 )
 """What ipyparallel's `Client` takes for ZeroMQ, its messages and its logs: nothing is to be set by it here."""
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
+import socket
+import time
 
 import pytest
 
@@ -58,6 +61,18 @@ def test_clients_find_the_cluster(cluster, rc):
         px.Client(cluster_id="no-such", timeout=0.1)
     with pytest.raises(ValueError, match="address"):
         px.Client("tcp://10.0.0.1:5000")
+
+
+def test_a_hub_that_says_nothing_is_waited_for_no_longer_than_was_said(cluster):
+    with open(cluster.connection_file) as file:
+        info = json.load(file)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        info["hub"]["addresses"] = [f"127.0.0.1:{silent.getsockname()[1]}"]
+        start = time.monotonic()
+        with pytest.raises(TimeoutError, match=r"no session .* in 0\.\d* s: it has not answered"):
+            px.Client(info, timeout=0.2)
+        assert time.monotonic() - start < 4, "a handshake alone would take five seconds"
 
 
 @pytest.mark.req(3)

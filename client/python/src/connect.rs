@@ -64,6 +64,10 @@ pub(crate) fn connect(
     let deadline = Deadline::after(Some(timeout))?;
     let until = Instant::now() + Duration::try_from_secs_f64(timeout.max(0.0)).unwrap_or_default();
     let file = ConnectionFile::load(&path).map_err(|error| errors::file_error(&error))?;
+    let timed_out = |why: &str| {
+        let path = path.display();
+        errors::timed_out(format!("no session with the hub of {path} in {timeout} s: {why}"))
+    };
     let is_wanted = Arc::new(AtomicBool::new(true));
     let (sender, mut receiver) = sync_channel(1);
     let attempts = Attempts { file, name, until, is_wanted: Arc::clone(&is_wanted) };
@@ -78,11 +82,14 @@ pub(crate) fn connect(
         match received {
             Ok(Ok(client)) => return Ok(register(client)),
             Ok(Err(error)) if deadline.slice().is_none() && error.is_retryable() => {
-                let (path, why) = (path.display(), errors::chain(&error));
-                let text = format!("no session with the hub of {path} in {timeout} s: {why}");
-                return Err(errors::timed_out(text));
+                return Err(timed_out(&errors::chain(&error)));
             }
             Ok(Err(error)) => return Err(errors::connect_error(&error)),
+            // The attempt that goes on ends by itself, and is for nobody.
+            Err(RecvTimeoutError::Timeout) if deadline.slice().is_none() => {
+                is_wanted.store(false, Ordering::Relaxed);
+                return Err(timed_out("it has not answered"));
+            }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => {
                 return Err(errors::ConnectError::new_err("the connecting thread panicked"));

@@ -120,9 +120,9 @@ impl Results {
         let pins = self.pins.entry(task).or_default();
         *pins += 1;
         let is_first = *pins == 1;
-        if is_first && self.kept.get(&task).is_some_and(|kept| kept.delivered) {
+        if let Some(kept) = self.kept.get(&task).filter(|kept| kept.delivered && is_first) {
             self.delivered.retain(|delivered| *delivered != task);
-            self.delivered_bytes -= self.kept[&task].ended.carried_bytes();
+            self.delivered_bytes -= kept.ended.carried_bytes();
         }
     }
 
@@ -182,7 +182,7 @@ impl Results {
 
     /// Cuts outcomes down to how they ended: those that their owner has now, the others once it has.
     pub fn purge(&mut self, is_wanted: impl Fn(TaskId, &Ended) -> bool) {
-        for (task, kept) in &mut self.kept {
+        for (task, kept) in self.kept.iter_mut() {
             kept.purged |= is_wanted(*task, &kept.ended);
         }
         let kept = std::mem::take(&mut self.delivered);

@@ -348,7 +348,7 @@ impl Ledger {
 
     pub(crate) fn check_invariants(&self) {
         let mut counts = Counts::default();
-        for (id, task) in &self.open {
+        for (id, task) in self.open.iter() {
             *counts.slot(task.state) += 1;
             assert!(task.order < self.next_order || task.state == TaskState::Arriving, "{id}");
             let waits = task.waits.as_ref();

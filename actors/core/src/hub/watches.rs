@@ -11,15 +11,15 @@ use phalanx_protocol::ids::{ClientId, SessionId, TaskId};
 use phalanx_protocol::limits::WATCHES_PER_CLIENT_MAX;
 use phalanx_protocol::outcome::{Delivery, Outcome, Rejection, RunTimes};
 use phalanx_protocol::payload::Payload;
+use rustc_hash::FxHashMap;
 
 use super::{ClientReply, Hub, HubEffect};
 use crate::results::Ended;
-use crate::task_map::TaskMap;
 
 /// Who waits for which open task. What each client waits for in all is with the client.
 #[derive(Debug, Default)]
 pub(super) struct Watches {
-    by_task: TaskMap<Vec<ClientId>>,
+    by_task: FxHashMap<TaskId, Vec<ClientId>>,
 }
 
 impl Watches {

@@ -27,7 +27,7 @@ impl Fleet {
     /// that is right.
     pub(in super::super) fn check(&self, tasks: &Tasks) {
         let mut methods: FxHashMap<EngineId, Vec<Option<MethodId>>> = FxHashMap::default();
-        for (task, place) in tasks {
+        for (task, place) in tasks.iter() {
             if let Place::Assigned { engine, method } = place {
                 assert!(self.engines[engine].tasks.contains_key(task), "{task} is not on {engine}");
                 assert!(method.is_none_or(|method| self.offers(*engine, method)));

@@ -21,7 +21,6 @@ impl Keeper {
     /// The same bytes, to be kept.
     pub(super) fn keep(&mut self, bytes: Bytes) -> Bytes {
         match bytes.len() {
-            0 => Bytes::new(),
             len @ 1..=SHORT_LEN_MAX => {
                 if self.chunk.capacity() < len {
                     self.chunk = BytesMut::with_capacity(CHUNK_LEN);
@@ -55,6 +54,10 @@ mod tests {
         let mut keeper = Keeper::default();
         let kept: Vec<Bytes> = (0..16).map(|n| keeper.keep(buffer.slice(n..n + 32))).collect();
         assert!(buffer.is_unique(), "nothing holds the buffer");
+        let longer = keeper.keep(buffer.slice(..COPIED_PAYLOAD_LEN_MAX));
+        assert!(buffer.is_unique() && longer.len() == COPIED_PAYLOAD_LEN_MAX);
+        let long = keeper.keep(buffer.clone());
+        assert_eq!(long.as_ptr(), buffer.as_ptr(), "it is most of its buffer: not copied");
         let first = kept[0].as_ptr() as usize;
         assert!(kept.iter().all(|bytes| (bytes.as_ptr() as usize) < first + CHUNK_LEN));
     }

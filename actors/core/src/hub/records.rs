@@ -277,8 +277,14 @@ mod tests {
             push(&mut records, record(seq, 20, None));
         }
         push(&mut records, record(4, 51, None));
-        let kept: Vec<_> = records.from(0).map(|(_, record)| record.arguments.is_some()).collect();
-        assert_eq!(kept, [false, false, true, true, false], "one too long moves nobody");
+        let kept = |records: &Records| -> Vec<bool> {
+            records.from(0).map(|(_, record)| record.arguments.is_some()).collect()
+        };
+        assert_eq!(kept(&records), [false, false, true, true, false], "one too long moves nobody");
+        push(&mut records, record(5, 10, None));
+        assert_eq!(kept(&records)[2..], [true, true, false, true], "just as much as is kept");
+        push(&mut records, record(6, 50, None));
+        assert_eq!(kept(&records)[2..], [false, false, false, false, true]);
     }
 
     #[test]

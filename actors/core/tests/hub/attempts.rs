@@ -1,12 +1,14 @@
 //! Attempts: exactly one outcome, whatever is repeated, late or stale.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use phalanx_core::hub::{ClientReply, ClientRequest, EngineNews, EngineOrder, HubEffect, HubEvent};
+use phalanx_core::scheduler::SchedulerEvent;
 use phalanx_protocol::ids::{EngineId, SessionId, TaskId, Ticket};
 use phalanx_protocol::limits::{OUTPUT_KEPT_LEN_MAX, OUTPUT_MESSAGE_LEN_MAX};
-use phalanx_protocol::outcome::{AttemptOutcome, Outcome, RemoteError, Report};
+use phalanx_protocol::outcome::{AttemptOutcome, Outcome, RemoteError, Report, RunTimes};
 use phalanx_protocol::output::{Output, OutputChunk, OutputKind, TaskOutput};
 use phalanx_protocol::payload::Payload;
 use phalanx_protocol::role::Role;
@@ -31,12 +33,27 @@ fn assigned() -> (Bench, SessionId, SessionId, EngineId, TaskId) {
 #[test]
 fn a_report_ends_the_task_is_confirmed_and_delivered() {
     let (mut bench, _, engine_session, engine, task) = assigned();
+    assert_eq!(bench.hub.fenced_reports(), 0);
     let effects = bench.report(engine_session, report(0, task.attempt(1), inline("result")));
+    assert_eq!(bench.hub.fenced_reports(), 0);
     let delivery = deliveries(&effects)[0];
     assert_eq!(delivery.outcome, Outcome::Done);
     assert_eq!((delivery.number, delivery.engine, delivery.attempts), (0, Some(engine), 1));
     assert_eq!(delivery.payload, inline("result"));
     assert_eq!(confirmed(&effects), Some(1));
+    let status = bench.hub.status(bench.now);
+    assert_eq!((status.tasks.done, status.tasks.failed, status.engines[0].ended), (1, 0, 1));
+}
+
+#[test]
+fn the_scheduler_learns_how_long_an_attempt_ran_if_its_engine_says_so() {
+    for (ran_ns, ran) in [(0, None), (1, Some(Duration::from_nanos(1)))] {
+        let (mut bench, _, engine_session, _, task) = assigned();
+        let times = RunTimes { started_us: 1, ran_ns };
+        let done = Report { times, ..report(0, task.attempt(1), inline("r")) };
+        let free = HubEffect::ToScheduler(bench.scheduler, SchedulerEvent::Free(task, ran));
+        assert!(bench.report(engine_session, done).contains(&free), "{ran_ns} ns");
+    }
 }
 
 #[test]
@@ -81,6 +98,8 @@ fn what_user_code_raised_comes_back_with_its_engine() {
     let effects = bench.report(engine_session, failed);
     let [(_, Outcome::Failed(error))] = &outcomes(&effects)[..] else { panic!("{effects:?}") };
     assert_eq!((error.engine, error.kind.as_str()), (Some(engine), "E"));
+    let tasks = bench.hub.status(bench.now).tasks;
+    assert_eq!((tasks.done, tasks.failed), (0, 1));
 }
 
 #[test]
@@ -91,6 +110,17 @@ fn a_result_by_stream_counts_when_its_bytes_are_here() {
     let bytes = Bytes::from_static(b"bytes");
     let arrived = HubEvent::PayloadArrived { session: engine_session, ticket: Ticket(3), bytes };
     let effects = bench.event(arrived);
+    assert_eq!(deliveries(&effects)[0].payload, inline("bytes"));
+    assert_eq!(confirmed(&effects), Some(1));
+}
+
+#[test]
+fn the_bytes_of_a_result_may_come_before_its_report() {
+    let (mut bench, _, engine_session, _, task) = assigned();
+    let bytes = Bytes::from_static(b"bytes");
+    let arrived = HubEvent::PayloadArrived { session: engine_session, ticket: Ticket(3), bytes };
+    assert_eq!(bench.event(arrived), []);
+    let effects = bench.report(engine_session, report(0, task.attempt(1), by_ticket(3, 5)));
     assert_eq!(deliveries(&effects)[0].payload, inline("bytes"));
     assert_eq!(confirmed(&effects), Some(1));
 }
@@ -142,9 +172,13 @@ fn an_abort_that_overtakes_its_submit_ends_the_task_on_arrival() {
     let (session, client) = bench.client();
     let task = TaskId::new(client, 0);
     assert_eq!(bench.request(session, ClientRequest::Abort(vec![task], None)), []);
-    let effects = bench.submit(session, spec(task, Target::Any));
-    assert_eq!(outcomes(&effects), [(task, Outcome::Aborted)]);
-    assert_eq!(placed(&effects), []);
+    let next = TaskId::new(client, 1);
+    assert_eq!(bench.request(session, ClientRequest::Abort(vec![next], None)), []);
+    for task in [task, next] {
+        let effects = bench.submit(session, spec(task, Target::Any));
+        assert_eq!(outcomes(&effects), [(task, Outcome::Aborted)]);
+        assert_eq!(placed(&effects), []);
+    }
 }
 
 #[test]
@@ -169,6 +203,9 @@ fn started_is_shown_and_repeating_it_does_no_harm() {
     let status = bench.hub.status(bench.now);
     assert_eq!((status.tasks.assigned, status.tasks.running), (0, 1));
     assert_eq!(status.engines[0].running, 1);
+    bench.report(engine_session, report(0, task.attempt(1), inline("r")));
+    let status = bench.hub.status(bench.now);
+    assert_eq!((status.tasks.running, status.engines[0].running), (0, 0));
 }
 
 fn wrote(text: &'static str) -> Vec<OutputChunk> {
@@ -193,9 +230,12 @@ fn live_output_of_the_current_attempt_goes_to_the_tasks_client_and_is_not_kept()
     let (other_session, _) = bench.engine(2, 1);
     let foreign = HubEvent::FromEngine(other_session, EngineNews::Output(output.clone()));
     assert_eq!(bench.event(foreign), []);
-    let flood = Bytes::from(vec![b'x'; OUTPUT_MESSAGE_LEN_MAX + 1]);
-    let chunks = vec![OutputChunk { kind: OutputKind::STDOUT, bytes: flood }];
-    assert_eq!(bench.event(tell(Output { chunks, ..output.clone() })), []);
+    for (len, passes) in [(OUTPUT_MESSAGE_LEN_MAX, true), (OUTPUT_MESSAGE_LEN_MAX + 1, false)] {
+        let flood = Bytes::from(vec![b'x'; len]);
+        let chunks = vec![OutputChunk { kind: OutputKind::STDOUT, bytes: flood }];
+        let effects = bench.event(tell(Output { chunks, ..output.clone() }));
+        assert_eq!(effects.len(), usize::from(passes), "{len} bytes");
+    }
     bench.close(session);
     assert_eq!(bench.event(tell(output.clone())), [], "nobody is there to read it");
     bench.report(engine_session, report(0, task.attempt(1), inline("r")));

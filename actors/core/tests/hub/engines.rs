@@ -2,17 +2,19 @@
 
 use std::time::Duration;
 
-use phalanx_core::hub::{ClientReply, EngineNews, HostNews, HubEffect, HubEvent};
+use phalanx_core::hub::{ClientReply, EngineNews, EngineOrder, HostNews, HubEffect, HubEvent};
 use phalanx_core::scheduler::SchedulerEvent;
 use phalanx_protocol::ids::{EngineId, Incarnation, SessionId, TaskId};
 use phalanx_protocol::limits::{CRASHES_PER_TASK_MAX, LOST_AFTER};
+use phalanx_protocol::needs::{Amount, Needs};
 use phalanx_protocol::outcome::{Loss, Outcome};
-use phalanx_protocol::peer::Inventory;
+use phalanx_protocol::peer::{EngineProfile, Inventory};
 use phalanx_protocol::role::Role;
-use phalanx_protocol::task::Target;
+use phalanx_protocol::task::{Target, TaskOptions, TaskSpec};
 
 use crate::harness::{
-    Bench, assignments, closed, confirmed, inline, outcomes, placed, profile, report, spec,
+    Bench, assignments, by_ticket, closed, confirmed, inline, outcomes, placed, profile, report,
+    spec, with_options,
 };
 
 /// One engine with a balanced and a direct task of one client.
@@ -34,6 +36,8 @@ fn again(inventory: Inventory) -> (Bench, SessionId, Vec<TaskId>, Vec<TaskId>, u
     bench.pass(LOST_AFTER / 2);
     let (session, registration, drop, effects) = bench.register(profile("here/1", 1, 1), inventory);
     assert_eq!(registration.engine, engine);
+    let is_abort = |it: &HubEffect| matches!(it, HubEffect::ToEngine(_, EngineOrder::Abort(_)));
+    assert!(!effects.iter().any(is_abort), "nobody wants it to stop: {effects:?}");
     let sent = assignments(&effects).iter().map(|a| a.attempt.task).collect();
     let drop = drop.into_iter().map(|attempt| attempt.task).collect();
     (bench, session, sent, drop, registration.incarnation.0)
@@ -199,6 +203,74 @@ fn the_scheduler_hears_of_engines_with_the_balanced_tasks_they_have() {
     });
     let up = up.expect("the scheduler is told");
     assert_eq!((up.engine, &up.assigned[..]), (engine, &[balanced][..]));
+}
+
+#[test]
+fn the_scheduler_hears_of_what_the_tasks_of_an_engine_hold() {
+    let mut bench = Bench::new();
+    let gpus = |count| vec![("gpu".to_owned(), Amount::units(count))];
+    let equipped = || EngineProfile { resources: gpus(4), ..profile("here/1", 1, 4) };
+    let (engine_session, registration, ..) = bench.register(equipped(), Inventory::default());
+    let (session, client) = bench.client();
+    let [holds, other] = [0, 1].map(|seq| TaskId::new(client, seq));
+    let needs = Some(Needs { amounts: gpus(3), ..Needs::default() });
+    let options = TaskOptions { needs, ..TaskOptions::default() };
+    bench.submit(session, with_options(spec(holds, Target::Any), options));
+    bench.submit(session, spec(other, Target::Any));
+    bench.assign(holds, registration.engine);
+    bench.assign(other, registration.engine);
+    bench.close(engine_session);
+    let (.., effects) = bench.register(equipped(), Inventory::default());
+    let held = effects.iter().find_map(|effect| match effect {
+        HubEffect::ToScheduler(_, SchedulerEvent::EngineUp(capacity)) => Some(&capacity.held),
+        _ => None,
+    });
+    assert_eq!(held, Some(&vec![(holds, gpus(3))]));
+}
+
+#[test]
+fn an_engine_that_reports_before_it_registers_is_let_go() {
+    let (mut bench, _, _, balanced, _) = busy();
+    let session = bench.session(Role::Engine);
+    let effects = bench.report(session, report(0, balanced.attempt(1), inline("r")));
+    assert_eq!(closed(&effects), [session]);
+    assert_eq!(effects.len(), 1);
+}
+
+#[test]
+fn direct_tasks_behind_one_that_is_late_are_lost_with_their_engine() {
+    let (mut bench, engine_session, engine, balanced, direct) = busy();
+    let (session, client) = bench.client();
+    let [late, behind] = [0, 1].map(|seq| TaskId::new(client, seq));
+    let target = Target::Engine(engine);
+    bench.submit(session, TaskSpec { payload: by_ticket(1, 5), ..spec(late, target.clone()) });
+    assert_eq!(assignments(&bench.submit(session, spec(behind, target))).len(), 0);
+    let left = HubEvent::FromEngine(engine_session, EngineNews::Leave("bye".into()));
+    let effects = bench.event(left);
+    let ended: Vec<TaskId> = outcomes(&effects).into_iter().map(|(task, _)| task).collect();
+    assert_eq!((ended, placed(&effects)), (vec![late, behind, direct], vec![balanced]));
+}
+
+#[test]
+fn what_said_that_it_ran_is_blamed_for_a_death_also_beyond_the_slots() {
+    let mut bench = Bench::new();
+    let (session, client) = bench.client();
+    let running = TaskId::new(client, u64::from(CRASHES_PER_TASK_MAX));
+    for seq in 0..=running.seq {
+        bench.submit(session, spec(TaskId::new(client, seq), Target::Any));
+    }
+    for death in 1..=CRASHES_PER_TASK_MAX {
+        let (engine_session, engine) = bench.engine(u64::from(death), 1);
+        // Each time behind another one.
+        bench.assign(TaskId::new(client, u64::from(death - 1)), engine);
+        bench.assign(running, engine);
+        let started = EngineNews::Started(running.attempt(death));
+        bench.event(HubEvent::FromEngine(engine_session, started));
+        let left = HubEvent::FromEngine(engine_session, EngineNews::Leave("bye".into()));
+        let ended = outcomes(&bench.event(left));
+        let is_poison = matches!(ended[..], [(task, Outcome::Poison(_))] if task == running);
+        assert_eq!(is_poison, death == CRASHES_PER_TASK_MAX, "death {death}: {ended:?}");
+    }
 }
 
 #[test]

@@ -237,6 +237,11 @@ fn functions_that_open_tasks_hold_are_bounded() {
     let attempt = TaskId::new(client, 0).attempt(1);
     bench.report(engine_session, report(0, attempt, Payload::empty()));
     assert_eq!(rejection_of(&mut bench, session, client, 2), None, "nobody holds it any more");
+    let mut bench = bench_that_holds(6);
+    let (session, client) = bench.client();
+    bench.define(session, define(0, F, inline("six by")));
+    bench.submit(session, with(client, 0, F));
+    assert_eq!(rejection_of(&mut bench, session, client, 1), None, "just as much as they may");
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Graphs: all of it goes, or none; whatever is late, repeated or lost on the way.
 
-use phalanx_core::hub::{ClientRequest, HubEffect, HubEvent};
+use phalanx_core::hub::{ClientRequest, HubEffect, HubEvent, HubSettings};
 use phalanx_protocol::error::ErrorCode;
-use phalanx_protocol::ids::{EngineId, SessionId, TaskId, Ticket};
+use phalanx_protocol::ids::{EngineId, Epoch, SessionId, TaskId, Ticket};
 use phalanx_protocol::limits::CLIENT_GONE_TTL;
 use phalanx_protocol::outcome::Outcome;
 use phalanx_protocol::room::DagVerdict;
@@ -90,6 +90,19 @@ fn a_cycle_refuses_the_graph_whole_and_names_its_path() {
 }
 
 #[test]
+fn a_long_cycle_is_named_by_its_first_tasks() {
+    for (len, has_more) in [(20, false), (21, true)] {
+        let mut drawn = Drawn::new(len);
+        let len = u64::from(len);
+        let effects: Vec<_> =
+            (0..len).flat_map(|index| drawn.submit(index, &[(index + 1) % len])).collect();
+        let (_, _, why) = &rejections(&effects)[0];
+        assert_eq!(why.matches("c0/").count(), 21, "twenty and the first again: {why}");
+        assert_eq!(why.contains("-> … -> c0/"), has_more, "{why}");
+    }
+}
+
+#[test]
 fn a_self_edge_or_a_missing_task_refuses_all_that_came_and_all_that_comes() {
     for wrong in [1, 77] {
         let mut drawn = Drawn::new(3);
@@ -151,6 +164,45 @@ fn an_aborted_member_ends_alone_and_the_rest_goes_its_way() {
     drawn.submit(1, &[0]);
     assert_eq!(placed(&drawn.submit(2, &[])), [drawn.id(2)]);
     assert_eq!(drawn.bench.hub.open_len(), 2, "one waits for the dag's verdict");
+}
+
+#[test]
+fn a_member_that_is_aborted_before_its_payload_comes_holds_up_nobody() {
+    let mut drawn = Drawn::new(2);
+    let late = TaskSpec { payload: by_ticket(5, 3), ..drawn.spec(0, &[]) };
+    drawn.bench.submit(drawn.session, late);
+    assert_eq!(placed(&drawn.submit(1, &[])), []);
+    let aborted = drawn.id(0);
+    let effects = drawn.bench.request(drawn.session, ClientRequest::Abort(vec![aborted], None));
+    assert_eq!(outcomes(&effects), [(aborted, Outcome::Aborted)]);
+    assert_eq!(placed(&effects), [drawn.id(1)]);
+}
+
+#[test]
+fn what_follows_a_graph_that_is_not_whole_is_no_part_of_it() {
+    let mut drawn = Drawn::new(2);
+    drawn.submit(0, &[]);
+    let late = TaskSpec { payload: by_ticket(5, 3), ..drawn.spec(1, &[]) };
+    drawn.bench.submit(drawn.session, late);
+    let next = spec(drawn.id(2), Target::Any);
+    assert_eq!(placed(&drawn.bench.submit(drawn.session, next)), [drawn.id(2)]);
+}
+
+#[test]
+fn a_graph_of_no_tasks_is_refused() {
+    let effects = Drawn::new(0).submit(0, &[]);
+    assert_eq!(rejections(&effects)[0].1, ErrorCode::InvalidGraph);
+}
+
+#[test]
+fn a_graph_may_be_as_large_as_what_a_client_may_have_open() {
+    for (len, is_taken) in [(3, true), (4, false)] {
+        let mut drawn = Drawn::new(len);
+        let settings = HubSettings { client_tasks: 3, ..HubSettings::new(Epoch(5)) };
+        drawn.bench = Bench::with(settings);
+        (drawn.session, _) = drawn.bench.client();
+        assert_eq!(rejections(&drawn.submit(0, &[])).is_empty(), is_taken, "{len} tasks");
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use phalanx_core::results::Bounds;
 use phalanx_protocol::bundle;
 use phalanx_protocol::error::ErrorCode;
 use phalanx_protocol::ids::{EngineId, Epoch, SessionId, TaskId};
-use phalanx_protocol::limits::TASK_PAYLOAD_LEN_MAX;
+use phalanx_protocol::limits::{INPUTS_PER_TASK_MAX, TASK_PAYLOAD_LEN_MAX};
 use phalanx_protocol::outcome::{AttemptOutcome, Outcome, Report};
 use phalanx_protocol::payload::{Format, Payload};
 use phalanx_protocol::room::{DagVerdict, WaitingTask};
@@ -161,16 +161,30 @@ fn a_lost_engine_takes_no_result_with_it() {
 }
 
 #[test]
+fn a_task_takes_so_many_results_and_no_more() {
+    for (len, is_taken) in [(INPUTS_PER_TASK_MAX, true), (INPUTS_PER_TASK_MAX + 1, false)] {
+        let mut taker = Taker::new();
+        taker.submit(0);
+        let effects = taker.submit_taking(1, &vec![0; len], TaskOptions::default());
+        assert_eq!(outcomes(&effects).is_empty(), is_taken, "{len} results");
+    }
+}
+
+#[test]
 fn another_kind_of_after_does_not_go_with_results() {
-    let mut taker = Taker::new();
-    taker.submit(0);
-    taker.submit(1);
-    let after = Some(Dependency::any([taker.id(0)]).accepting(Accept::Either));
-    let more = TaskOptions { after, ..TaskOptions::default() };
-    let effects = taker.submit_taking(2, &[1], more);
-    let [(_, Outcome::Rejected(why))] = &outcomes(&effects)[..] else { panic!("{effects:?}") };
-    assert_eq!(why.code, Some(ErrorCode::InvalidTask));
-    assert!(why.detail.contains("success of all"), "{}", why.detail);
+    let kinds: [fn(TaskId) -> Dependency; 2] =
+        [|task| Dependency::any([task]), |task| Dependency::all([task]).accepting(Accept::Either)];
+    for kind in kinds {
+        let mut taker = Taker::new();
+        taker.submit(0);
+        taker.submit(1);
+        let after = Some(kind(taker.id(0)));
+        let more = TaskOptions { after, ..TaskOptions::default() };
+        let effects = taker.submit_taking(2, &[1], more);
+        let [(_, Outcome::Rejected(why))] = &outcomes(&effects)[..] else { panic!("{effects:?}") };
+        assert_eq!(why.code, Some(ErrorCode::InvalidTask));
+        assert!(why.detail.contains("success of all"), "{}", why.detail);
+    }
 }
 
 #[test]

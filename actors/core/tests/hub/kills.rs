@@ -203,6 +203,37 @@ fn an_engine_that_cannot_be_reached_is_lost_in_the_end_and_asked_no_more() {
 }
 
 #[test]
+fn it_is_enough_that_one_of_both_could_be_asked() {
+    let cause_of = |cluster: &mut Stuck| {
+        let lost = outcomes(&cluster.bench.pass(LOST_AFTER));
+        match &lost[0].1 {
+            Outcome::EngineLost(loss) => loss.cause.clone(),
+            other => panic!("{other:?}"),
+        }
+    };
+    // The engine alone, which then says nothing more.
+    let mut cluster = Stuck::new();
+    cluster.bench.close(cluster.host);
+    cluster.abort(cluster.stuck, Some(AFTER));
+    assert_eq!(cluster.bench.pass(AFTER), cluster.orders()[1..]);
+    cluster.bench.close(cluster.engine_session);
+    assert_eq!(cause_of(&mut cluster), CAUSE);
+    // Its host alone.
+    let mut cluster = Stuck::new();
+    cluster.abort(cluster.stuck, Some(AFTER));
+    cluster.bench.close(cluster.engine_session);
+    assert_eq!(cluster.bench.pass(AFTER), cluster.orders()[..1]);
+    assert_eq!(cause_of(&mut cluster), CAUSE);
+    // Neither.
+    let mut cluster = Stuck::new();
+    cluster.abort(cluster.stuck, Some(AFTER));
+    cluster.bench.close(cluster.engine_session);
+    cluster.bench.close(cluster.host);
+    assert_eq!(cluster.bench.pass(AFTER), []);
+    assert_ne!(cause_of(&mut cluster), CAUSE);
+}
+
+#[test]
 fn the_next_process_of_a_killed_engine_is_not_meant() {
     let mut cluster = Stuck::new();
     cluster.abort(cluster.stuck, Some(AFTER));

@@ -2,15 +2,18 @@
 
 use std::time::Duration;
 
-use phalanx_core::hub::{ClientReply, ClientRequest, HubEffect, HubSettings, RecordBounds};
+use phalanx_core::Room;
+use phalanx_core::hub::{
+    ClientReply, ClientRequest, HubEffect, HubEvent, HubSettings, RecordBounds,
+};
 use phalanx_core::scheduler::SchedulerEvent;
 use phalanx_protocol::error::ErrorCode;
 use phalanx_protocol::ids::{ClientId, EngineId, Epoch, RequestId, SessionId, TaskId};
-use phalanx_protocol::limits::{LABEL_LEN_MAX, RECORDS_NAMED_MAX};
+use phalanx_protocol::limits::{LABEL_LEN_MAX, RECORDS_IN_MESSAGE_BYTES_MAX, RECORDS_NAMED_MAX};
 use phalanx_protocol::needs::Needs;
 use phalanx_protocol::outcome::Outcome;
-use phalanx_protocol::query::{Again, Cursor, Purged, Select, TaskRecord};
-use phalanx_protocol::task::{Target, TaskOptions, TaskSpec};
+use phalanx_protocol::query::{Again, Cursor, Purged, RECORD_BYTES, Select, TaskRecord};
+use phalanx_protocol::task::{Dependency, GraphPart, Target, TaskOptions, TaskSpec};
 
 use crate::harness::{Bench, assignments, inline, outcomes, placed, report, spec, with_options};
 
@@ -168,8 +171,24 @@ fn pages_hold_every_record_once_if_nothing_changes() {
 }
 
 #[test]
+fn a_page_may_be_just_what_is_open() {
+    let mut world = World::new();
+    let count = (RECORDS_IN_MESSAGE_BYTES_MAX / RECORD_BYTES) as u64;
+    for seq in 0..count {
+        let submit = ClientRequest::Submit(spec(world.id(seq), Target::Any));
+        let now = world.bench.now;
+        let event = HubEvent::FromClient(world.session, submit);
+        world.bench.hub.handle(now, event, &mut Vec::new());
+    }
+    world.bench.pass(Duration::ZERO);
+    assert_eq!(world.all().len() as u64, count);
+}
+
+#[test]
 fn a_request_that_names_too_many_tasks_is_refused() {
     let mut world = World::new();
+    let just = (0..RECORDS_NAMED_MAX as u64).map(|seq| world.id(seq)).collect();
+    assert_eq!(world.ask(Select::Tasks(just)).0, []);
     let tasks = (0..=RECORDS_NAMED_MAX as u64).map(|seq| world.id(seq)).collect();
     let select = Select::Tasks(tasks);
     let effects = world.bench.request(world.session, ClientRequest::Records(REQUEST, select));
@@ -187,8 +206,31 @@ fn an_outcome_that_outlives_its_record_is_found_by_name() {
     world.done(1, 1);
     let task = world.id(0);
     let (found, _) = world.ask(Select::Tasks(vec![task]));
-    assert_eq!((found[0].task, &*found[0].status, found[0].whole), (task, "done", true));
-    assert_eq!((&*found[0].method, found[0].repeatable), ("", false));
+    let bare = TaskRecord {
+        task,
+        status: "done".into(),
+        engine: Some(world.engine),
+        attempts: 1,
+        times: report(0, task.attempt(1), inline("r")).times,
+        whole: true,
+        result_bytes: 1,
+        ..TaskRecord::default()
+    };
+    assert_eq!(found, [bare]);
+}
+
+#[test]
+fn what_was_refused_with_its_graph_cannot_be_run_again() {
+    let mut world = World::new();
+    for seq in 0..2 {
+        let after = (seq == 1).then(|| Dependency::all([world.id(9)]));
+        let graph = Some(GraphPart { first: 0, len: 2 });
+        let options = TaskOptions { after, graph, ..TaskOptions::default() };
+        world.bench.submit(world.session, with_options(spec(world.id(seq), Target::Any), options));
+    }
+    let all = world.all();
+    assert_eq!(all.len(), 2);
+    assert!(all.iter().all(|it| &*it.status == "rejected" && !it.repeatable), "{all:?}");
 }
 
 #[test]
@@ -199,6 +241,8 @@ fn a_task_is_run_again_with_what_it_was_given_where_it_was() {
     let sent = assignments(&effects);
     assert_eq!(sent[0].attempt, world.id(1).attempt(1));
     assert_eq!((sent[0].direct, &sent[0].payload), (true, &inline("xxxxx")));
+    let record = world.ask(Select::Tasks(vec![world.id(1)])).0.remove(0);
+    assert_eq!((record.again, &*record.status), (Some(world.id(0)), "assigned"));
     world.end(world.id(1));
     let record = world.ask(Select::Tasks(vec![world.id(1)])).0.remove(0);
     assert_eq!((record.again, &*record.method), (Some(world.id(0)), "work"));

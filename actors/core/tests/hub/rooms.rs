@@ -96,9 +96,13 @@ fn what_an_earlier_life_said_is_dropped_and_a_panic_told_twice_counts_once() {
     let (old, first) = (bench.scheduler, down(&bench, RoomName::Scheduler, None));
     bench.event(first.clone());
     assert_eq!(bench.event(first), []);
+    assert_eq!(bench.hub.status(bench.now).rooms.iter().map(|room| room.restarts).sum::<u32>(), 1);
     let verdict = SchedulerVerdict::Assign(engine);
     assert_eq!(bench.event(HubEvent::FromScheduler(old, tasks[1], verdict)), []);
     assert_eq!(assignments(&bench.assign(tasks[1], engine)).len(), 1);
+    let old = bench.dag;
+    bench.event(down(&bench, RoomName::Dag, None));
+    assert_eq!(bench.event(HubEvent::FromDag(old, tasks[2], DagVerdict::TimedOut)), []);
 }
 
 #[test]
@@ -114,6 +118,7 @@ fn a_task_whose_event_panics_a_rebuilt_room_ends_before_the_next_rebuild() {
             assert!(!held, "it is not told to the new room");
             let [(task, Outcome::Failed(error))] = &ended[..] else { panic!("{effects:?}") };
             assert_eq!((*task, error.kind.as_str()), (tasks[2], "internal"));
+            assert!(error.message.contains("the dag room panicked"), "{}", error.message);
         }
     }
 }
@@ -129,6 +134,12 @@ fn too_many_panics_in_a_while_stop_the_hub_loudly() {
         assert!(!stops(&bench.event(down(&bench, RoomName::Dag, None))), "long ago");
     }
     assert!(stops(&bench.event(down(&bench, RoomName::Dag, None))));
+    let (mut bench, ..) = three();
+    for _ in 0..ROOM_RESTARTS_MAX {
+        bench.event(down(&bench, RoomName::Dag, None));
+    }
+    bench.pass(ROOM_RESTART_WINDOW);
+    assert!(stops(&bench.event(down(&bench, RoomName::Dag, None))), "just not long ago");
 }
 
 fn stops(effects: &[HubEffect]) -> bool {
@@ -169,6 +180,23 @@ fn a_task_that_follows_where_it_may_not_go_ends_at_once() {
 }
 
 #[test]
+fn a_task_whose_followed_engine_the_scheduler_no_longer_has_ends() {
+    let (mut bench, engine, tasks) = three();
+    let options =
+        TaskOptions { follow: Some(Dependency::all([tasks[0]])), ..TaskOptions::default() };
+    let task = TaskId::new(tasks[0].client, 3);
+    bench.submit(SessionId(1), with_options(spec(task, Target::Any), options));
+    let ready = DagVerdict::Ready(Some(vec![engine]));
+    assert_eq!(placed(&bench.event(HubEvent::FromDag(bench.dag, task, ready))), [task]);
+    let verdict = SchedulerVerdict::Unplaceable;
+    let effects = bench.event(HubEvent::FromScheduler(bench.scheduler, task, verdict));
+    let [(_, Outcome::DependencyFailed(failure))] = &outcomes(&effects)[..] else {
+        panic!("{effects:?}");
+    };
+    assert_eq!(failure.reason, Impossible::FollowedEngineGone);
+}
+
+#[test]
 fn an_assignment_to_an_engine_that_just_died_is_placed_again() {
     let (mut bench, engine, tasks) = three();
     let (other_session, other) = bench.engine(2, 1);
@@ -182,9 +210,12 @@ fn an_assignment_to_an_engine_that_just_died_is_placed_again() {
 fn rooms_in_a_process_of_their_own_are_filled_when_it_offers_and_wait_when_it_is_gone() {
     let (mut bench, _, tasks) = three();
     let process = bench.session(Role::Scheduler);
+    assert_eq!(bench.hub.rooms_session(), None);
     let effects = bench.event(HubEvent::RoomsOffered(Some(process)));
     assert_eq!(placed(&effects), [tasks[1]]);
+    assert_eq!(bench.hub.rooms_session(), Some(process));
     bench.close(process);
+    assert_eq!(bench.hub.rooms_session(), None);
     let (client_session, client) = bench.client();
     let effects = bench.submit(client_session, spec(TaskId::new(client, 0), Target::Any));
     assert_eq!(placed(&effects), [], "nobody is there to place it");

@@ -5,10 +5,14 @@ use phalanx_core::hub::{ClientReply, ClientRequest, HubEffect, HubEvent, HubSett
 use phalanx_core::scheduler::{SchedulerEvent, Scheme};
 use phalanx_protocol::error::ErrorCode;
 use phalanx_protocol::ids::{ClientId, EngineId, Epoch, TaskId, Ticket};
-use phalanx_protocol::limits::DIRECT_WINDOW_MAX;
+use phalanx_protocol::limits::{
+    DEPENDENCIES_PER_TASK_MAX, DIRECT_WINDOW_MAX, LABEL_LEN_MAX, RETRIES_MAX, RETRY_KINDS_MAX,
+    TARGET_ENGINES_MAX,
+};
 use phalanx_protocol::needs::{Amount, Needs};
 use phalanx_protocol::outcome::Outcome;
-use phalanx_protocol::task::{Dependency, Target, TaskOptions, TaskSpec};
+use phalanx_protocol::payload::Payload;
+use phalanx_protocol::task::{Dependency, Retry, Target, TaskOptions, TaskSpec};
 
 use crate::harness::{
     Bench, accepted, assignments, by_ticket, closed, outcomes, placed, report, spec, with_options,
@@ -101,6 +105,53 @@ fn a_task_that_cannot_be_is_recorded_as_rejected_with_the_reason() {
         Some(ErrorCode::InvalidTask),
         "dependencies are for balanced tasks"
     );
+}
+
+#[test]
+fn what_a_task_names_is_bounded() {
+    let first = TaskId::new(ClientId(0), 0);
+    let any = |options| refusal(Target::Any, options);
+    let none = TaskOptions::default;
+    let label = |len| TaskOptions { label: Some("l".repeat(len)), ..none() };
+    let retry = |count, kinds| {
+        let retry = Retry { count, kinds: vec!["E".into(); kinds], ..Retry::default() };
+        TaskOptions { retry: Some(retry), ..none() }
+    };
+    let after = |len| TaskOptions { after: Some(Dependency::all(vec![first; len])), ..none() };
+    let subset = |len| refusal(Target::Subset(vec![EngineId(0); len]), none());
+    let invalid = Some(ErrorCode::InvalidTask);
+    let too_large = Some(ErrorCode::TooLarge);
+    assert_eq!(subset(TARGET_ENGINES_MAX), None);
+    assert_eq!(subset(TARGET_ENGINES_MAX + 1), invalid);
+    assert_eq!(any(label(LABEL_LEN_MAX)), None);
+    assert_eq!(any(label(LABEL_LEN_MAX + 1)), too_large);
+    assert_eq!(any(retry(RETRIES_MAX, RETRY_KINDS_MAX)), None);
+    assert_eq!(any(retry(RETRIES_MAX + 1, 0)), invalid);
+    assert_eq!(any(retry(1, RETRY_KINDS_MAX + 1)), invalid);
+    assert_eq!(any(after(DEPENDENCIES_PER_TASK_MAX)), None);
+    assert_eq!(any(after(DEPENDENCIES_PER_TASK_MAX + 1)), too_large);
+}
+
+#[test]
+fn a_task_cannot_depend_on_one_that_is_no_longer_on_record() {
+    let mut settings = HubSettings::new(Epoch(5));
+    (settings.results.delivered, settings.results.endings) = (0, 0);
+    let mut bench = Bench::with(settings);
+    let (engine_session, engine) = bench.engine(1, 1);
+    let (session, client) = bench.client();
+    // Endings are kept and forgotten in blocks of neighbours.
+    for seq in 0..65 {
+        let task = TaskId::new(client, seq);
+        bench.submit(session, spec(task, Target::Engine(engine)));
+        bench.report(engine_session, report(seq, task.attempt(1), Payload::empty()));
+        bench.request(session, ClientRequest::Received(seq + 1));
+    }
+    let after = Some(Dependency::all([TaskId::new(client, 0)]));
+    let options = TaskOptions { after, ..TaskOptions::default() };
+    let late = with_options(spec(TaskId::new(client, 65), Target::Any), options);
+    let effects = bench.submit(session, late);
+    let [(_, Outcome::Rejected(why))] = &outcomes(&effects)[..] else { panic!("{effects:?}") };
+    assert_eq!(why.code, Some(ErrorCode::Purged));
 }
 
 #[test]
@@ -203,6 +254,23 @@ fn direct_tasks_do_not_pass_one_whose_payload_is_late() {
 }
 
 #[test]
+fn direct_tasks_behind_several_late_ones_go_as_far_as_the_next_of_these() {
+    let mut bench = Bench::new();
+    let (_, engine) = bench.engine(1, 1);
+    let (session, client) = bench.client();
+    for seq in [0, 2] {
+        bench.submit(session, arriving(client, seq, Target::Engine(engine), seq));
+        bench.submit(session, spec(TaskId::new(client, seq + 1), Target::Engine(engine)));
+    }
+    for seq in [0, 2] {
+        let bytes = Bytes::from_static(b"bytes");
+        let effects = bench.event(HubEvent::PayloadArrived { session, ticket: Ticket(seq), bytes });
+        let sent: Vec<_> = assignments(&effects).iter().map(|a| a.attempt.task.seq).collect();
+        assert_eq!(sent, [seq, seq + 1]);
+    }
+}
+
+#[test]
 fn aborting_a_late_direct_task_lets_those_behind_it_go() {
     let mut bench = Bench::new();
     let (_, engine) = bench.engine(1, 1);
@@ -231,8 +299,7 @@ fn an_engine_gets_no_more_direct_tasks_than_it_may_hold_until_it_ends_some() {
         assert_eq!(assignments(&effects).len(), usize::from(seq < DIRECT_WINDOW_MAX as u64));
     }
     let attempt = TaskId::new(client, 0).attempt(1);
-    let payload = phalanx_protocol::payload::Payload::empty();
-    let effects = bench.report(engine_session, report(0, attempt, payload));
+    let effects = bench.report(engine_session, report(0, attempt, Payload::empty()));
     let sent: Vec<_> = assignments(&effects).iter().map(|a| a.attempt.task.seq).collect();
     assert_eq!(sent, [DIRECT_WINDOW_MAX as u64]);
 }
@@ -274,6 +341,11 @@ fn priority_and_needs_reach_the_scheduler_with_the_task() {
     });
     let ready = ready.expect("the task is placed");
     assert_eq!((ready.priority, ready.needs.as_ref()), (3, Some(&needs)));
+    let options = TaskOptions { priority: -2, ..TaskOptions::default() };
+    let effects =
+        bench.submit(session, with_options(spec(TaskId::new(client, 1), Target::Any), options));
+    let is_so = |effect: &HubEffect| matches!(effect, HubEffect::ToScheduler(_, SchedulerEvent::Place(it)) if it.priority == -2);
+    assert!(effects.iter().any(is_so), "a priority alone: {effects:?}");
 }
 
 #[test]

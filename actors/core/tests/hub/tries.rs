@@ -6,9 +6,10 @@ use phalanx_core::hub::{ClientRequest, EngineNews, EngineOrder, HubEffect, HubEv
 use phalanx_core::scheduler::SchedulerEvent;
 use phalanx_protocol::ids::{AttemptId, EngineId, SessionId, TaskId};
 use phalanx_protocol::limits::{RETRIES_MAX, RETRY_BACKOFF_MAX, STARTED_AFTER};
-use phalanx_protocol::outcome::{AttemptOutcome, Outcome, RemoteError, Report};
+use phalanx_protocol::needs::Needs;
+use phalanx_protocol::outcome::{AttemptOutcome, Outcome, RemoteError, Report, RunTimes};
 use phalanx_protocol::payload::Payload;
-use phalanx_protocol::peer::Inventory;
+use phalanx_protocol::peer::{EngineProfile, Inventory};
 use phalanx_protocol::room::{ReadyTask, SchedulerVerdict};
 use phalanx_protocol::task::{Retry, Target, TaskOptions};
 
@@ -154,6 +155,57 @@ fn a_refused_task_goes_elsewhere_and_ends_when_all_engines_refused_it() {
 }
 
 #[test]
+fn a_refused_task_goes_only_where_it_could_have_gone_before() {
+    let mut bench = Bench::new();
+    let equipped = |n: u64, label: &str, method: &str| EngineProfile {
+        labels: vec![label.into()],
+        methods: vec![method.try_into().expect("a short name")],
+        ..profile(&format!("here/{n}"), n, 1)
+    };
+    let all = [("fast", "work"), ("slow", "work"), ("fast", "odd"), ("fast", "work")];
+    let engines: Vec<(SessionId, EngineId)> = (0..)
+        .zip(all)
+        .map(|(n, (label, method))| {
+            let equipped = equipped(n, label, method);
+            let (session, registration, ..) = bench.register(equipped, Inventory::default());
+            (session, registration.engine)
+        })
+        .collect();
+    let gone = equipped(9, "fast", "work");
+    let (gone, ..) = bench.register(gone, Inventory::default());
+    bench.event(HubEvent::FromEngine(gone, EngineNews::Leave("done".into())));
+    let (session, client) = bench.client();
+    let task = TaskId::new(client, 0);
+    let needs = Some(Needs { labels: vec!["fast".into()], ..Needs::default() });
+    let options = TaskOptions { needs, ..TaskOptions::default() };
+    bench.submit(session, with_options(spec(task, Target::Any), options));
+    bench.assign(task, engines[0].1);
+    let mut trial = Trial { bench, session, engines, task, reports: 0 };
+    assert_eq!(choice(&trial.refuses(0, 1)), Some(vec![3]));
+}
+
+#[test]
+fn what_was_aborted_is_not_tried_again() {
+    let mut trial = Trial::new(2, retries(1));
+    trial.bench.request(trial.session, ClientRequest::Abort(vec![trial.task], None));
+    assert!(failed_with(&trial.raises(0, 1), "ValueError"));
+}
+
+#[test]
+fn the_scheduler_learns_how_long_an_attempt_ran_that_is_tried_again() {
+    for (ran_ns, ran) in [(0, None), (1, Some(Duration::from_nanos(1)))] {
+        let mut trial = Trial::new(2, retries(1));
+        let times = RunTimes { started_us: 1, ran_ns };
+        let outcome = AttemptOutcome::Failed(Box::new(error("ValueError")));
+        let report = report(0, trial.task.attempt(1), Payload::empty());
+        let effects = trial.bench.report(trial.engines[0].0, Report { outcome, times, ..report });
+        let free = SchedulerEvent::Free(trial.task, ran);
+        let told = HubEffect::ToScheduler(trial.bench.scheduler, free);
+        assert!(effects.contains(&told), "{ran_ns} ns: {effects:?}");
+    }
+}
+
+#[test]
 fn an_engine_that_refused_is_not_asked_again_by_a_retry() {
     let mut trial = Trial::new(2, retries(3));
     trial.refuses(0, 1);
@@ -221,6 +273,38 @@ fn if_the_engines_that_are_left_go_the_task_ends_with_its_last_error() {
 }
 
 #[test]
+fn if_the_engine_that_is_left_goes_a_retry_begins_a_new_round() {
+    let mut trial = Trial::new(2, retries(1));
+    assert_eq!(choice(&trial.raises(0, 1)), Some(vec![1]));
+    let left = EngineNews::Leave("done".into());
+    trial.bench.event(HubEvent::FromEngine(trial.engines[1].0, left));
+    assert_eq!(placed(&trial.unplaceable()), [trial.task]);
+}
+
+#[test]
+fn a_task_that_has_not_failed_waits_for_any_engine_whatever_it_will_retry() {
+    let mut bench = Bench::new();
+    let (session, client) = bench.client();
+    let task = TaskId::new(client, 0);
+    let effects = bench.submit(session, with_options(spec(task, Target::Any), retries(1)));
+    let engines = effects.iter().find_map(|effect| match effect {
+        HubEffect::ToScheduler(_, SchedulerEvent::Place(ready)) => Some(&ready.engines),
+        _ => None,
+    });
+    assert_eq!(engines, Some(&None));
+}
+
+#[test]
+fn an_engine_that_comes_back_goes_on_with_what_may_be_tried_again() {
+    let mut trial = Trial::new(1, retries(1));
+    let running = vec![trial.task.attempt(1)];
+    trial.bench.close(trial.engines[0].0);
+    let inventory = Inventory { running, ..Inventory::default() };
+    let (.., effects) = trial.bench.register(profile("here/0", 0, 1), inventory);
+    assert_eq!(aborted(&effects), []);
+}
+
+#[test]
 fn an_engine_that_joins_is_offered_what_waits_for_another() {
     let mut trial = Trial::new(2, TaskOptions::default());
     assert_eq!(choice(&trial.refuses(0, 1)), Some(vec![1]));
@@ -272,6 +356,7 @@ fn an_attempt_over_its_limit_is_aborted_and_the_task_fails_with_that_reason() {
     assert!(failed_with(&effects, TIME_LIMIT), "{effects:?}");
     let [(_, Outcome::Failed(error))] = &outcomes(&effects)[..] else { panic!() };
     assert!(error.message.contains("limit of 1s"), "{}", error.message);
+    assert_eq!((error.engine, error.method.as_str()), (Some(trial.engines[0].1), "work"));
 }
 
 #[test]

@@ -116,6 +116,15 @@ mod tests {
     }
 
     #[test]
+    fn lots_are_the_words_of_split_mix_64() {
+        // Its first words from this seed, as its authors' code has them; scaled to one less.
+        let words: [u64; 3] =
+            [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423];
+        let mut lots = Lots::new(1_234_567);
+        assert_eq!(words.map(|_| lots.below(u64::MAX)), words.map(|word| word - 1));
+    }
+
+    #[test]
     fn lots_depend_on_the_seed_alone_and_are_even() {
         let draw = |seed| {
             let mut lots = Lots::new(seed);

@@ -125,3 +125,16 @@ fn what_an_engine_had_before_fills_its_slots() {
          free 3 1us   => 4:e1",
     );
 }
+
+#[test]
+fn what_an_engine_keeps_when_it_comes_again_is_learned_from() {
+    check(
+        &mut Scheduler::default(),
+        "up e1 1 a
+         place 1 a     => 1:e1
+         place 2 a
+         place 3 a
+         up e1 1 a
+         free 1 10us   => 2:e1 3:e1",
+    );
+}

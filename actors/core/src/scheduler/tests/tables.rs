@@ -144,6 +144,26 @@ fn repetitions_and_what_is_unknown_change_nothing() {
 }
 
 #[test]
+fn a_queue_goes_on_behind_a_task_that_was_freed_in_its_midst() {
+    check(
+        &mut room(),
+        "up e1 1 a
+         place 1 a   => 1:e1
+         place 2 a
+         place 3 a
+         place 4 a
+         place 5 a
+         place 6 a
+         place 7 a
+         place 8 a
+         free 3
+         free 1      => 2:e1
+         free 2      => 4:e1
+         free 4      => 5:e1",
+    );
+}
+
+#[test]
 fn a_task_freed_while_it_waits_is_never_assigned() {
     check(
         &mut room(),

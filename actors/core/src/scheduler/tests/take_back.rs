@@ -106,6 +106,21 @@ fn a_task_that_came_back_goes_to_another_if_the_engine_it_was_for_is_full() {
 }
 
 #[test]
+fn a_task_that_came_back_goes_where_it_was_asked_back_for_though_another_has_less() {
+    check(
+        &mut ahead(2),
+        "up e1 1 a
+         place 1 a   => 1:e1
+         place 2 a   => 2:e1
+         up e2 1 a
+         up e3 1 a
+         at 0us      => 2<e1
+         place 3 a   => 3:e2
+         back 2 a    => 2:e2",
+    );
+}
+
+#[test]
 fn a_task_that_came_back_waits_if_nobody_has_room() {
     check(
         &mut ahead(2),
@@ -138,6 +153,27 @@ fn only_what_the_engine_may_have_is_taken_for_it() {
          at 0us                 => 7<e1 4<e1
          back 7 a gpu=1         => 7:e2
          kept 4",
+    );
+}
+
+#[test]
+fn tasks_that_end_in_another_order_than_given_leave_what_can_be_taken_back() {
+    check(
+        &mut ahead(0),
+        "up e1 1 a
+         place 1 a   => 1:e1
+         place 2 a   => 2:e1
+         place 3 a   => 3:e1
+         place 4 a   => 4:e1
+         place 5 a   => 5:e1
+         place 6 a   => 6:e1
+         place 7 a   => 7:e1
+         place 8 a   => 8:e1
+         free 3
+         free 1
+         free 2
+         up e2 1 a
+         at 0us      => 8<e1 7<e1",
     );
 }
 

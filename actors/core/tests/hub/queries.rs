@@ -202,9 +202,10 @@ fn a_request_that_names_too_many_tasks_is_refused() {
 fn an_outcome_that_outlives_its_record_is_found_by_name() {
     let records = RecordBounds { count: 1, argument_bytes: 100 };
     let mut world = World::with(HubSettings { records, ..HubSettings::new(Epoch(5)) });
-    world.done(0, 1);
-    world.done(1, 1);
-    let task = world.id(0);
+    for seq in 0..3 {
+        world.done(seq, 1);
+    }
+    let task = world.id(1);
     let (found, _) = world.ask(Select::Tasks(vec![task]));
     let bare = TaskRecord {
         task,

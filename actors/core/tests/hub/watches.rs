@@ -96,6 +96,21 @@ fn a_watch_ends_with_its_session_and_is_not_sent_again() {
 }
 
 #[test]
+fn a_client_that_is_back_is_told_only_of_what_it_watches_anew() {
+    let (mut bench, engine_session, engine, owner, _, first) = world();
+    let task = TaskId::new(first.client, 1);
+    bench.submit(owner, spec(task, Target::Engine(engine)));
+    let (watcher, opened, _) = bench.open(None);
+    watch(&mut bench, watcher, &[task]);
+    bench.close(watcher);
+    let (again, ..) = bench.open(Some(bench.resume(opened.client)));
+    let effects = bench.report(engine_session, report(0, task.attempt(1), inline("r")));
+    assert_eq!(told(&effects), [(owner, 0, task, Outcome::Done)]);
+    let effects = watch(&mut bench, again, &[task]);
+    assert_eq!(told(&effects), [(again, 0, task, Outcome::Done)]);
+}
+
+#[test]
 fn a_client_that_watches_without_end_is_let_go() {
     let (mut bench, _, engine, owner, watcher, task) = world();
     let mut most = Vec::new();

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::text::check;
+use phalanx_protocol::limits::TAKE_BACK_LOOKS_MAX;
+
+use super::text::{check, say};
 use crate::scheduler::{Hwm, PREFETCH_AHEAD, Scheduler, Settings};
 use crate::{Room, Time};
 
@@ -55,6 +57,30 @@ fn nothing_is_taken_from_an_engine_that_ends_its_tasks_as_expected() {
          free 4 10us
          at 1899us
          at 1900us      => 6<e1",
+    );
+}
+
+#[test]
+fn an_engine_that_ended_a_task_lately_is_left_alone_until_it_has_not_for_a_while() {
+    check(
+        &mut ahead(3),
+        "up e1 1 a
+         place 1 a      => 1:e1
+         place 2 a      => 2:e1
+         place 3 a      => 3:e1
+         free 1 10us
+         free 2 10us
+         free 3 10us
+         place 4 a      => 4:e1
+         place 5 a      => 5:e1
+         place 6 a      => 6:e1
+         up e2 1 a
+         at 900us
+         at 1500us
+         free 4 10us
+         at 1900us
+         at 2899us
+         at 2900us      => 6<e1",
     );
 }
 
@@ -255,6 +281,42 @@ fn the_end_of_a_task_or_of_an_engine_answers_for_what_was_asked_back() {
     let mut room = ahead(0);
     check(&mut room, table);
     check(&mut room, "back 3 a => 3:e2\nback 3 a => 3:e2\nat 5000us");
+}
+
+#[test]
+fn engines_with_tasks_beyond_those_looked_at_have_their_turn_the_next_time() {
+    let mut room = ahead(0);
+    let last = TAKE_BACK_LOOKS_MAX / 2;
+    let mut seq = 0;
+    for engine in 0..=last {
+        say(&mut room, &format!("up e{engine} 1 a"));
+        // The last one has the most.
+        for _ in 0..if engine == last { 5 } else { 2 } {
+            say(&mut room, &format!("place {seq} a on e{engine} e9999"));
+            seq += 1;
+        }
+    }
+    say(&mut room, "up e9999 1 a");
+    assert_eq!(say(&mut room, "at 0us"), "1<e0");
+    say(&mut room, "kept 1");
+    let newest = format!("{}<e{last} {}<e{last}", seq - 1, seq - 2);
+    assert_eq!(say(&mut room, "at 1000us"), newest);
+    room.check_invariants();
+}
+
+#[test]
+fn idle_engines_beyond_those_looked_at_have_their_turn_the_next_time() {
+    let mut room = ahead(0);
+    check(&mut room, "up e0 1 a\nplace 1 a => 1:e0\nplace 2 a => 2:e0");
+    // Each costs a look, and one more at the task that it cannot have.
+    let last = TAKE_BACK_LOOKS_MAX / 2 + 1;
+    for engine in 1..last {
+        say(&mut room, &format!("up e{engine} 1 b"));
+    }
+    say(&mut room, &format!("up e{last} 1 a"));
+    assert_eq!(say(&mut room, "at 0us"), "");
+    assert_eq!(say(&mut room, "at 1000us"), "2<e0");
+    room.check_invariants();
 }
 
 #[test]

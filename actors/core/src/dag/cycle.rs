@@ -41,7 +41,8 @@ pub fn find_cycle(len: usize, edges: &[(u32, u32)]) -> Option<Vec<u32>> {
 fn walk_back(open: &[u32], edges: &[(u32, u32)]) -> Vec<u32> {
     let mut before_of = vec![None; open.len()];
     for (before, after) in edges {
-        if open[*before as usize] > 0 && open[*after as usize] > 0 {
+        // What comes after one that is open is open too.
+        if open[*before as usize] > 0 {
             before_of[*after as usize].get_or_insert(*before);
         }
     }

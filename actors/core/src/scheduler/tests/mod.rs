@@ -10,3 +10,4 @@ mod properties;
 mod tables;
 mod take_back;
 mod text;
+mod why;

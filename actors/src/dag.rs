@@ -13,7 +13,9 @@ impl SchedulingRoom for Dag {
     fn task_of(event: &DagEvent) -> Option<TaskId> {
         match event {
             DagEvent::Hold(waiting) => Some(waiting.task),
-            DagEvent::Ended(task, _) | DagEvent::Release(task) => Some(*task),
+            DagEvent::Assigned(task, _) | DagEvent::Ended(task, _) | DagEvent::Release(task) => {
+                Some(*task)
+            }
         }
     }
 

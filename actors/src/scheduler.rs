@@ -14,7 +14,7 @@ impl SchedulingRoom for Scheduler {
     fn task_of(event: &SchedulerEvent) -> Option<TaskId> {
         match event {
             SchedulerEvent::EngineUp(_) | SchedulerEvent::EngineDown(_) => None,
-            SchedulerEvent::Place(ready) => Some(ready.task),
+            SchedulerEvent::Place(ready) | SchedulerEvent::PlaceAhead(ready, _) => Some(ready.task),
             SchedulerEvent::Free(task, _) | SchedulerEvent::TakenBack(task, _) => Some(*task),
         }
     }

@@ -73,6 +73,9 @@ pub fn room_message(order: RoomOrder) -> HubToScheduling {
             DagEvent::Release(task) => {
                 HubToScheduling::Release(Addressed { generation, what: task })
             }
+            DagEvent::Assigned(task, engine) => {
+                HubToScheduling::Assigned(Addressed { generation, what: (task, engine) })
+            }
         },
         RoomOrder::Scheduler(generation, event) => match event {
             SchedulerEvent::EngineUp(capacity) => {
@@ -91,6 +94,9 @@ pub fn room_message(order: RoomOrder) -> HubToScheduling {
             }
             SchedulerEvent::TakenBack(task, ready) => {
                 HubToScheduling::TakenBack(Addressed { generation, what: (task, ready) })
+            }
+            SchedulerEvent::PlaceAhead(task, engine) => {
+                HubToScheduling::PlaceAhead(Addressed { generation, what: (task, engine) })
             }
         },
     }
@@ -113,6 +119,9 @@ pub fn room_order(message: HubToScheduling) -> RoomOrder {
         HubToScheduling::Release(Addressed { generation, what }) => {
             dag(generation, DagEvent::Release(what))
         }
+        HubToScheduling::Assigned(Addressed { generation, what: (task, engine) }) => {
+            dag(generation, DagEvent::Assigned(task, engine))
+        }
         HubToScheduling::EngineUp(Addressed { generation, what }) => {
             scheduler(generation, SchedulerEvent::EngineUp(what))
         }
@@ -127,6 +136,9 @@ pub fn room_order(message: HubToScheduling) -> RoomOrder {
         }
         HubToScheduling::TakenBack(Addressed { generation, what: (task, ready) }) => {
             scheduler(generation, SchedulerEvent::TakenBack(task, ready))
+        }
+        HubToScheduling::PlaceAhead(Addressed { generation, what: (task, engine) }) => {
+            scheduler(generation, SchedulerEvent::PlaceAhead(task, engine))
         }
     }
 }
@@ -190,11 +202,19 @@ mod tests {
             ),
             RoomOrder::Dag(LIFE, DagEvent::Ended(TASK, ending)),
             RoomOrder::Dag(LIFE, DagEvent::Release(TASK)),
+            RoomOrder::Dag(LIFE, DagEvent::Assigned(TASK, EngineId(3))),
             RoomOrder::Scheduler(LIFE, SchedulerEvent::EngineUp(EngineCapacity::default())),
             RoomOrder::Scheduler(LIFE, SchedulerEvent::EngineDown(EngineId(1))),
             RoomOrder::Scheduler(
                 LIFE,
                 SchedulerEvent::Place(ReadyTask { task: TASK, ..ReadyTask::default() }),
+            ),
+            RoomOrder::Scheduler(
+                LIFE,
+                SchedulerEvent::PlaceAhead(
+                    ReadyTask { task: TASK, ..ReadyTask::default() },
+                    EngineId(3),
+                ),
             ),
             RoomOrder::Scheduler(LIFE, SchedulerEvent::Free(TASK, None)),
             RoomOrder::Scheduler(
@@ -219,6 +239,7 @@ mod tests {
     fn what_a_room_says_is_the_same_event_from_here_and_over_the_wire() {
         let statements = [
             RoomStatement::Dag(LIFE, DagEffect { task: TASK, verdict: DagVerdict::TimedOut }),
+            RoomStatement::Dag(LIFE, DagEffect { task: TASK, verdict: DagVerdict::Nearly(TASK) }),
             RoomStatement::Scheduler(
                 LIFE,
                 SchedulerEffect { task: TASK, verdict: SchedulerVerdict::Assign(EngineId(1)) },

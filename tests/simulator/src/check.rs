@@ -25,6 +25,9 @@ pub(crate) const KILLED: &str = "killed: task";
 /// Most engines of a plan.
 const ENGINES_MAX: usize = 4;
 
+/// An engine, and which of its processes.
+pub(crate) type Life = (usize, u64);
+
 /// What is known of a task.
 #[derive(Debug)]
 struct Fact {
@@ -105,10 +108,16 @@ pub(crate) struct Check {
     kills: BTreeSet<String>,
     /// Attempts that user code saw.
     started: BTreeSet<AttemptId>,
+    /// What an attempt was to wait for when it was sent last.
+    gates: BTreeMap<AttemptId, Vec<TaskId>>,
+    /// Tasks that were done, and where.
+    done: BTreeSet<(TaskId, Life)>,
     /// Attempts that an engine has given back and was not sent again.
     away: BTreeSet<AttemptId>,
     pub(crate) given_back: u64,
     pub(crate) kept: u64,
+    pub(crate) sent_ahead: u64,
+    pub(crate) begun_ahead: u64,
 }
 
 impl Check {
@@ -129,9 +138,13 @@ impl Check {
             tries_again,
             kills: BTreeSet::new(),
             started,
+            gates: BTreeMap::new(),
+            done: BTreeSet::new(),
             away,
             given_back: 0,
             kept: 0,
+            sent_ahead: 0,
+            begun_ahead: 0,
         }
     }
 
@@ -205,7 +218,8 @@ impl Check {
         self.kills.insert(reason.to_owned());
     }
 
-    /// The hub sends an attempt: its dependencies are met (I5).
+    /// The hub sends an attempt: its dependencies are met, or will be when its gates are, all of
+    /// which the same engine has (I5).
     pub(crate) fn on_assigned(&mut self, assignment: &Assignment, hub: &Hub, to: SessionId) {
         let id = assignment.attempt.task;
         let fact = self.fact(id);
@@ -219,15 +233,21 @@ impl Check {
         let engine = hub.registry().iter().find(|(_, engine)| engine.session() == Some(to));
         if let Some((engine, known)) = engine {
             self.check_needs(id, engine, known);
+            let is_there = |gate: &TaskId| known.assigned().any(|task| task == *gate);
+            let elsewhere = assignment.gates.iter().find(|gate| !is_there(gate));
+            assert_eq!(elsewhere, None, "I5: {id} waits on {engine} for what is not there");
         }
         let engine = engine.map(|(id, _)| id);
+        let met = |dependency: &Dependency| is_met(dependency, hub, (&assignment.gates, engine));
+        self.sent_ahead += u64::from(!assignment.gates.is_empty());
+        self.gates.insert(assignment.attempt, assignment.gates.clone());
         let inputs = Dependency::all(options.inputs.iter().copied());
-        assert!(is_met(&inputs, hub).is_some(), "I5: {id} is sent before {inputs:?}");
+        assert!(is_met(&inputs, hub, (&[], None)).is_some(), "I5: {id} is sent before {inputs:?}");
         if let Some(after) = &options.after {
-            assert!(is_met(after, hub).is_some(), "I5: {id} is sent before {after:?}");
+            assert!(met(after).is_some(), "I5: {id} is sent before {after:?}");
         }
         if let Some(follow) = &options.follow {
-            let where_to = is_met(follow, hub);
+            let where_to = met(follow);
             let Some(where_to) = where_to else { panic!("I5: {id} is sent before {follow:?}") };
             assert!(
                 where_to.is_empty() || engine.is_some_and(|engine| where_to.contains(&engine)),
@@ -273,8 +293,14 @@ impl Check {
         assert!(self.away.insert(attempt), "{attempt} is given back twice");
     }
 
-    /// User code begins (I3, I4).
-    pub(crate) fn on_started(&mut self, attempt: AttemptId) {
+    /// User code begins (I3, I4), after all that the attempt was to wait for is done on this engine
+    /// (I5).
+    pub(crate) fn on_started(&mut self, attempt: AttemptId, on: Life) {
+        let gates = self.gates.get(&attempt);
+        self.begun_ahead += u64::from(gates.is_some_and(|gates| !gates.is_empty()));
+        for gate in gates.into_iter().flatten() {
+            assert!(self.done.contains(&(*gate, on)), "I5: {attempt} starts before {gate} is done");
+        }
         assert!(self.started.insert(attempt), "{attempt} starts twice");
         assert!(!self.away.contains(&attempt), "{attempt} was given back, and starts");
         let fact = self.fact(attempt.task);
@@ -298,6 +324,11 @@ impl Check {
         }
     }
 
+    /// User code ends well.
+    pub(crate) fn on_done(&mut self, task: TaskId, on: Life) {
+        self.done.insert((task, on));
+    }
+
     pub(crate) fn on_crash(&mut self, attempt: AttemptId) {
         // An engine that had just died when it was to be killed counts as killed.
         let most = CRASHES_PER_TASK_MAX + 1 + self.kills.len() as u32;
@@ -316,13 +347,21 @@ impl Check {
     }
 
     /// The hub sends an outcome: always the same (I1), and of the last attempt (I2).
-    pub(crate) fn on_delivery(&mut self, delivery: &Delivery) {
+    pub(crate) fn on_delivery(&mut self, delivery: &Delivery, hub: &Hub) {
         let fact = self.fact(delivery.task);
         let task = delivery.task;
         assert_eq!(delivery.attempts, fact.sent.max(delivery.attempts), "I2: {task}");
         match &fact.delivered {
             Some(earlier) => assert_eq!(*earlier, delivery.outcome, "I1: {task} ends twice"),
             None => fact.delivered = Some(delivery.outcome.clone()),
+        }
+        let after = fact.options.as_ref().and_then(|options| options.after.as_ref());
+        if let (Outcome::Done, Some(after)) = (&delivery.outcome, after) {
+            // What was sent ahead is recorded after what it waited for.
+            assert!(
+                is_met(after, hub, (&[], None)).is_some(),
+                "I5: {task} is done before {after:?}"
+            );
         }
     }
 
@@ -410,9 +449,17 @@ fn has_cycle(len: u32, edges: &[(u32, u32)]) -> bool {
 
 /// Whether a dependency is met by what the ledger knows, and where the tasks ran that meet it. The
 /// naive rule, on purpose: what the dag does must come to the same.
-fn is_met(dependency: &Dependency, hub: &Hub) -> Option<Vec<EngineId>> {
-    let endings: Vec<Option<Ending>> =
-        dependency.tasks.iter().map(|task| hub.results().ending(*task)).collect();
+/// The gates count as if they were done on this engine.
+fn is_met(
+    dependency: &Dependency,
+    hub: &Hub,
+    (gates, engine): (&[TaskId], Option<EngineId>),
+) -> Option<Vec<EngineId>> {
+    let by_gate = Ending { success: true, engine };
+    let ending = |task: &TaskId| {
+        hub.results().ending(*task).or_else(|| gates.contains(task).then_some(by_gate))
+    };
+    let endings: Vec<Option<Ending>> = dependency.tasks.iter().map(ending).collect();
     let met: Vec<Ending> = endings
         .iter()
         .flatten()

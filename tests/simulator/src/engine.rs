@@ -85,6 +85,7 @@ impl EngineProcess {
             life,
             room: EngineRoom::new(profile)
                 .starting_ahead(plan.ahead)
+                .with_inline_len_max(plan.inline_len_max as u64)
                 .with_function_limits(functions),
             session: None,
             frozen: None,
@@ -286,7 +287,7 @@ impl World<'_> {
         let earlier = process.running.insert(attempt, running);
         assert!(earlier.is_none(), "{attempt} is started twice");
         let life = process.life;
-        self.check.on_started(attempt);
+        self.check.on_started(attempt, (engine, life));
         self.trace.tell(self.now, || format!("engine {engine} starts {attempt}: {behaviour:?}"));
         for _ in 0..writes {
             let at = Duration::from_nanos(self.rng.u64(0..=runs.as_nanos() as u64));
@@ -350,6 +351,9 @@ impl World<'_> {
                 return self.kill_engine(engine, reported);
             }
         };
+        if outcome == AttemptOutcome::Done {
+            self.check.on_done(attempt.task, (engine, self.engines[engine].life));
+        }
         self.start_kept(engine);
         self.tell_engine(engine, EngineEvent::Ran { attempt, outcome, times, payload });
     }

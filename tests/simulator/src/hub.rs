@@ -100,7 +100,7 @@ impl World<'_> {
             match effect {
                 HubEffect::ToClient(session, reply) => {
                     if let ClientReply::Delivery(delivery) = &reply {
-                        self.check.on_delivery(delivery);
+                        self.check.on_delivery(delivery, &self.hub.hub);
                     }
                     if let ClientReply::Accepted(accepted) = &reply {
                         let now = self.now;

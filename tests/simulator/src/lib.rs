@@ -46,6 +46,10 @@ pub struct Run {
     pub given_back: u64,
     /// See `given_back`.
     pub kept: u64,
+    /// How many attempts engines were sent ahead of what these wait for.
+    pub sent_ahead: u64,
+    /// How many of these they began.
+    pub begun_ahead: u64,
     /// What happened, line by line, if it was asked for.
     pub story: Vec<String>,
     /// What went against the contract, if anything did.

@@ -1,5 +1,6 @@
 //! What a seed stands for: who is there, what they do when, and what goes wrong when.
 
+mod chains;
 mod faults;
 
 use std::time::Duration;
@@ -233,6 +234,7 @@ impl Plan {
         plan.add_rushes(&mut Rng::with_seed(seed ^ 0x2a5e));
         plan.add_kills(&mut Rng::with_seed(seed ^ 0x6111));
         plan.add_partitions(&mut Rng::with_seed(seed ^ 0x9a47));
+        plan.add_chains(&mut Rng::with_seed(seed ^ 0xc4a1));
         plan.set_clocks(&mut Rng::with_seed(seed ^ 0xc10c));
         plan.actions.sort_by_key(|(at, _)| *at);
         plan

@@ -28,10 +28,12 @@ fn about(order: &RoomOrder) -> Option<TaskId> {
         RoomOrder::Recreate(..) => None,
         RoomOrder::Dag(_, event) => match event {
             DagEvent::Hold(waiting) => Some(waiting.task),
-            DagEvent::Ended(task, _) | DagEvent::Release(task) => Some(*task),
+            DagEvent::Assigned(task, _) | DagEvent::Ended(task, _) | DagEvent::Release(task) => {
+                Some(*task)
+            }
         },
         RoomOrder::Scheduler(_, event) => match event {
-            SchedulerEvent::Place(ready) => Some(ready.task),
+            SchedulerEvent::Place(ready) | SchedulerEvent::PlaceAhead(ready, _) => Some(ready.task),
             SchedulerEvent::Free(task, _) | SchedulerEvent::TakenBack(task, _) => Some(*task),
             SchedulerEvent::EngineUp(_) | SchedulerEvent::EngineDown(_) => None,
         },

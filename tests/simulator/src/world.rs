@@ -128,6 +128,8 @@ impl<'a> World<'a> {
             tasks: self.check.tasks(),
             given_back: self.check.given_back,
             kept: self.check.kept,
+            sent_ahead: self.check.sent_ahead,
+            begun_ahead: self.check.begun_ahead,
             story: self.trace.take_story(),
             violation,
         }

@@ -69,3 +69,14 @@ fn tasks_are_taken_back_and_kept_in_many_runs() {
     assert!(given_back >= 20, "in {given_back} of 300 runs a task was given back");
     assert!(kept >= 5, "in {kept} of 300 runs a task was kept");
 }
+
+#[test]
+fn tasks_are_sent_ahead_of_what_they_wait_for_in_many_runs() {
+    let runs: Vec<_> = (0..300).map(run_seed).collect();
+    let sent = runs.iter().filter(|run| run.sent_ahead > 0).count();
+    let begun: u64 = runs.iter().map(|run| run.begun_ahead).sum();
+    let sent_in_all: u64 = runs.iter().map(|run| run.sent_ahead).sum();
+    assert!(sent >= 30, "in {sent} of 300 runs a task was sent ahead");
+    assert!(begun >= 100, "{begun} of {sent_in_all} attempts sent ahead began");
+    assert!(sent_in_all - begun >= 20, "{begun} of {sent_in_all} attempts sent ahead began");
+}

@@ -12,7 +12,7 @@
 //!   | <------------------ Confirmed* ------ |   all reports below up_to are recorded
 //!   | <------------------ AbortAttempts --- |   control lane: may come before its Assign
 //!   | <------------------ GiveBack* ------- |   another engine could start it now
-//!   | -- GaveBack* ---------------------->  |   one for each: given back, or kept
+//!   | -- GaveBack* ---------------------->  |   one for each: given back, or kept; unasked, if a gate shuts
 //!   | <------------------ EndEngine ------- |
 //! ```
 //!
@@ -43,7 +43,7 @@ messages! {
         4 => Leave(EngineLeave), named, Tasks, [Engine];
         /// What a running attempt writes.
         5 => Output(Output), hot, Events, [Engine];
-        /// Answers [`GiveBack`].
+        /// Answers [`GiveBack`]; or, unasked, gives an attempt back one of whose gates will not open.
         6 => GaveBack(GaveBack), hot, Tasks, [Engine];
     }
 }
@@ -105,7 +105,8 @@ pub struct GiveBack {
     pub attempt: AttemptId,
 }
 
-/// What became of an attempt that was asked back. Travels array-encoded.
+/// What became of an attempt that was asked back, or that waits for what will not be done here.
+/// Travels array-encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct GaveBack {
     /// Which attempt.

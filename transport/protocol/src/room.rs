@@ -55,6 +55,8 @@ pub enum Known {
     Open,
     /// It has ended.
     Ended(Ending),
+    /// It has not ended, and this engine has it; its ending will be told.
+    Assigned(EngineId),
 }
 
 map_encoded! {
@@ -83,7 +85,7 @@ map_encoded! {
     }
 }
 
-/// What the dag answers about a task that it holds no longer.
+/// What the dag answers about a task. It holds it no longer, unless it says so.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DagVerdict {
     /// Its dependencies are met. The engines where the tasks ran that met its `follow`, ascending;
@@ -93,6 +95,8 @@ pub enum DagVerdict {
     Impossible(DependencyFailure),
     /// They were not met in time.
     TimedOut,
+    /// They are met as soon as this task is done, which an engine has; the dag holds on to it.
+    Nearly(TaskId),
 }
 
 map_encoded! {

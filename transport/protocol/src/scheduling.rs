@@ -4,7 +4,7 @@
 //! hub                                      scheduler process
 //!   | <------------------ Offer ----------- |   first message: ready to run the rooms
 //!   | -- Recreate(room, generation) ----->  |   a fresh room; what follows rebuilds it
-//!   | -- Hold, Ended, Release … --------->  |   for the dag
+//!   | -- Hold, Assigned, Ended … -------->  |   for the dag
 //!   | -- EngineUp, Place, Free … -------->  |   for the scheduler
 //!   | <--- Verdicts, RoomPanicked --------- |
 //! ```
@@ -42,6 +42,11 @@ messages! {
         /// Scheduler: its engine gave a task back that was to be taken back, and it is to be placed
         /// again; or (nothing more said) keeps it.
         9 => TakenBack(Addressed<(TaskId, Option<ReadyTask>)>), hot, Tasks, [Hub];
+        /// Dag: an engine has a task for which others wait.
+        10 => Assigned(Addressed<(TaskId, EngineId)>), hot, Tasks, [Hub];
+        /// Scheduler: assign this task to this engine, or, if that has no room now, forget it. All
+        /// that it waits for is there.
+        11 => PlaceAhead(Addressed<(ReadyTask, EngineId)>), hot, Tasks, [Hub];
     }
 }
 

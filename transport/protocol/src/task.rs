@@ -308,7 +308,8 @@ pub struct Assignment {
     pub method: MethodName,
     /// The arguments.
     pub payload: Payload,
-    /// Attempts on this engine that must end first. Empty today: room for sending dependents ahead.
+    /// Tasks assigned to this engine before that must be done there first. If one of them will not
+    /// be, the engine gives the attempt back.
     pub gates: Vec<TaskId>,
     /// A function that goes with it, defined before in the same session.
     pub function: Option<Digest>,

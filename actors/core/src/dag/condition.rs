@@ -36,6 +36,11 @@ impl Gate {
         self.open
     }
 
+    /// Whether a task that is done is what it waits for.
+    pub(super) fn accepts_success(&self) -> bool {
+        self.accept.is_met_by(true)
+    }
+
     /// One of the tasks ended: an error if the condition can never be met now.
     pub(super) fn hear(&mut self, success: bool) -> Result<(), Impossible> {
         self.open -= 1;
@@ -67,6 +72,12 @@ impl Follow {
     /// Its counts.
     pub(super) const fn gate(&self) -> &Gate {
         &self.gate
+    }
+
+    /// Whether it would be met, and lead to this engine, if all that it waits for were done there.
+    pub(super) fn would_be_met(&self, engine: EngineId) -> bool {
+        (self.gate.is_met() || self.gate.accepts_success())
+            && self.engines.iter().all(|followed| *followed == engine)
     }
 
     /// As [`Gate::hear`]. A task that never ran places nothing.

@@ -1,6 +1,6 @@
 //! One held task: its conditions, and its places in the lists of those it waits for.
 
-use phalanx_protocol::ids::TaskId;
+use phalanx_protocol::ids::{EngineId, TaskId};
 use phalanx_protocol::outcome::{DependencyFailure, Impossible};
 use phalanx_protocol::room::{Condition, DagVerdict, Ending, Known, WaitingTask};
 
@@ -89,6 +89,30 @@ impl Held {
         }
     }
 
+    /// The index of the only task that it still waits for.
+    pub(super) fn waits_only_for(&self) -> Option<u32> {
+        // Two, if it comes after what it follows. With more no edge is looked at, so that the ends of
+        // all that a task waits for cost no more than there are edges.
+        if self.open_len() > 2 {
+            return None;
+        }
+        let mut open = self.edges.iter().filter_map(|edge| edge.awaited);
+        let first = open.next()?;
+        open.all(|awaited| awaited == first).then_some(first)
+    }
+
+    /// Whether it would be ready if all that it waits for were done on this engine.
+    pub(super) fn would_be_ready(&self, engine: EngineId) -> bool {
+        self.after.as_ref().is_none_or(|gate| gate.is_met() || gate.accepts_success())
+            && self.follow.as_ref().is_none_or(|follow| follow.would_be_met(engine))
+    }
+
+    /// How many of its edges are open.
+    fn open_len(&self) -> u32 {
+        let follow = self.follow.as_ref().map_or(0, |follow| follow.gate().open());
+        follow + self.after.as_ref().map_or(0, Gate::open)
+    }
+
     /// The verdict on a task whose conditions are met.
     pub(super) fn into_ready(self) -> DagVerdict {
         DagVerdict::Ready(self.follow.and_then(|follow| follow.into_engines()))
@@ -109,7 +133,7 @@ impl Held {
     ) -> Result<(), DagVerdict> {
         for (task, known) in condition.into_iter().flat_map(|condition| &condition.tasks) {
             match known {
-                Known::Open => open.push(*task),
+                Known::Open | Known::Assigned(_) => open.push(*task),
                 Known::Ended(ending) => self.hear_part(part, *task, *ending)?,
             }
         }

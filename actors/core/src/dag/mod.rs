@@ -13,7 +13,7 @@ mod snapshot;
 #[cfg(test)]
 mod tests;
 
-use phalanx_protocol::ids::TaskId;
+use phalanx_protocol::ids::{EngineId, TaskId};
 use phalanx_protocol::room::{DagVerdict, Ending, WaitingTask};
 
 pub use self::cycle::find_cycle;
@@ -23,16 +23,20 @@ pub use self::snapshot::{HeldTask, Unmet};
 /// What the hub tells the dag.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DagEvent {
-    /// Hold this task and answer with one [`DagVerdict`], perhaps at once. A task that is held
-    /// already is left as it is.
+    /// Hold this task and answer with one [`DagVerdict`], perhaps at once; before that, perhaps, with
+    /// [`DagVerdict::Nearly`]. A task that is held already is left as it is.
     Hold(WaitingTask),
+    /// This engine has a task that some held task was told to be open. Again, if it moves; that an
+    /// engine has lost one is not told.
+    Assigned(TaskId, EngineId),
     /// A task ended. Told once, and only of tasks that some held task was told to be open.
     Ended(TaskId, Ending),
     /// Forget a held task without a verdict: it was aborted.
     Release(TaskId),
 }
 
-/// The dag's word on a task; after it the task is no longer held.
+/// The dag's word on a task; after it the task is no longer held, unless it is
+/// [`DagVerdict::Nearly`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DagEffect {
     /// Which task.

@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use phalanx_protocol::ids::TaskId;
-use phalanx_protocol::room::{DagVerdict, Ending, WaitingTask};
+use phalanx_protocol::ids::{EngineId, TaskId};
+use phalanx_protocol::room::{Condition, DagVerdict, Ending, Known, WaitingTask};
 use rustc_hash::FxHashMap;
 
 #[cfg(test)]
@@ -36,6 +36,8 @@ pub struct Dag {
 #[derive(Debug)]
 struct Awaited {
     task: TaskId,
+    /// The engine that has it, if one is known to.
+    engine: Option<EngineId>,
     first: EdgeAt,
     last: EdgeAt,
 }
@@ -101,6 +103,36 @@ impl Dag {
         for (position, awaited) in open.into_iter().enumerate() {
             self.link(awaited, EdgeAt { holder, position: edge_position(position) });
         }
+        for (task, engine) in assigned(waiting) {
+            self.note_assigned(task, engine);
+        }
+        self.tell_nearly(holder, effects);
+    }
+
+    /// Says which of those that it waits for has it.
+    fn note_assigned(&mut self, task: TaskId, engine: EngineId) -> Option<u32> {
+        let index = *self.awaited_by_task.get(&task)?;
+        self.awaited[index].engine = Some(engine);
+        Some(index)
+    }
+
+    /// An engine has a task: the first of those that wait for it may have nothing else to wait for.
+    fn assigned(&mut self, task: TaskId, engine: EngineId, effects: &mut Vec<DagEffect>) {
+        if let Some(awaited) = self.note_assigned(task, engine) {
+            self.tell_nearly(self.awaited[awaited].first.holder, effects);
+        }
+    }
+
+    /// If a task waits only for one that an engine has, and is the first who does, says so.
+    fn tell_nearly(&self, holder: u32, effects: &mut Vec<DagEffect>) {
+        let held = &self.held[holder];
+        let awaited = held.waits_only_for().map(|awaited| &self.awaited[awaited]);
+        if let Some(Awaited { task, engine: Some(engine), first, .. }) = awaited
+            && first.holder == holder
+            && held.would_be_ready(*engine)
+        {
+            effects.push(DagEffect { task: held.task, verdict: DagVerdict::Nearly(*task) });
+        }
     }
 
     fn ended(&mut self, task: TaskId, ending: Ending, effects: &mut Vec<DagEffect>) {
@@ -112,6 +144,10 @@ impl Dag {
         while let Some(at) = self.awaited.get(awaited).map(|awaited| awaited.first) {
             self.unlink(at);
             match self.held[at.holder].hear(at.position, task, ending) {
+                // It may both follow and come after this one, and hears of it twice.
+                Heard::Open if self.held[at.holder].waits_only_for() != Some(awaited) => {
+                    self.tell_nearly(at.holder, effects);
+                }
                 Heard::Open => {}
                 Heard::Ready => {
                     let held = self.forget(at.holder);
@@ -152,7 +188,7 @@ impl Dag {
     fn link(&mut self, task: TaskId, at: EdgeAt) {
         let known = self.awaited_by_task.get(&task).copied();
         let awaited = known.unwrap_or_else(|| {
-            let awaited = self.awaited.insert(Awaited { task, first: at, last: at });
+            let awaited = self.awaited.insert(Awaited { task, engine: None, first: at, last: at });
             self.awaited_by_task.insert(task, awaited);
             awaited
         });
@@ -205,6 +241,17 @@ impl Dag {
     }
 }
 
+/// The tasks that it waits for and that engines have.
+fn assigned(waiting: &WaitingTask) -> impl Iterator<Item = (TaskId, EngineId)> {
+    let conditions = [&waiting.after, &waiting.follow].into_iter().flatten();
+    conditions.flat_map(|condition: &Condition| &condition.tasks).filter_map(|(task, known)| {
+        match known {
+            Known::Assigned(engine) => Some((*task, *engine)),
+            Known::Open | Known::Ended(_) => None,
+        }
+    })
+}
+
 impl Recreate for Dag {
     type Settings = ();
 
@@ -220,6 +267,7 @@ impl Room for Dag {
     fn handle(&mut self, now: Time, event: DagEvent, effects: &mut Vec<DagEffect>) {
         match event {
             DagEvent::Hold(waiting) => self.hold(now, &waiting, effects),
+            DagEvent::Assigned(task, engine) => self.assigned(task, engine, effects),
             DagEvent::Ended(task, ending) => self.ended(task, ending, effects),
             DagEvent::Release(task) => self.release(task),
         }

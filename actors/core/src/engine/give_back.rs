@@ -25,13 +25,12 @@ impl EngineRoom {
             effects.push(EngineEffect::Withdraw(attempt));
             return Ok(());
         }
-        let given = self.queue.can_spare(attempt);
-        effects.push(EngineEffect::GaveBack { attempt, given });
-        if !given {
+        if !self.queue.can_spare(attempt) {
+            effects.push(EngineEffect::GaveBack { attempt, given: false });
             return Ok(());
         }
-        self.given_back.insert(attempt);
         let queued = self.queue.remove(attempt);
+        self.give_back(attempt, effects);
         self.refuse_payload(queued)
     }
 
@@ -42,27 +41,20 @@ impl EngineRoom {
         attempt: AttemptId,
         withdrew: bool,
         effects: &mut Vec<EngineEffect>,
-    ) {
+    ) -> Result<(), RuleBroken> {
         let run = if withdrew { self.slots.end(now, attempt) } else { None };
         if let Some(run) = &run {
             self.queue.ended(attempt.task, run.direct);
         }
-        let given = run.is_some_and(|run| run.wanted);
-        match self.link {
-            Link::Registered => {
-                if given {
-                    self.given_back.insert(attempt);
-                }
-                effects.push(EngineEffect::GaveBack { attempt, given });
-            }
-            // The inventory that the hub is reading says that it runs here.
-            Link::Open if given => self.given_late.push(attempt),
-            // The next inventory will not list it.
-            Link::Open | Link::Down | Link::Leaving => {}
+        if run.is_some_and(|run| run.wanted) {
+            self.give_back(attempt, effects);
+        } else if self.link == Link::Registered {
+            effects.push(EngineEffect::GaveBack { attempt, given: false });
         }
+        self.settle_gates(attempt.task, effects)
     }
 
-    /// What was listed as running, and is not any more; unless the hub wants it dropped anyway.
+    /// What was listed, and is not here any more; unless the hub wants it dropped anyway.
     pub(super) fn give_back_late(
         &mut self,
         dropped: &FxHashSet<AttemptId>,

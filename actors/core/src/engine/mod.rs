@@ -13,10 +13,12 @@
 //! | `arrivals` | payloads without assignment |
 //! | `functions` | the functions that this session's assignments may name |
 //! | `give_back` | what of the queue the hub may have again |
+//! | `gates` | what of it waits for what else is here |
 //! | `recent` | attempts aborted before they came, attempts confirmed, and attempts given back |
 
 mod arrivals;
 mod functions;
+mod gates;
 mod give_back;
 mod marks;
 mod queue;
@@ -122,7 +124,8 @@ pub enum EngineEffect {
     Output(Output),
     /// Tell the hub how an attempt ended.
     Report(Report),
-    /// Tell the hub what became of an attempt that it asked for.
+    /// Tell the hub what became of an attempt that it asked for, or that waits for what will not be
+    /// done here.
     GaveBack {
         /// Which one.
         attempt: AttemptId,

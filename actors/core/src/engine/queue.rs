@@ -29,8 +29,8 @@ pub(super) struct Queue {
     lanes: FxHashMap<ClientId, Lane>,
     /// Tasks of which an attempt was handed out and has not ended.
     started: FxHashSet<TaskId>,
-    /// Those whose gates are not open.
-    gated: BTreeSet<u64>,
+    /// Those that wait for each of these tasks, which are their gates.
+    by_gate: FxHashMap<TaskId, BTreeSet<u64>>,
     /// Those that may start.
     startable: BTreeSet<u64>,
 }
@@ -100,8 +100,26 @@ impl Queue {
 
     /// Whether others here wait for this task.
     pub(super) fn waits_for(&self, task: TaskId) -> bool {
-        let waits = |order: &u64| self.entries[order].assignment.gates.contains(&task);
-        self.gated.iter().any(waits)
+        self.by_gate.contains_key(&task)
+    }
+
+    /// Whether an attempt at this task waits or was handed out and has not ended.
+    pub(super) fn is_here(&self, task: TaskId) -> bool {
+        self.by_task.contains_key(&task) || self.started.contains(&task)
+    }
+
+    /// Whether an attempt at this task is here that came before the other: only that can hold up the
+    /// other, so that gates never close a circle.
+    pub(super) fn is_before(&self, task: TaskId, other: TaskId) -> bool {
+        let order = self.by_task.get(&other).copied().unwrap_or(self.next_order);
+        let waits = self.by_task.get(&task).is_some_and(|task| *task < order);
+        task != other && (waits || self.started.contains(&task))
+    }
+
+    /// The attempts that wait for this task, in order.
+    pub(super) fn behind(&self, task: TaskId) -> Vec<AttemptId> {
+        let behind = self.by_gate.get(&task).into_iter().flatten();
+        behind.map(|order| self.entries[order].assignment.attempt).collect()
     }
 
     /// Whether an attempt waits for this payload.
@@ -190,20 +208,19 @@ impl Queue {
         Some((assignment, function))
     }
 
-    /// An attempt that was handed out has ended.
+    /// An attempt that was handed out has ended; those that wait for its task wait on.
     pub(super) fn ended(&mut self, task: TaskId, direct: bool) {
         self.started.remove(&task);
         if direct && let Some(lane) = self.lanes.get_mut(&task.client) {
             lane.running = false;
             self.lane_moved(task.client);
         }
-        match self.by_task.get(&task) {
-            Some(&next_attempt) => self.refresh(next_attempt),
-            None => self.open_gates(task),
+        if let Some(&next_attempt) = self.by_task.get(&task) {
+            self.refresh(next_attempt);
         }
     }
 
-    /// Takes this attempt out, if it waits.
+    /// Takes this attempt out, if it waits; those that wait for its task wait on.
     pub(super) fn remove(&mut self, attempt: AttemptId) -> Option<Queued> {
         let order = *self.by_task.get(&attempt.task)?;
         self.entries.get(&order).filter(|queued| queued.assignment.attempt == attempt)?;
@@ -215,9 +232,6 @@ impl Queue {
                 lane.waiting.remove(&order);
             }
             self.lane_moved(client);
-        }
-        if !self.started.contains(&attempt.task) {
-            self.open_gates(attempt.task);
         }
         Some(*queued)
     }
@@ -249,16 +263,10 @@ impl Queue {
     }
 
     /// Enters what does not depend on the place of others.
-    fn put(&mut self, order: u64, mut queued: Box<Queued>) {
-        let Assignment { attempt, payload, gates, .. } = &mut queued.assignment;
-        // Only what is here and was assigned before can hold it up, so that gates never close
-        // a circle.
-        gates.retain(|gate| {
-            let waits = self.by_task.get(gate).is_some_and(|gate| *gate < order);
-            *gate != attempt.task && (waits || self.started.contains(gate))
-        });
-        if !gates.is_empty() {
-            self.gated.insert(order);
+    fn put(&mut self, order: u64, queued: Box<Queued>) {
+        let Assignment { payload, gates, .. } = &queued.assignment;
+        for gate in gates {
+            self.by_gate.entry(*gate).or_default().insert(order);
         }
         if let Some(ticket) = payload.ticket() {
             self.by_ticket.insert(ticket, order);
@@ -274,7 +282,9 @@ impl Queue {
     fn take(&mut self, order: u64) -> Option<Box<Queued>> {
         let queued = self.entries.remove(&order)?;
         self.startable.remove(&order);
-        self.gated.remove(&order);
+        for gate in &queued.assignment.gates {
+            remove_from(&mut self.by_gate, *gate, order);
+        }
         if let Some(ticket) = queued.assignment.payload.ticket() {
             self.by_ticket.remove(&ticket);
         }
@@ -303,22 +313,12 @@ impl Queue {
         }
     }
 
-    /// No attempt at this task is here any more.
-    fn open_gates(&mut self, task: TaskId) {
-        if self.gated.is_empty() {
-            return;
-        }
-        let mut open = Vec::new();
-        for &order in &self.gated {
+    /// This task is done.
+    pub(super) fn open_gates(&mut self, task: TaskId) {
+        for order in self.by_gate.remove(&task).unwrap_or_default() {
             if let Some(queued) = self.entries.get_mut(&order) {
                 queued.assignment.gates.retain(|gate| *gate != task);
-                if queued.assignment.gates.is_empty() {
-                    open.push(order);
-                }
             }
-        }
-        for order in open {
-            self.gated.remove(&order);
             self.refresh(order);
         }
     }
@@ -355,7 +355,6 @@ impl Queue {
             let Assignment { attempt, direct, payload, gates, .. } = &queued.assignment;
             assert_eq!(self.by_task.get(&attempt.task), Some(order), "{attempt}");
             assert_eq!(self.startable.contains(order), self.may_start(*order), "{attempt}");
-            assert_eq!(self.gated.contains(order), !gates.is_empty(), "{attempt}");
             if let Some(ticket) = payload.ticket() {
                 assert_eq!(self.by_ticket.get(&ticket), Some(order), "{attempt}");
                 tickets += 1;
@@ -369,12 +368,12 @@ impl Queue {
                 directs += 1;
             }
             for gate in gates {
-                let here = self.by_task.contains_key(gate) || self.started.contains(gate);
-                assert!(here, "{attempt} waits for {gate}, which is not here");
+                assert!(self.by_gate[gate].contains(order), "{attempt}");
             }
-            gated += usize::from(!gates.is_empty());
+            gated += gates.len();
         }
-        assert_eq!((self.by_ticket.len(), self.gated.len()), (tickets, gated));
+        assert_eq!(self.by_ticket.len(), tickets);
+        assert_eq!(self.by_gate.values().map(BTreeSet::len).sum::<usize>(), gated);
         assert_eq!(self.by_function.values().map(BTreeSet::len).sum::<usize>(), functions);
         assert!(self.startable.iter().all(|order| self.entries.contains_key(order)));
         assert_eq!(self.lanes.values().map(|lane| lane.waiting.len()).sum::<usize>(), directs);
@@ -384,6 +383,16 @@ impl Queue {
     /// The tasks that were handed out and have not ended.
     pub(super) const fn started(&self) -> &FxHashSet<TaskId> {
         &self.started
+    }
+}
+
+/// One waits no longer for the task that is its gate.
+fn remove_from(by_gate: &mut FxHashMap<TaskId, BTreeSet<u64>>, gate: TaskId, order: u64) {
+    if let Some(behind) = by_gate.get_mut(&gate) {
+        behind.remove(&order);
+        if behind.is_empty() {
+            by_gate.remove(&gate);
+        }
     }
 }
 

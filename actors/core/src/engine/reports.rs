@@ -3,12 +3,13 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use phalanx_protocol::ids::AttemptId;
+use phalanx_protocol::ids::{AttemptId, TaskId};
 use phalanx_protocol::outcome::{AttemptOutcome, Report, RunTimes};
 use phalanx_protocol::output::TaskOutput;
 use phalanx_protocol::payload::Payload;
 use rustc_hash::FxHashSet;
 
+use super::gates::is_done;
 use super::room::RuleBroken;
 
 /// Unconfirmed reports. At most one for each attempt.
@@ -73,6 +74,12 @@ impl Reports {
     /// Whether there is one for this attempt.
     pub(super) fn contains(&self, attempt: AttemptId) -> bool {
         self.attempts.contains(&attempt)
+    }
+
+    /// The one that says that this task is done.
+    pub(super) fn done(&self, task: TaskId) -> Option<&Report> {
+        let last = self.waiting.iter().rev().find(|report| report.attempt.task == task);
+        last.filter(|report| is_done(report))
     }
 
     /// All of them, by number.

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use phalanx_protocol::function::{Define, FunctionLimits};
 use phalanx_protocol::ids::{AttemptId, Ticket};
 use phalanx_protocol::limits::{
-    ATTEMPTS_PER_ENGINE_MAX, GIVEN_BACK_MAX, HUB_LOST_MAX, SETTLED_ATTEMPTS_MAX, TOMBSTONES_MAX,
-    UNCONFIRMED_BYTES_MAX,
+    ATTEMPTS_PER_ENGINE_MAX, GIVEN_BACK_MAX, HUB_LOST_MAX, INLINE_LEN_MAX, SETTLED_ATTEMPTS_MAX,
+    TOMBSTONES_MAX, UNCONFIRMED_BYTES_MAX,
 };
 use phalanx_protocol::outcome::{AttemptOutcome, RunTimes};
 use phalanx_protocol::output::TaskOutput;
@@ -49,6 +49,8 @@ pub struct EngineRoom {
     /// Given back in this session, so not to be run should an assignment be repeated. In the next
     /// one the hub assigns again what it has not heard was given back.
     pub(super) given_back: Recent,
+    /// The longest payload that goes with its message, and so comes in order.
+    pub(super) inline_len_max: u64,
     /// Withdrawn from the executor after the hub was told that they run, which has not answered yet.
     pub(super) given_late: Vec<AttemptId>,
 }
@@ -86,6 +88,7 @@ impl EngineRoom {
             tombstones: Recent::new(TOMBSTONES_MAX),
             settled: Recent::new(SETTLED_ATTEMPTS_MAX),
             given_back: Recent::new(GIVEN_BACK_MAX),
+            inline_len_max: INLINE_LEN_MAX as u64,
             given_late: Vec::new(),
         }
     }
@@ -96,6 +99,13 @@ impl EngineRoom {
     pub fn starting_ahead(mut self, ahead: u32) -> Self {
         self.slots = Slots::new(self.profile.slots, ahead);
         self
+    }
+
+    /// The same, with sessions in which longer payloads take streams of their own, which may overtake
+    /// and be overtaken.
+    #[must_use]
+    pub fn with_inline_len_max(self, inline_len_max: u64) -> Self {
+        Self { inline_len_max, ..self }
     }
 
     /// The same, with sessions that may define so many functions; the hub must agree.
@@ -148,12 +158,16 @@ impl EngineRoom {
             None => None,
             Some(digest) => Some(self.functions.needed(digest)?),
         };
+        let Some(gates) = self.closed_gates(&assignment) else {
+            self.give_back(assignment.attempt, effects);
+            return ticket.map_or(Ok(()), |ticket| self.arrivals.refuse(ticket));
+        };
         let payload = match ticket.and_then(|ticket| self.arrivals.take(ticket)) {
             Some(bytes) => filled(&assignment.payload, bytes)?,
             None => assignment.payload,
         };
         let attempt = assignment.attempt;
-        self.enqueue(Assignment { payload, ..assignment }, function)?;
+        self.enqueue(Assignment { payload, gates, ..assignment }, function)?;
         if self.tombstones.remove(attempt) {
             self.abort_queued(attempt, effects)?;
         }
@@ -232,7 +246,13 @@ impl EngineRoom {
         if self.link != Link::Registered {
             return self.out_of_turn();
         }
-        self.reports.confirm(up_to, |attempt| self.settled.insert(attempt))
+        let mut recorded = Vec::new();
+        let result = self.reports.confirm(up_to, |attempt| {
+            self.settled.insert(attempt);
+            recorded.extend(self.queue.waits_for(attempt.task).then_some(attempt.task));
+        });
+        self.open_gates(&recorded);
+        result
     }
 
     /// Control overtakes: this is heard in every state of the link.
@@ -269,7 +289,8 @@ impl EngineRoom {
         let returned =
             Returned { times: RunTimes::default(), payload: Payload::empty(), output: None };
         self.report(attempt, AttemptOutcome::Aborted, returned, effects);
-        self.refuse_payload(queued)
+        let result = self.settle_gates(attempt.task, effects);
+        result.and(self.refuse_payload(queued))
     }
 
     fn on_ran(
@@ -277,16 +298,17 @@ impl EngineRoom {
         now: Time,
         finished: (AttemptId, AttemptOutcome, RunTimes, Payload),
         effects: &mut Vec<EngineEffect>,
-    ) {
+    ) -> Result<(), RuleBroken> {
         let (attempt, outcome, times, payload) = finished;
         let Some(run) = self.slots.end(now, attempt) else {
-            return;
+            return Ok(());
         };
         self.queue.ended(attempt.task, run.direct);
         if run.wanted {
             let returned = Returned { times, payload, output: run.into_output() };
             self.report(attempt, outcome, returned, effects);
         }
+        self.settle_gates(attempt.task, effects)
     }
 
     fn report(
@@ -340,7 +362,7 @@ impl EngineRoom {
             EngineEvent::SessionOpened => self.on_session_opened(effects),
             EngineEvent::SessionClosed => self.on_session_closed(),
             EngineEvent::Registered { registration, drop } => {
-                self.on_registered(now, registration, drop, effects);
+                self.on_registered(now, registration, drop, effects)?;
             }
             EngineEvent::Defined(define) => self.on_defined(define)?,
             EngineEvent::Assigned(assignment) => self.on_assigned(assignment, effects)?,
@@ -353,7 +375,7 @@ impl EngineRoom {
             }
             EngineEvent::AskedBack(attempt) => self.on_asked_back(attempt, effects)?,
             EngineEvent::Withdrew(attempt, withdrew) => {
-                self.on_withdrew(now, attempt, withdrew, effects);
+                self.on_withdrew(now, attempt, withdrew, effects)?;
             }
             EngineEvent::EndRequested(reason) => self.end(reason, effects),
             EngineEvent::Wrote { attempt, chunks, lost } => {
@@ -361,7 +383,7 @@ impl EngineRoom {
                 self.tell_output(now, effects);
             }
             EngineEvent::Ran { attempt, outcome, times, payload } => {
-                self.on_ran(now, (attempt, outcome, times, payload), effects);
+                self.on_ran(now, (attempt, outcome, times, payload), effects)?;
             }
         }
         Ok(())
@@ -427,6 +449,12 @@ impl Room for EngineRoom {
             assert_eq!(self.arrivals.len() + self.functions.len(), 0, "left of a session");
             let waits = |queued: &Queued| queued.assignment.payload.ticket().is_some();
             assert!(!self.queue.iter().any(waits), "a payload that will not come");
+        }
+        for Assignment { attempt, gates, .. } in self.queue.iter().map(|it| &it.assignment) {
+            for gate in gates {
+                let is_known = self.queue.is_here(*gate) || self.reports.done(*gate).is_some();
+                assert!(is_known, "{attempt} waits for {gate}, which is not here");
+            }
         }
         for queued in self.queue.iter().map(|queued| queued.assignment.attempt) {
             assert!(!self.reports.contains(queued), "{queued} is queued and reported");

@@ -69,9 +69,9 @@ impl EngineRoom {
         registration: Registration,
         drop: Vec<AttemptId>,
         effects: &mut Vec<EngineEffect>,
-    ) {
+    ) -> Result<(), RuleBroken> {
         if self.link != Link::Open {
-            return;
+            return Ok(());
         }
         self.link = Link::Registered;
         let before = self.registration.replace(registration);
@@ -82,17 +82,22 @@ impl EngineRoom {
             self.tombstones.forget_marked();
         }
         let drop: FxHashSet<AttemptId> = drop.into_iter().collect();
-        self.forget(&drop, effects);
+        let result = self.forget(&drop, effects);
         self.give_back_late(&drop, effects);
         effects.extend(self.reports.iter().cloned().map(EngineEffect::Report));
         self.tell_started(now, effects);
         self.tell_output(now, effects);
+        result
     }
 
     /// Forgets what the hub no longer wants. A running attempt keeps its slot until it ends.
-    fn forget(&mut self, unwanted: &FxHashSet<AttemptId>, effects: &mut Vec<EngineEffect>) {
+    fn forget(
+        &mut self,
+        unwanted: &FxHashSet<AttemptId>,
+        effects: &mut Vec<EngineEffect>,
+    ) -> Result<(), RuleBroken> {
         if unwanted.is_empty() {
-            return;
+            return Ok(());
         }
         self.reports.forget(unwanted);
         let queued: Vec<_> = self
@@ -114,6 +119,10 @@ impl EngineRoom {
             self.slots.disown(attempt);
             self.interrupt(attempt, effects);
         }
+        let mut tasks: Vec<_> = unwanted.iter().map(|attempt| attempt.task).collect();
+        tasks.sort_unstable();
+        let settle = |task| self.settle_gates(task, effects);
+        tasks.into_iter().map(settle).fold(Ok(()), Result::and)
     }
 
     /// Something that only a registered engine may be told. After a rule was broken, what the old

@@ -62,6 +62,7 @@ impl Hub {
             engine.direct += usize::from(direct);
         }
         self.send_attempt(id, engine, effects);
+        self.tell_dag_of_attempt(id, engine, effects);
     }
 
     /// Sends a task's current attempt to its engine, if that has a session; if not, the engine
@@ -79,6 +80,7 @@ impl Hub {
             return;
         };
         let payload = self.arguments(task);
+        let gates = if self.ahead.contains(&id) { self.gates(id) } else { Vec::new() };
         let Some(known) = self.registry.get_mut(engine) else {
             return;
         };
@@ -94,7 +96,7 @@ impl Hub {
             direct: task.is_direct(),
             method: task.method.clone(),
             payload,
-            gates: Vec::new(),
+            gates,
             function: task.function.as_ref().map(|function| function.digest),
         };
         effects.push(HubEffect::ToEngine(session, EngineOrder::Assign(Box::new(assignment))));
@@ -130,10 +132,13 @@ impl Hub {
     ) {
         self.engine_due(engine);
         let Some(known) = self.registry.get_mut(engine) else { return };
+        let is_repeated = report.number < known.reports_end;
         known.reports_end = known.reports_end.max(report.number + 1);
         if let Some(ticket) = report.payload.ticket() {
             match self.arriving.remove(&(session, ticket)) {
                 Some(Arriving::Early(bytes)) => report.payload.body = Body::Inline(bytes.into()),
+                // Its payload has come, and does not come again.
+                None if is_repeated => return,
                 _ => {
                     known.reports_arriving.insert(report.number);
                     let arriving = Arriving::Report(Box::new(report));
@@ -286,9 +291,16 @@ impl Hub {
         ran: Option<Duration>,
         effects: &mut Vec<HubEffect>,
     ) {
+        if self.ahead.remove(&id) {
+            self.tell_dag(DagEvent::Release(id), effects);
+        }
         match task.state() {
             TaskState::Arriving | TaskState::Gathering | TaskState::Held | TaskState::Pausing => {}
-            TaskState::Waiting => self.tell_dag(DagEvent::Release(id), effects),
+            TaskState::Waiting => {
+                self.tell_dag(DagEvent::Release(id), effects);
+                // It may be about to be sent ahead.
+                self.tell_scheduler(SchedulerEvent::Free(id, None), effects);
+            }
             TaskState::Ready => self.tell_scheduler(SchedulerEvent::Free(id, None), effects),
             TaskState::Assigned(engine) | TaskState::Running(engine) => {
                 self.unassign(id, engine, task.state(), task.is_direct());

@@ -116,6 +116,9 @@ impl Hub {
                 (true, false) if over_limit => abort.push(attempt),
                 (true, false) => {}
                 (true, true) => abort.push(attempt),
+                (false, false) if self.is_out_of_place(task, id) => {
+                    self.call_off(now, task, effects);
+                }
                 (false, false) => self.send_attempt(task, id, effects),
                 // It never arrived, and nobody wants it any more.
                 (false, true) => self.end_without_result(now, task, Outcome::Aborted, effects),

@@ -17,6 +17,7 @@
 //! | `explain` | why a task is where it is |
 //! | `arriving` | when a submit that lacks something goes on |
 //! | `attempts` | assigning, fencing, ending, aborting |
+//! | `ahead` | what is sent to an engine before what it waits for is done there |
 //! | `give_back` | what engines are asked to give back, and what they say to that |
 //! | `tries` | what is tried again, where and when; how long an attempt may run |
 //! | `functions` | where the functions are that tasks name, and who waits for them |
@@ -26,6 +27,7 @@
 //! | `rooms` | verdicts, panics, rebuilding |
 //! | `status` | figures for people |
 
+mod ahead;
 mod arriving;
 mod attempts;
 mod clients;
@@ -188,6 +190,8 @@ pub struct Hub {
     /// Tasks that failed somewhere, and that the scheduler has with fewer engines than they could
     /// have had.
     narrowed: BTreeSet<TaskId>,
+    /// Tasks that engines have, and that the dag has not said are ready.
+    ahead: BTreeSet<TaskId>,
     done: u64,
     failed: u64,
     fenced_reports: u64,
@@ -219,6 +223,7 @@ impl Hub {
             clocks: Clocks::default(),
             graphs: BTreeMap::new(),
             narrowed: BTreeSet::new(),
+            ahead: BTreeSet::new(),
             done: 0,
             failed: 0,
             fenced_reports: 0,
@@ -326,6 +331,7 @@ impl Room for Hub {
         self.records.check_invariants();
         self.check_watches();
         self.check_tasks();
+        self.check_ahead();
         self.check_clocks();
         self.check_graphs();
         self.check_pins();

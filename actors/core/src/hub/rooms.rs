@@ -119,7 +119,7 @@ impl Hub {
             .map(|id| match self.ledger.get_mut(id) {
                 Some(task) => {
                     task.watched = true;
-                    (id, Known::Open)
+                    (id, task.state().engine().map_or(Known::Open, Known::Assigned))
                 }
                 None => (id, Known::Ended(self.results.ending(id).unwrap_or_default())),
             })
@@ -135,14 +135,28 @@ impl Hub {
     }
 
     /// A task is ready from now on: as the scheduler is to be told of it. `None` if there is no
-    /// engine left for it, or no engine can be sent its arguments, and it has ended.
+    /// engine left for it, or no engine can be sent its arguments, and it has ended; or if it was sent
+    /// ahead and is not ready yet.
     pub(super) fn ready(
         &mut self,
         now: Time,
         id: TaskId,
         effects: &mut Vec<HubEffect>,
     ) -> Option<ReadyTask> {
+        if self.waits_on(id, effects) {
+            return None;
+        }
         self.ledger.set_state(id, TaskState::Ready);
+        self.as_ready(now, id, effects)
+    }
+
+    /// A task as the scheduler is to be told of it, once it is ready.
+    pub(super) fn as_ready(
+        &mut self,
+        now: Time,
+        id: TaskId,
+        effects: &mut Vec<HubEffect>,
+    ) -> Option<ReadyTask> {
         let task = self.ledger.get(id)?;
         if let Err(refusal) = self.check_arguments(task) {
             self.end_without_result(now, id, rejected(&refusal), effects);
@@ -189,16 +203,23 @@ impl Hub {
         verdict: DagVerdict,
         effects: &mut Vec<HubEffect>,
     ) {
-        if generation != self.rooms.dag.generation || !self.is_in(id, TaskState::Waiting) {
+        let is_waiting = self.is_in(id, TaskState::Waiting);
+        if generation != self.rooms.dag.generation || !is_waiting && !self.ahead.contains(&id) {
             return;
         }
         match verdict {
+            DagVerdict::Nearly(waits_for) => self.on_nearly_ready(now, id, waits_for, effects),
             DagVerdict::Ready(followed) => {
                 if let Some(waits) = self.ledger.get_mut(id).and_then(|task| task.waits.as_mut()) {
                     waits.after = None;
                     waits.followed = followed;
                 }
-                self.place(now, id, effects);
+                let was_ahead = self.ahead.remove(&id);
+                if !was_ahead {
+                    self.place(now, id, effects);
+                } else if self.follows_elsewhere(id) {
+                    self.call_off(now, id, effects);
+                }
             }
             DagVerdict::Impossible(failure) => {
                 let outcome = Outcome::DependencyFailed(Box::new(failure));
@@ -224,6 +245,9 @@ impl Hub {
         let is_ready = self.is_in(id, TaskState::Ready);
         match verdict {
             SchedulerVerdict::TakeBack(engine) => self.on_take_back(id, engine, effects),
+            SchedulerVerdict::Assign(engine) if self.is_in(id, TaskState::Waiting) => {
+                self.begin_ahead(id, engine, effects);
+            }
             _ if !is_ready => {}
             SchedulerVerdict::Assign(engine) if self.is_present(engine) => {
                 self.begin_attempt(id, engine, effects);
@@ -333,7 +357,9 @@ impl Hub {
         effects.push(HubEffect::Recreate(room, beside.generation));
         match room {
             RoomName::Dag => {
-                for id in self.ledger.in_order(|task| task.state() == TaskState::Waiting) {
+                let mut held = self.ledger.in_order(|task| task.state() == TaskState::Waiting);
+                held.extend(&self.ahead);
+                for id in held {
                     self.tell_dag_to_hold(now, id, effects);
                 }
             }

@@ -123,7 +123,7 @@ impl Tries {
         self.failed_on.contains(engine) || self.refused_by.contains(engine)
     }
 
-    const fn is_choosy(&self) -> bool {
+    pub(super) const fn is_choosy(&self) -> bool {
         !self.failed_on.is_empty() || !self.refused_by.is_empty()
     }
 

@@ -61,7 +61,7 @@ pub use self::settings::{Hwm, PREFETCH_AHEAD, Settings};
 use self::board::ClassId;
 use self::fleet::{Fleet, Kept};
 use self::methods::MethodId;
-use self::needs::{Asks, Needs};
+use self::needs::Needs;
 use self::queue::{Queue, Tasks};
 use self::scheme::Lots;
 use crate::supervise::Recreate;
@@ -81,6 +81,9 @@ pub enum SchedulerEvent {
     Place(ReadyTask),
     /// Forget this task, queued or assigned: it ended (after running so long), or was aborted.
     Free(TaskId, Option<Duration>),
+    /// Assign this task to this engine, if that has room for it now; if not, forget it. One that is
+    /// known is left as it is.
+    PlaceAhead(ReadyTask, EngineId),
     /// A task that was to be taken back: it was, and is to be placed again; or its engine keeps it.
     TakenBack(TaskId, Option<ReadyTask>),
 }
@@ -186,24 +189,15 @@ impl Scheduler {
     }
 
     fn place(&mut self, ready: ReadyTask, effects: &mut Vec<SchedulerEffect>) {
-        let ReadyTask { task, method, engines, follows, alone, priority, needs } = ready;
+        let task = ready.task;
         if self.tasks.contains_key(&task) {
             return;
         }
-        let engines = engines.map(ascending);
-        let follows = follows && engines.is_some();
-        let (known, client) = (self.fleet.methods.find(method.as_ref()), task.client);
-        let mut needs = Needs {
-            // Nobody offers a method that is not known.
-            method: known.unwrap_or(MethodId::NONE),
-            engines,
-            follows,
-            alone,
-            asks: Asks::of(needs),
-            priority,
-            client,
-        };
-        if follows && (known.is_none() || self.fleet.able_len(&needs) == 0) {
+        let method = ready.method.clone();
+        let known = self.fleet.methods.find(method.as_ref());
+        // Nobody offers a method that is not known.
+        let mut needs = Needs::of(ready, known.unwrap_or(MethodId::NONE));
+        if needs.follows && (known.is_none() || self.fleet.able_len(&needs) == 0) {
             effects.push(SchedulerEffect { task, verdict: SchedulerVerdict::Unplaceable });
             return;
         }
@@ -219,6 +213,24 @@ impl Scheduler {
             return self.assign(task, engine, &needs, Some(&needs), effects);
         }
         self.enqueue(task, needs);
+    }
+
+    /// A task that is not ready: what it waits for is on this engine, and it may queue there behind
+    /// that. It gets no more room than a task that is ready would, and never waits for it. Amounts
+    /// and engines of its own are for tasks that can start.
+    fn place_ahead(
+        &mut self,
+        ready: ReadyTask,
+        engine: EngineId,
+        effects: &mut Vec<SchedulerEffect>,
+    ) {
+        let Some(method) = self.fleet.methods.find(ready.method.as_ref()) else { return };
+        let (task, needs) = (ready.task, Needs::of(ready, method));
+        let is_free = !needs.alone && needs.amounts().is_empty();
+        if is_free && !self.tasks.contains_key(&task) && self.fleet.has_room_for(engine, &needs) {
+            let needs = Arc::new(needs);
+            self.assign(task, engine, &needs, Some(&needs), effects);
+        }
     }
 
     /// The engine that a task is to be given at once, if one has room for it.
@@ -415,15 +427,6 @@ impl Scheduler {
     }
 }
 
-/// The hub sends them so; what comes from another process is not relied upon.
-fn ascending(mut engines: Vec<EngineId>) -> Vec<EngineId> {
-    if !engines.is_sorted_by(|a, b| a < b) {
-        engines.sort_unstable();
-        engines.dedup();
-    }
-    engines
-}
-
 impl Room for Scheduler {
     type Event = SchedulerEvent;
     type Effect = SchedulerEffect;
@@ -440,6 +443,7 @@ impl Room for Scheduler {
             SchedulerEvent::EngineUp(capacity) => self.engine_up(capacity, effects),
             SchedulerEvent::EngineDown(engine) => self.engine_down(engine, effects),
             SchedulerEvent::Place(ready) => self.place(ready, effects),
+            SchedulerEvent::PlaceAhead(ready, engine) => self.place_ahead(ready, engine, effects),
             SchedulerEvent::Free(task, ran) => self.free(task, ran, effects),
             SchedulerEvent::TakenBack(task, ready) => self.taken_back(task, ready, effects),
         }

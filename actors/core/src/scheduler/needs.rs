@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use phalanx_protocol::ids::{ClientId, EngineId};
 use phalanx_protocol::needs::Resource;
+use phalanx_protocol::room::ReadyTask;
 
 use super::methods::MethodId;
 
@@ -24,7 +25,25 @@ pub(super) struct Needs {
     pub(super) client: ClientId,
 }
 
+/// The hub sends them so; what comes from another process is not relied upon.
+fn ascending(mut engines: Vec<EngineId>) -> Vec<EngineId> {
+    if !engines.is_sorted_by(|a, b| a < b) {
+        engines.sort_unstable();
+        engines.dedup();
+    }
+    engines
+}
+
 impl Needs {
+    /// What a task needs, the method as it is known here.
+    pub(super) fn of(ready: ReadyTask, method: MethodId) -> Self {
+        let ReadyTask { task, method: _, engines, follows, alone, priority, needs } = ready;
+        let engines = engines.map(ascending);
+        let follows = follows && engines.is_some();
+        let asks = Asks::of(needs);
+        Self { method, engines, follows, alone, asks, priority, client: task.client }
+    }
+
     /// Whether any engine that offers the method may have it, beside others.
     pub(super) const fn is_plain(&self) -> bool {
         self.engines.is_none() && self.asks.is_none() && !self.alone

@@ -126,6 +126,21 @@ fn the_bytes_of_a_result_may_come_before_its_report() {
 }
 
 #[test]
+fn a_repeated_report_whose_bytes_have_come_holds_back_no_confirmation() {
+    let (mut bench, session, engine_session, engine, task) = assigned();
+    let next = TaskId::new(task.client, 1);
+    bench.submit(session, spec(next, Target::Any));
+    bench.assign(next, engine);
+    let again = report(0, task.attempt(1), by_ticket(3, 5));
+    bench.report(engine_session, again.clone());
+    let bytes = Bytes::from_static(b"bytes");
+    bench.event(HubEvent::PayloadArrived { session: engine_session, ticket: Ticket(3), bytes });
+    assert_eq!(outcomes(&bench.report(engine_session, again)), []);
+    let effects = bench.report(engine_session, report(1, next.attempt(1), inline("x")));
+    assert_eq!(confirmed(&effects), Some(2));
+}
+
+#[test]
 fn a_late_payload_holds_back_the_confirmation_of_later_reports() {
     let (mut bench, session, engine_session, engine, task) = assigned();
     let next = TaskId::new(task.client, 1);

@@ -87,6 +87,7 @@ impl Story {
                 HubEffect::ToDag(generation, event) => {
                     let (kind, task) = match &event {
                         DagEvent::Hold(waiting) => ("hold", waiting.task),
+                        DagEvent::Assigned(task, _) => ("assigned", *task),
                         DagEvent::Ended(task, _) => ("ended", *task),
                         DagEvent::Release(task) => ("release", *task),
                     };
@@ -215,7 +216,11 @@ impl Story {
 fn the_graph_is_the_same_after_a_panic_of_the_dag_at_any_event() {
     let calm = Story::tell(None);
     let kinds: BTreeSet<&str> = calm.told.iter().copied().collect();
-    assert_eq!(kinds, BTreeSet::from(["deadline", "ended", "hold", "release"]), "each handler");
+    assert_eq!(
+        kinds,
+        BTreeSet::from(["assigned", "deadline", "ended", "hold", "release"]),
+        "each handler"
+    );
     assert_eq!(calm.ended.len(), 11, "{:?}", calm.ended);
     assert!(calm.steps.last().is_some_and(|last| last.held.is_empty()));
 

@@ -1,5 +1,6 @@
 //! The hub room, event by event: what it records, whom it tells what, and nothing else.
 
+mod ahead;
 mod attempts;
 mod clients;
 mod confirmations;

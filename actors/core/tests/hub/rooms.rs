@@ -87,7 +87,8 @@ fn a_lost_dag_is_filled_again_with_the_time_that_is_left() {
     };
     assert_eq!((waiting.task, waiting.timeout_ms), (tasks[2], Some(700)));
     let known = waiting.after.as_ref().map(|after| after.tasks.clone());
-    assert_eq!(known, Some(vec![(tasks[0], Known::Open), (tasks[1], Known::Open)]));
+    let engine = EngineId(0);
+    assert_eq!(known, Some(vec![(tasks[0], Known::Assigned(engine)), (tasks[1], Known::Open)]));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Random graphs and event orders, against a model that is slow and obviously right.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use phalanx_protocol::ids::{ClientId, EngineId, TaskId};
@@ -20,23 +21,42 @@ const TASKS: u64 = 12;
 #[derive(Debug, Clone)]
 enum Step {
     Hold(WaitingTask),
+    Assigned(TaskId, EngineId),
     Ended(TaskId, Ending),
     Release(TaskId),
     Sleep(u64),
 }
 
 /// A held task as it came, with all that ended since, in order.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Entry {
     waiting: WaitingTask,
     deadline: Option<Time>,
     heard: Vec<(TaskId, Ending)>,
 }
 
+impl Entry {
+    /// What it was said to depend on.
+    fn listed(&self) -> impl Iterator<Item = &(TaskId, Known)> {
+        let conditions = [&self.waiting.after, &self.waiting.follow].into_iter().flatten();
+        conditions.flat_map(|condition| &condition.tasks)
+    }
+
+    /// The tasks that have not ended of those it was said to depend on.
+    fn waits_for(&self) -> BTreeSet<TaskId> {
+        let is_open = |task: &TaskId| self.heard.iter().all(|(heard, _)| heard != task);
+        let listed = self.listed().filter(|(_, known)| !matches!(known, Known::Ended(_)));
+        listed.map(|(task, _)| *task).filter(is_open).collect()
+    }
+}
+
 /// The dag as one would explain it: judges each held task anew at each event.
 #[derive(Debug, Default)]
 struct Model {
+    /// In the order in which they came.
     held: Vec<Entry>,
+    /// Where tasks are for which held ones wait.
+    engines: BTreeMap<TaskId, EngineId>,
 }
 
 impl Model {
@@ -50,28 +70,70 @@ impl Model {
         match judge(&entry) {
             Some(verdict) => vec![DagEffect { task, verdict }],
             None => {
+                for (task, known) in entry.listed() {
+                    if let Known::Assigned(engine) = known {
+                        self.engines.insert(*task, *engine);
+                    }
+                }
                 self.held.push(entry);
-                Vec::new()
+                self.nearly(self.held.len() - 1).into_iter().collect()
             }
         }
     }
 
+    fn assigned(&mut self, task: TaskId, engine: EngineId) -> Vec<DagEffect> {
+        let first = self.held.iter().position(|entry| entry.waits_for().contains(&task));
+        if first.is_some() {
+            self.engines.insert(task, engine);
+        }
+        first.and_then(|first| self.nearly(first)).into_iter().collect()
+    }
+
     fn ended(&mut self, task: TaskId, ending: Ending) -> Vec<DagEffect> {
-        for entry in &mut self.held {
-            // Only the first ending of a task counts.
-            if entry.heard.iter().all(|(heard, _)| *heard != task) {
-                entry.heard.push((task, ending));
+        let mut effects = Vec::new();
+        let mut at = 0;
+        while at < self.held.len() {
+            let entry = &mut self.held[at];
+            if !entry.waits_for().contains(&task) {
+                at += 1;
+                continue;
+            }
+            entry.heard.push((task, ending));
+            if let Some(verdict) = judge(entry) {
+                effects.push(DagEffect { task: entry.waiting.task, verdict });
+                self.held.remove(at);
+            } else {
+                effects.extend(self.nearly(at));
+                at += 1;
             }
         }
-        let mut effects = Vec::new();
-        self.held.retain(|entry| match judge(entry) {
-            Some(verdict) => {
-                effects.push(DagEffect { task: entry.waiting.task, verdict });
-                false
-            }
-            None => true,
-        });
+        self.forget_engines();
         effects
+    }
+
+    /// Whether a held task waits for one other only, is the first who does, and would be ready if
+    /// that were done where it is, there or anywhere.
+    fn nearly(&self, at: usize) -> Option<DagEffect> {
+        let entry = &self.held[at];
+        let waits_for = entry.waits_for();
+        let other = *waits_for.first().filter(|_| waits_for.len() == 1)?;
+        let engine = Some(*self.engines.get(&other)?);
+        let is_first = !self.held[..at].iter().any(|entry| entry.waits_for().contains(&other));
+        let mut done = entry.clone();
+        done.heard.push((other, Ending { success: true, engine }));
+        let would_be = match judge(&done)? {
+            DagVerdict::Ready(None) => true,
+            DagVerdict::Ready(Some(engines)) => engines[..] == [engine?],
+            _ => false,
+        };
+        let effect = DagEffect { task: entry.waiting.task, verdict: DagVerdict::Nearly(other) };
+        (is_first && would_be).then_some(effect)
+    }
+
+    /// Where a task is for which nobody waits nobody knows.
+    fn forget_engines(&mut self) {
+        let held = &self.held;
+        self.engines.retain(|task, _| held.iter().any(|entry| entry.waits_for().contains(task)));
     }
 
     fn pass(&mut self, now: Time) -> Vec<DagEffect> {
@@ -80,6 +142,7 @@ impl Model {
             self.held.iter().filter_map(|entry| Some((due(entry)?, entry.waiting.task))).collect();
         late.sort();
         self.held.retain(|entry| due(entry).is_none());
+        self.forget_engines();
         late.into_iter()
             .map(|(_, task)| DagEffect { task, verdict: DagVerdict::TimedOut })
             .collect()
@@ -90,10 +153,15 @@ impl Model {
 /// order they came.
 fn endings(condition: &Condition, heard: &[(TaskId, Ending)]) -> Vec<(TaskId, Ending)> {
     let known = condition.tasks.iter().filter_map(|(task, known)| match known {
-        Known::Open => None,
+        Known::Open | Known::Assigned(_) => None,
         Known::Ended(ending) => Some((*task, *ending)),
     });
-    let later = heard.iter().filter(|(task, _)| condition.tasks.contains(&(*task, Known::Open)));
+    let was_open = |(task, known): &(TaskId, Known), ended: TaskId| {
+        *task == ended && !matches!(known, Known::Ended(_))
+    };
+    let later = heard
+        .iter()
+        .filter(|(ended, _)| condition.tasks.iter().any(|listed| was_open(listed, *ended)));
     known.chain(later.copied()).collect()
 }
 
@@ -164,13 +232,21 @@ fn task() -> impl Strategy<Value = TaskId> {
     (0..TASKS).prop_map(|seq| TaskId::new(ClientId(1), seq))
 }
 
+fn engine() -> impl Strategy<Value = EngineId> {
+    (0..3u32).prop_map(EngineId)
+}
+
 fn ending() -> impl Strategy<Value = Ending> {
-    let engine = prop_oneof![1 => Just(None), 4 => (0..3u32).prop_map(|id| Some(EngineId(id)))];
+    let engine = prop_oneof![1 => Just(None), 4 => engine().prop_map(Some)];
     (prop::bool::weighted(0.7), engine).prop_map(|(success, engine)| Ending { success, engine })
 }
 
 fn condition() -> impl Strategy<Value = Condition> {
-    let known = prop_oneof![4 => Just(Known::Open), 1 => ending().prop_map(Known::Ended)];
+    let known = prop_oneof![
+        3 => Just(Known::Open),
+        1 => engine().prop_map(Known::Assigned),
+        1 => ending().prop_map(Known::Ended),
+    ];
     let tasks = prop::collection::btree_map(task(), known, 0..5);
     let quorum = prop_oneof![Just(Quorum::All), Just(Quorum::Any)];
     let accept = prop_oneof![3 => Just(Accept::Success), 1 => Just(Accept::Failure), 2 => Just(Accept::Either)];
@@ -200,6 +276,7 @@ fn waiting() -> impl Strategy<Value = WaitingTask> {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         8 => waiting().prop_map(Step::Hold),
+        4 => (task(), engine()).prop_map(|(task, engine)| Step::Assigned(task, engine)),
         8 => (task(), ending()).prop_map(|(task, ending)| Step::Ended(task, ending)),
         2 => task().prop_map(Step::Release),
         1 => (0..20u64).prop_map(Step::Sleep),
@@ -221,6 +298,10 @@ proptest! {
                     dag.handle(now, DagEvent::Hold(waiting.clone()), &mut effects);
                     model.hold(now, waiting)
                 }
+                Step::Assigned(task, engine) => {
+                    dag.handle(now, DagEvent::Assigned(task, engine), &mut effects);
+                    model.assigned(task, engine)
+                }
                 Step::Ended(task, ending) => {
                     dag.handle(now, DagEvent::Ended(task, ending), &mut effects);
                     model.ended(task, ending)
@@ -228,6 +309,7 @@ proptest! {
                 Step::Release(task) => {
                     dag.handle(now, DagEvent::Release(task), &mut effects);
                     model.held.retain(|entry| entry.waiting.task != task);
+                    model.forget_engines();
                     Vec::new()
                 }
                 Step::Sleep(ms) => {

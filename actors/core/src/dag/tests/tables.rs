@@ -50,6 +50,52 @@ fn either_accepts_every_ending() {
 }
 
 #[test]
+fn one_that_waits_only_for_a_task_that_an_engine_has_is_told_of_and_stays_held() {
+    check(&[("c after a", ""), ("a@1", "c nearly a"), ("a@2", "c nearly a"), ("a+2", "c ready")]);
+    check(&[("c after a@1", "c nearly a"), ("a-1", "c unmet a 1")]);
+    check(&[
+        ("c after a b", ""),
+        ("a@1", ""),
+        ("b@2", ""),
+        ("b+2", "c nearly a"),
+        ("release c", ""),
+        ("a+1", ""),
+    ]);
+    check(&[("c after either a@1", "c nearly a"), ("a-1", "c ready")]);
+    check(&[("c after failure a@1", ""), ("a-1", "c ready")]);
+    check(&[("c after any a@1 b", ""), ("b-1", "c nearly a"), ("a+1", "c ready")]);
+}
+
+#[test]
+fn of_those_that_wait_for_a_task_only_the_first_is_told_of() {
+    check(&[
+        ("c after a b", ""),
+        ("d after a", ""),
+        ("a@1", ""),
+        ("e after a@1", ""),
+        ("b+1", "c nearly a"),
+        ("a@2", "c nearly a"),
+        ("a+2", "c ready, d ready, e ready"),
+    ]);
+}
+
+#[test]
+fn a_follower_is_told_of_only_if_it_would_follow_to_the_engine_that_has_what_is_left() {
+    check(&[("c follow a@1", "c nearly a"), ("a+1", "c ready on 1")]);
+    check(&[("c follow a b", ""), ("a@1", ""), ("b+1", "c nearly a"), ("a+1", "c ready on 1")]);
+    check(&[("c follow a b", ""), ("a@1", ""), ("b+2", ""), ("a+1", "c apart a 1")]);
+    check(&[("c after a@1 follow b+2", ""), ("a+1", "c ready on 2")]);
+    check(&[("c after a@1 follow a@1", "c nearly a"), ("a+1", "c ready on 1")]);
+    check(&[("c after a follow a b@1", ""), ("a+1", "c nearly b"), ("b+1", "c ready on 1")]);
+}
+
+#[test]
+fn where_a_task_is_is_forgotten_with_the_last_that_waits_for_it() {
+    check(&[("c after a@1", "c nearly a"), ("release c", ""), ("d after a", ""), ("still 1", "")]);
+    check(&[("a@1", ""), ("c after a", ""), ("still 1", "")]);
+}
+
+#[test]
 fn followers_go_where_all_of_them_ran() {
     check(&[("c follow a b", ""), ("b+3", ""), ("a+3", "c ready on 3")]);
     check(&[("c follow a+3 b+3", "c ready on 3")]);

@@ -6,6 +6,8 @@
 //! | `c after any failure a b` | until one of them ended otherwise; also `either` |
 //! | `c after a follow b timeout 50` | both conditions, and 50 ms |
 //! | `c after a+1 b-` | a is known to be done on e1, b to have failed without running |
+//! | `c after a@1` | a is known to be on e1 |
+//! | `a@1` | e1 has a |
 //! | `a+1`, `a+`, `a-1`, `a-` | a ended: done or not, on e1 or nowhere |
 //! | `release c` | forget c |
 //! | `at 50` | it is 50 ms past the start; deadlines pass |
@@ -15,6 +17,7 @@
 //! | `c ready`, `c ready on 1 2` | its engines |
 //! | `c unmet a`, `c apart a 1` | never, because of a (which ran on e1) |
 //! | `c late` | timed out |
+//! | `c nearly a` | waits only for a, which an engine has |
 
 use std::time::Duration;
 
@@ -47,8 +50,12 @@ pub(super) fn check(rows: &[(&str, &str)]) {
             }
             [ended] => {
                 let (task, known) = named(ended);
-                let Known::Ended(ending) = known else { panic!("{event}: how did it end?") };
-                dag.handle(now, DagEvent::Ended(task, ending), &mut effects);
+                let event = match known {
+                    Known::Open => panic!("{event}: how did it end?"),
+                    Known::Assigned(engine) => DagEvent::Assigned(task, engine),
+                    Known::Ended(ending) => DagEvent::Ended(task, ending),
+                };
+                dag.handle(now, event, &mut effects);
             }
             [task, rest @ ..] => {
                 dag.handle(now, DagEvent::Hold(waiting(task, rest)), &mut effects);
@@ -79,6 +86,9 @@ fn id(name: &str) -> TaskId {
 }
 
 fn named(text: &str) -> (TaskId, Known) {
+    if let Some((task, engine)) = text.split_once('@') {
+        return (id(task), Known::Assigned(EngineId(engine.parse().unwrap())));
+    }
     let Some((task, engine)) = text.split_once(['+', '-']) else {
         return (id(text), Known::Open);
     };
@@ -125,5 +135,6 @@ fn show(effect: &DagEffect) -> String {
             format!("{task} {reason} {culprit}{engine}")
         }
         DagVerdict::TimedOut => format!("{task} late"),
+        DagVerdict::Nearly(other) => format!("{task} nearly {}", name(*other)),
     }
 }

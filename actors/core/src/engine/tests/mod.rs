@@ -1,6 +1,7 @@
 //! Tests of the engine room: tables here, random orders of events in `properties`.
 
 mod functions;
+mod gates;
 mod give_back;
 mod limits;
 mod link;

@@ -105,30 +105,6 @@ fn a_ticket_stands_for_one_payload() {
 }
 
 #[test]
-fn gates_hold_an_attempt_until_their_tasks_are_gone_from_here() {
-    check(
-        3,
-        &[
-            ("assign a", "start a"),
-            ("assign b ticket 7", ""),
-            ("assign c gates a b", ""),
-            ("assign d gates z", "start d"),
-            ("ran a", "report 0 a done"),
-            ("payload 7", "start b"),
-            ("ran b", "report 1 b done, start c"),
-        ],
-    );
-    check(
-        2,
-        &[
-            ("assign b ticket 7", ""),
-            ("assign c gates b c", ""),
-            ("abort b", "report 0 b aborted, start c"),
-        ],
-    );
-}
-
-#[test]
 fn a_repeated_assignment_is_ignored_in_every_state() {
     check(
         1,
@@ -227,22 +203,6 @@ fn a_later_attempt_brings_its_own_payload() {
     );
     assert_eq!(room.loose_ends_len(), 0);
     check(1, &[("assign a ticket 7", ""), ("assign a#2", "start a#2"), ("payload 7", "")]);
-}
-
-#[test]
-fn a_later_attempt_waits_for_the_running_one_and_both_are_reported() {
-    check(
-        2,
-        &[
-            ("assign a", "start a"),
-            ("assign a#2", ""),
-            ("assign b gates a", ""),
-            ("assign c", "start c"),
-            ("ran a", "report 0 a done, start a#2"),
-            ("ran c", "report 1 c done"),
-            ("ran a#2", "report 2 a#2 done, start b"),
-        ],
-    );
 }
 
 #[test]

@@ -72,6 +72,20 @@ impl Play {
         }
     }
 
+    /// An attempt is done with a result of so many bytes.
+    pub(super) fn ran_long(&mut self, name: &str, len: usize) {
+        let payload = Payload::inline(Format::Raw, Bytes::from(vec![0; len]));
+        let EngineEvent::Ran { attempt, outcome, times, .. } = ran(name, AttemptOutcome::Done)
+        else {
+            panic!("an executor's word");
+        };
+        let mut effects = Vec::new();
+        let event = EngineEvent::Ran { attempt, outcome, times, payload };
+        self.room.handle(self.now, event, &mut effects);
+        self.room.check_invariants();
+        assert!(matches!(effects[..], [EngineEffect::Report(_)]), "{effects:?}");
+    }
+
     /// Plays one event.
     pub(super) fn event(&mut self, text: &str) -> Vec<EngineEffect> {
         let mut effects = Vec::new();
@@ -177,6 +191,10 @@ pub(super) fn assignment(direct: bool, words: &[&str]) -> Assignment {
             payload.body = Body::Ticket { ticket: Ticket(ticket.parse().unwrap()), len: 3 };
         }
         ["with", name] => function = Some(digest(name)),
+        ["gates", names @ .., "ticket", ticket] => {
+            payload.body = Body::Ticket { ticket: Ticket(ticket.parse().unwrap()), len: 3 };
+            gates = names.iter().map(|name| attempt(name).task).collect();
+        }
         ["gates", names @ ..] => gates = names.iter().map(|name| attempt(name).task).collect(),
         _ => panic!("{words:?} is not an assignment"),
     }

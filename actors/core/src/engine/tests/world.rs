@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use phalanx_protocol::ids::{AttemptId, ClientId, EngineId, Epoch, Incarnation, TaskId, Ticket};
+use phalanx_protocol::limits::INLINE_LEN_MAX;
 use phalanx_protocol::outcome::{AttemptOutcome, Report, RunTimes};
-use phalanx_protocol::payload::{Body, Payload};
+use phalanx_protocol::payload::{Body, Format, Payload};
 use phalanx_protocol::peer::{EngineProfile, Inventory, Registration};
 use phalanx_protocol::task::{Assignment, MethodName};
 
@@ -55,8 +56,8 @@ struct Task {
     by_ticket: bool,
     gates: Vec<TaskId>,
     aborted: bool,
-    asked_back: bool,
     ended: bool,
+    done: bool,
 }
 
 /// The room and all around it.
@@ -93,6 +94,28 @@ struct HubSide {
     /// In this session.
     is_registered: bool,
     recorded: u64,
+}
+
+impl HubSide {
+    /// A task has ended; what waited for one that is not done never runs.
+    fn end(&mut self, which: usize, is_done: bool) {
+        self.ledger[which].done = is_done;
+        let mut ended = vec![which];
+        while let Some(which) = ended.pop() {
+            let task = &mut self.ledger[which];
+            task.ended = true;
+            let (id, is_done) = (task.id, task.done);
+            let waits = |task: &Task| !is_done && !task.ended && task.gates.contains(&id);
+            ended.extend((0..self.ledger.len()).filter(|which| waits(&self.ledger[*which])));
+        }
+    }
+
+    /// What a task waits for that has not ended.
+    fn open_gates(&self, task: &Task) -> Vec<TaskId> {
+        let is_open =
+            |gate: &&TaskId| self.ledger.iter().any(|task| task.id == **gate && !task.ended);
+        task.gates.iter().filter(is_open).copied().collect()
+    }
 }
 
 impl World {
@@ -190,12 +213,11 @@ impl World {
     fn submit(&mut self, client: u32, direct: bool, by_ticket: bool, gated: bool) {
         let seq = self.hub.next_seq[client as usize];
         self.hub.next_seq[client as usize] += 1;
-        // A hub lets nothing wait for what may move.
-        let last = self.hub.ledger.iter().rev().take(2).filter(|task| !task.asked_back);
+        let last = self.hub.ledger.iter().rev().take(2).filter(|task| !task.ended);
         let gates = if gated && !direct { last.map(|task| task.id).collect() } else { Vec::new() };
         let id = TaskId::new(ClientId(client), seq);
-        let (aborted, asked_back, ended) = (false, false, false);
-        let task = Task { id, number: 1, direct, by_ticket, gates, aborted, asked_back, ended };
+        let (aborted, ended, done) = (false, false, false);
+        let task = Task { id, number: 1, direct, by_ticket, gates, aborted, ended, done };
         self.hub.ledger.push(task);
         if self.hub.is_registered {
             self.assign(self.hub.ledger.len() - 1);
@@ -216,7 +238,7 @@ impl World {
             direct: task.direct,
             method: MethodName::try_from("f").unwrap(),
             payload,
-            gates: task.gates.clone(),
+            gates: self.hub.open_gates(task),
             function: None,
         }));
     }
@@ -237,13 +259,8 @@ impl World {
         let Some(which) = pick(&self.hub.ledger, which).filter(|_| self.hub.is_registered) else {
             return;
         };
-        let id = self.hub.ledger[which].id;
-        if self.hub.ledger.iter().any(|task| task.gates.contains(&id)) {
-            return;
-        }
-        let task = &mut self.hub.ledger[which];
-        task.asked_back = true;
-        let attempt = id.attempt(task.number);
+        let task = &self.hub.ledger[which];
+        let attempt = task.id.attempt(task.number);
         self.link.send(EngineEvent::AskedBack(attempt));
     }
 
@@ -268,8 +285,9 @@ impl World {
         let task = &mut self.hub.ledger[which];
         assert!(!task.direct, "{attempt} never moves");
         task.number += 1;
-        task.ended = task.aborted;
-        if !task.ended {
+        if task.aborted {
+            self.hub.end(which, false);
+        } else {
             self.assign(which);
         }
     }
@@ -284,9 +302,9 @@ impl World {
                 assert!(self.hub.is_registered, "a report before the registration");
                 self.hub.recorded = self.hub.recorded.max(report.number + 1);
                 let AttemptId { task: id, number } = report.attempt;
-                let current = |task: &&mut Task| task.id == id && task.number == number;
-                if let Some(task) = self.hub.ledger.iter_mut().find(current) {
-                    task.ended = true;
+                let current = |task: &Task| task.id == id && task.number == number;
+                if let Some(which) = self.hub.ledger.iter().position(current) {
+                    self.hub.end(which, report.outcome == AttemptOutcome::Done);
                 }
             }
             Some(effect) => panic!("{effect:?} is not for the hub"),
@@ -320,7 +338,7 @@ impl World {
                 (false, true, true) => {
                     self.link.send(EngineEvent::AbortRequested(vec![attempt]));
                 }
-                (false, false, true) => task.ended = true,
+                (false, false, true) => self.hub.end(which, false),
                 (false, false, false) => {
                     let mark = direct_marks.iter().find(|(client, _)| *client == task.id.client);
                     let seen = mark.is_some_and(|(_, seq)| task.id.seq <= *seq);
@@ -350,9 +368,12 @@ impl World {
     fn lose_engine(&mut self) {
         self.cut();
         self.hub.incarnation.0 += 1;
-        for task in self.hub.ledger.iter_mut().filter(|task| !task.ended) {
-            task.ended = task.direct || task.aborted;
+        for which in 0..self.hub.ledger.len() {
+            let task = &mut self.hub.ledger[which];
             task.number += 1;
+            if !task.ended && (task.direct || task.aborted) {
+                self.hub.end(which, false);
+            }
         }
     }
 
@@ -376,7 +397,8 @@ impl World {
         self.interrupted.retain(|interrupted| *interrupted != attempt);
         let outcome = if well { AttemptOutcome::Done } else { AttemptOutcome::Aborted };
         let times = RunTimes { started_us: 1, ran_ns: 1 };
-        let payload = Payload::empty();
+        let len = if well && attempt.task.seq.is_multiple_of(3) { INLINE_LEN_MAX + 1 } else { 0 };
+        let payload = Payload::inline(Format::Raw, Bytes::from(vec![0; len]));
         self.deliver(Some(EngineEvent::Ran { attempt, outcome, times, payload }));
     }
 
@@ -450,9 +472,15 @@ impl World {
         // Of what a hub left behind that is gone, nothing more is known.
         if let Some(task) = task.filter(|_| epoch == self.hub.epoch) {
             for gate in &task.gates {
-                let runs = self.executing.iter().any(|running| running.task == *gate);
-                let waits = self.room.queue.attempt(*gate).is_some();
-                assert!(!runs && !waits, "{attempt} started before {gate} ended");
+                let is_done = |report: &Report| {
+                    let comes_first = report.payload.len() <= INLINE_LEN_MAX as u64;
+                    let is_done = report.outcome == AttemptOutcome::Done;
+                    report.attempt.task == *gate && is_done && comes_first
+                };
+                let is_recorded = self.hub.ledger.iter().any(|task| task.id == *gate && task.done);
+                // Without a session it is said later.
+                let done = self.reports.values().chain(self.room.reports.iter()).any(is_done);
+                assert!(is_recorded || done, "{attempt} started before {gate} was done");
             }
             if task.direct {
                 let last = self.last_direct.insert((epoch, id.client), id.seq);

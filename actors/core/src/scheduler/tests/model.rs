@@ -88,6 +88,7 @@ impl Model {
                 self.drop_stranded(effects);
             }
             SchedulerEvent::Place(task) => self.place(task, did, effects),
+            SchedulerEvent::PlaceAhead(task, id) => self.place_ahead(task, id, effects),
             SchedulerEvent::Free(task, ran) => self.free(task, ran, effects),
             SchedulerEvent::TakenBack(task, ready) => {
                 self.taken_back(task, ready, did, effects);
@@ -315,6 +316,19 @@ impl Model {
             if self.queue.iter().any(|(_, queued)| queued.task == id) {
                 self.fill(engine, effects);
             }
+        }
+    }
+
+    /// A task that is not ready goes to this engine at once, or nowhere.
+    fn place_ahead(&mut self, task: ReadyTask, id: EngineId, effects: &mut Vec<SchedulerEffect>) {
+        let has = |engine: &ModelEngine| engine.tasks.iter().any(|(id, _)| *id == task.task);
+        let is_queued = self.queue.iter().any(|(_, queued)| queued.task == task.task);
+        let is_known = is_queued || self.engines.iter().any(has);
+        let engine = self.engines.iter().find(|engine| engine.id == id);
+        let can =
+            |engine: &ModelEngine| engine.has_room(self.settings.hwm) && may_have(engine, &task);
+        if !is_known && engine.is_some_and(can) && !task.alone && amounts(&task).is_empty() {
+            self.hand(task, id, effects);
         }
     }
 

@@ -1,10 +1,11 @@
 //! Schemes, labels, amounts, priorities and fair shares, event by event.
 
-use phalanx_protocol::ids::{ClientId, TaskId};
+use phalanx_protocol::ids::{ClientId, EngineId, TaskId};
+use phalanx_protocol::room::ReadyTask;
 
-use super::text::{check, say};
-use crate::Room;
-use crate::scheduler::{Hwm, Scheduler, Scheme, Settings};
+use super::text::{check, say, task};
+use crate::scheduler::{Hwm, Scheduler, SchedulerEvent, Scheme, Settings};
+use crate::{Room, Time};
 
 /// A room that never sends ahead, with this scheme.
 fn room(scheme: Scheme) -> Scheduler {
@@ -52,6 +53,45 @@ fn a_queued_task_is_placed_anew_as_it_is_described_now_and_an_assigned_one_stays
          place 1 - on e1
          up e1 1",
     );
+}
+
+#[test]
+fn a_task_that_is_not_ready_goes_where_it_was_said_to_if_there_is_room_and_nowhere_else() {
+    check(
+        &mut roomy(Scheme::LeastLoad, 2, 0),
+        "up e1 1 a has 101
+         up e2 1 a #fast
+         ahead 1 a at e1           => 1:e1
+         ahead 2 a at e1
+         ahead 3 a at e3
+         ahead 4 b at e2
+         ahead 5 a at e2 on e1
+         ahead 6 a at e2 #slow
+         ahead 7 a at e2 gpu=1
+         ahead 8 a at e2 #fast     => 8:e2
+         ahead 8 a at e1
+         free 1
+         place 2 a                 => 2:e1
+         place 8 a
+         free 8",
+    );
+}
+
+#[test]
+fn a_task_that_is_queued_or_must_run_alone_is_not_placed_ahead() {
+    let mut room = room(Scheme::LeastLoad);
+    check(
+        &mut room,
+        "up e1 1 has 101
+         place 1 -
+         ahead 1 - at e1
+         free 101       => 1:e1
+         free 1",
+    );
+    let alone = ReadyTask { task: task(2), alone: true, ..ReadyTask::default() };
+    let mut effects = Vec::new();
+    room.handle(Time::ZERO, SchedulerEvent::PlaceAhead(alone, EngineId(1)), &mut effects);
+    assert_eq!(effects, []);
 }
 
 #[test]

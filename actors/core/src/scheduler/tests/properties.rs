@@ -95,6 +95,13 @@ fn taken_back() -> impl Strategy<Value = SchedulerEvent> {
     })
 }
 
+fn place_ahead() -> impl Strategy<Value = SchedulerEvent> {
+    (place(), 0..ENGINES).prop_map(|(place, engine)| {
+        let SchedulerEvent::Place(ready) = place else { unreachable!("just made") };
+        SchedulerEvent::PlaceAhead(ready, EngineId(engine))
+    })
+}
+
 /// Each with how long after the one before it comes.
 fn timed_events() -> impl Strategy<Value = Vec<(Duration, SchedulerEvent)>> {
     let pause = prop_oneof![6 => Just(0_u64), 2 => 0..400_u64, 1 => 900..3_000_u64];
@@ -106,7 +113,8 @@ fn timed_events() -> impl Strategy<Value = Vec<(Duration, SchedulerEvent)>> {
 fn events() -> impl Strategy<Value = Vec<SchedulerEvent>> {
     let down = (0..ENGINES).prop_map(|engine| SchedulerEvent::EngineDown(EngineId(engine)));
     let event = prop_oneof![
-        40 => place(), 40 => free(), 6 => taken_back(), 3 => engine_up(), 1 => down,
+        40 => place(), 40 => free(), 6 => taken_back(), 8 => place_ahead(), 3 => engine_up(),
+        1 => down,
     ];
     (vec(engine_up(), 0..4), vec(event, 0..160)).prop_map(|(mut first, rest)| {
         first.extend(rest);

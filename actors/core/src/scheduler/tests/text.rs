@@ -10,6 +10,7 @@
 //! place 5 a with e1 e2  ... and cannot wait for them to come back
 //! place 5 a #fast gpu=1 p3   ... needs a label and some of a resource, and has priority 3
 //! place c2.5 a          the 5th task of client 2
+//! ahead 5 a at e1       give task 5 to this engine if it has room; further words as for `place`
 //! free 5                task 5 ended
 //! free 5 100us          ... after running so long
 //! back 5 a              task 5, which needs a, was given back; further words as for `place`
@@ -110,7 +111,9 @@ fn event(line: &str) -> SchedulerEvent {
         }
         ["down", id] => SchedulerEvent::EngineDown(engine(id)),
         ["kept", seq] => SchedulerEvent::TakenBack(task_named(seq), None),
-        [verb @ ("place" | "alone" | "back"), seq, name, ref rest @ ..] => {
+        [verb @ ("place" | "alone" | "back" | "ahead"), seq, name, ref rest @ ..] => {
+            let at = rest.iter().position(|word| *word == "at").map(|at| engine(rest[at + 1]));
+            let rest = if at.is_some() { &rest[2..] } else { rest };
             let named = rest.iter().any(|word| ["on", "with"].contains(word));
             let amounts: Vec<_> = rest.iter().filter_map(|word| resource(word)).collect();
             let needs = Needs { labels: labels(rest), amounts };
@@ -129,6 +132,7 @@ fn event(line: &str) -> SchedulerEvent {
                 needs: (!needs.is_empty()).then_some(needs),
             };
             match verb {
+                "ahead" => SchedulerEvent::PlaceAhead(ready, at.expect("ahead 5 a at e1")),
                 "back" => SchedulerEvent::TakenBack(ready.task, Some(ready)),
                 _ => SchedulerEvent::Place(ready),
             }

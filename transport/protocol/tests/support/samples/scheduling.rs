@@ -74,8 +74,10 @@ impl Samples for HubToScheduling {
             ("", Self::Place(to_room(ready.clone()))),
             ("", Self::Free(to_room((task(42), Some(1_500_000))))),
             ("never-ran", Self::Free(to_room((task(42), None)))),
-            ("", Self::TakenBack(to_room((task(42), Some(ready))))),
+            ("", Self::TakenBack(to_room((task(42), Some(ready.clone()))))),
             ("kept", Self::TakenBack(to_room((task(42), None)))),
+            ("", Self::Assigned(to_room((task(1), EngineId(3))))),
+            ("", Self::PlaceAhead(to_room((ready, EngineId(3))))),
         ]
     }
 }
@@ -101,6 +103,7 @@ impl Samples for SchedulingToHub {
             ("follows-nothing", dag(DagVerdict::Ready(None))),
             ("impossible", dag(DagVerdict::Impossible(failure))),
             ("timed-out", dag(DagVerdict::TimedOut)),
+            ("nearly", dag(DagVerdict::Nearly(task(1)))),
             ("", scheduler(SchedulerVerdict::Assign(EngineId(3)))),
             ("unplaceable", scheduler(SchedulerVerdict::Unplaceable)),
             ("take-back", scheduler(SchedulerVerdict::TakeBack(EngineId(3)))),

@@ -23,7 +23,11 @@ fn ending() -> impl Strategy<Value = Ending> {
 }
 
 fn condition() -> impl Strategy<Value = Condition> {
-    let known = prop_oneof![Just(Known::Open), ending().prop_map(Known::Ended)];
+    let known = prop_oneof![
+        Just(Known::Open),
+        ending().prop_map(Known::Ended),
+        engine_id().prop_map(Known::Assigned),
+    ];
     (some((task_id(), known)), quorum(), accept()).prop_map(|(tasks, quorum, accept)| Condition {
         tasks,
         quorum,
@@ -85,6 +89,8 @@ impl Strategies for HubToScheduling {
             message(to_room(ready())),
             message(to_room((task_id(), option::of(number())))),
             message(to_room((task_id(), option::of(ready())))),
+            message(to_room((task_id(), engine_id()))),
+            message(to_room((ready(), engine_id()))),
         ]
     }
 }
@@ -94,6 +100,7 @@ fn dag_verdict() -> impl Strategy<Value = DagVerdict> {
         option::of(some(engine_id())).prop_map(DagVerdict::Ready),
         dependency_failure().prop_map(DagVerdict::Impossible),
         Just(DagVerdict::TimedOut),
+        task_id().prop_map(DagVerdict::Nearly),
     ]
 }
 

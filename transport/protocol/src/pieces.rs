@@ -10,11 +10,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-/// Bytes in order. Cheap to clone; no piece is empty, unless there are no bytes at all.
-#[derive(Clone, Default)]
-pub struct Pieces {
-    first: Bytes,
-    rest: Option<Arc<Vec<Bytes>>>,
+/// Bytes in order. Cheap to clone, and no larger than one run; no piece is empty, unless there are no
+/// bytes at all.
+#[derive(Clone)]
+pub struct Pieces(Runs);
+
+#[derive(Clone)]
+enum Runs {
+    One(Bytes),
+    /// Two at least.
+    Several(Arc<[Bytes]>),
 }
 
 impl Pieces {
@@ -25,7 +30,7 @@ impl Pieces {
 
     /// One run.
     pub const fn of(bytes: Bytes) -> Self {
-        Self { first: bytes, rest: None }
+        Self(Runs::One(bytes))
     }
 
     /// How many bytes there are in all.
@@ -35,19 +40,24 @@ impl Pieces {
 
     /// Whether there are none.
     pub const fn is_empty(&self) -> bool {
-        self.first.is_empty()
+        match &self.0 {
+            Runs::One(bytes) => bytes.is_empty(),
+            Runs::Several(_) => false,
+        }
     }
 
     /// The pieces, in order; one at least.
     pub fn iter(&self) -> impl Iterator<Item = &Bytes> + Clone {
-        let rest = self.rest.as_deref().map_or(&[][..], Vec::as_slice);
-        std::iter::once(&self.first).chain(rest)
+        match &self.0 {
+            Runs::One(bytes) => std::slice::from_ref(bytes).iter(),
+            Runs::Several(pieces) => pieces.iter(),
+        }
     }
 
     /// All bytes in one run: copied together only if they are in several.
     pub fn contiguous(&self) -> Bytes {
-        if self.rest.is_none() {
-            return self.first.clone();
+        if let Runs::One(bytes) = &self.0 {
+            return bytes.clone();
         }
         let mut run = Vec::with_capacity(self.len());
         for piece in self.iter() {
@@ -81,10 +91,17 @@ impl Pieces {
 
     /// The same bytes, each piece put in a place of its own.
     #[must_use]
-    pub fn map(mut self, mut keep: impl FnMut(Bytes) -> Bytes) -> Self {
-        self.first = keep(self.first);
-        self.rest = self.rest.map(|rest| Arc::new(rest.iter().cloned().map(keep).collect()));
-        self
+    pub fn map(self, mut keep: impl FnMut(Bytes) -> Bytes) -> Self {
+        Self(match self.0 {
+            Runs::One(bytes) => Runs::One(keep(bytes)),
+            Runs::Several(pieces) => Runs::Several(pieces.iter().cloned().map(keep).collect()),
+        })
+    }
+}
+
+impl Default for Pieces {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -98,8 +115,10 @@ impl FromIterator<Bytes> for Pieces {
     fn from_iter<I: IntoIterator<Item = Bytes>>(pieces: I) -> Self {
         let mut pieces = pieces.into_iter().filter(|piece| !piece.is_empty());
         let first = pieces.next().unwrap_or_default();
-        let rest: Vec<Bytes> = pieces.collect();
-        Self { first, rest: (!rest.is_empty()).then(|| Arc::new(rest)) }
+        Self(match pieces.next() {
+            None => Runs::One(first),
+            Some(second) => Runs::Several([first, second].into_iter().chain(pieces).collect()),
+        })
     }
 }
 

@@ -71,9 +71,9 @@ impl Hub {
 
     /// What a task waits for that has not ended.
     pub(super) fn gates(&self, id: TaskId) -> Vec<TaskId> {
-        let awaited = self.ledger.get(id).and_then(Task::awaited);
+        let awaited = self.ledger.get(id).into_iter().flat_map(Task::awaited);
         let is_open = |id: &TaskId| self.ledger.get(*id).is_some();
-        let mut gates: Vec<TaskId> = awaited.into_iter().flatten().filter(is_open).collect();
+        let mut gates: Vec<TaskId> = awaited.filter(is_open).collect();
         gates.sort_unstable();
         gates.dedup();
         gates
@@ -136,7 +136,7 @@ impl Hub {
 /// that was there when an engine died runs alone, results among the arguments are not there yet, and
 /// time that is up must find it here.
 fn can_be_sent_ahead(task: &Task) -> bool {
-    let is_free = task.waits.as_ref().is_some_and(|waits| {
+    let is_free = task.waits.as_ref().is_none_or(|waits| {
         waits.deadline.is_none() && waits.inputs.is_empty() && waits.followed.is_none()
     });
     let has_failed = task.tries.as_ref().is_some_and(|tries| tries.is_choosy());

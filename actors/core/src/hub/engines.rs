@@ -249,16 +249,19 @@ impl Hub {
             let blamed = !is_asked && (index < slots || said_so || known.suspect);
             known.suspect |= !is_asked;
             let loss = Loss { engine: id, cause: cause.to_owned() };
+            let losses = known.tries.as_ref().map_or(0, |tries| tries.losses.len());
+            let losses = losses + usize::from(blamed);
             if blamed {
-                known.losses.push(loss.clone());
+                known.tries.get_or_insert_default().losses.push(loss.clone());
             }
             if known.abort_requested {
                 self.end_without_result(now, task, Outcome::Aborted, effects);
             } else if known.is_direct() {
                 let lost = Outcome::EngineLost(Box::new(loss));
                 self.end_without_result(now, task, lost, effects);
-            } else if known.losses.len() >= CRASHES_PER_TASK_MAX as usize {
-                let losses = std::mem::take(&mut known.losses);
+            } else if losses >= CRASHES_PER_TASK_MAX as usize {
+                let tries = known.tries.as_mut();
+                let losses = tries.map_or_else(Vec::new, |it| std::mem::take(&mut it.losses));
                 self.end_without_result(now, task, Outcome::Poison(losses), effects);
             } else {
                 let state = known.state();

@@ -10,10 +10,11 @@ use phalanx_protocol::needs::Needs;
 use phalanx_protocol::outcome::Outcome;
 use phalanx_protocol::peer::{EngineProfile, EngineState};
 use phalanx_protocol::room::{RoomName, WaitReason};
-use phalanx_protocol::task::{Accept, Dependency, Quorum};
+use phalanx_protocol::task::{Accept, Quorum};
 
 use super::Hub;
 use super::ledger::{Place, Task, TaskState};
+use super::task_list::KeptDependency;
 use crate::Time;
 use crate::registry::Engine;
 
@@ -100,9 +101,8 @@ impl Hub {
     }
 
     fn explain_waiting(&self, now: Time, task: &Task, answer: &mut Explanation) -> Vec<String> {
-        let Some(waits) = &task.waits else { return Vec::new() };
         let mut reasons = Vec::new();
-        let parts = [("comes after", &waits.after), ("follows", &waits.follow)];
+        let parts = [("comes after", task.after.as_ref()), ("follows", task.follow())];
         for (word, part) in parts {
             if let Some(part) = part {
                 reasons.extend(self.explain_dependency(word, part, &mut answer.waits_for));
@@ -111,7 +111,7 @@ impl Hub {
         answer.waits_for.sort_unstable();
         answer.waits_for.dedup();
         answer.waits_for.truncate(EXPLAINED_TASKS_MAX);
-        if let Some(deadline) = waits.deadline {
+        if let Some(deadline) = task.waits.as_ref().and_then(|waits| waits.deadline) {
             reasons.push(format!("it has {} left for that", seconds(deadline.since(now))));
         }
         if !self.rooms.get(RoomName::Dag).up {
@@ -123,11 +123,11 @@ impl Hub {
     fn explain_dependency(
         &self,
         word: &str,
-        part: &Dependency,
+        part: &KeptDependency,
         waits_for: &mut Vec<TaskId>,
     ) -> Option<String> {
         let open: Vec<TaskId> =
-            part.tasks.iter().copied().filter(|task| self.ledger.get(*task).is_some()).collect();
+            part.tasks.iter().filter(|task| self.ledger.get(*task).is_some()).collect();
         let names: Vec<String> =
             open.iter().take(EXPLAINED_TASKS_MAX).map(|task| self.with_state(*task)).collect();
         waits_for.extend(open.iter().take(EXPLAINED_TASKS_MAX));

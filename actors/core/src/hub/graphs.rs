@@ -186,8 +186,8 @@ impl Hub {
         };
         let mut edges = Vec::new();
         for place in 0..len {
-            let waits = self.ledger.get(TaskId::new(first.client, first.seq + place));
-            let tasks = waits.and_then(Task::awaited).into_iter().flatten();
+            let task = self.ledger.get(TaskId::new(first.client, first.seq + place));
+            let tasks = task.into_iter().flat_map(Task::awaited);
             edges.extend(tasks.filter_map(|task| Some((index(&task)?, place as u32))));
         }
         let cycle = find_cycle(usize::try_from(len).ok()?, &edges)?;

@@ -12,8 +12,9 @@ use phalanx_protocol::payload::Payload;
 use phalanx_protocol::task::{Accept, Dependency, Quorum};
 
 use super::Hub;
-use super::ledger::{Task, Waits};
+use super::ledger::Task;
 use super::submit::Refusal;
+use super::task_list::TaskList;
 
 impl Hub {
     /// Whether the results can be had.
@@ -54,39 +55,31 @@ impl Hub {
         let waits = self.ledger.get_mut(id).and_then(|task| task.waits.as_mut());
         let Some(waits) = waits.filter(|waits| !waits.inputs.is_empty()) else { return };
         waits.has_pinned = true;
-        for input in &waits.inputs {
-            self.results.pin(*input);
+        for input in waits.inputs.iter() {
+            self.results.pin(input);
         }
     }
 
     /// A task ended: it takes nothing any more.
     pub(super) fn unpin_inputs(&mut self, task: &Task) {
         let Some(waits) = task.waits.as_ref().filter(|waits| waits.has_pinned) else { return };
-        for input in &waits.inputs {
-            self.results.unpin(*input);
+        for input in waits.inputs.iter() {
+            self.results.unpin(input);
         }
     }
 
     /// What an attempt is sent: the arguments, and the results among them.
     pub(super) fn arguments(&self, task: &Task) -> Payload {
-        let inputs = inputs_of(task);
-        if inputs.is_empty() {
-            return task.payload.clone();
-        }
+        let Some(inputs) = inputs_of(task) else { return task.payload.clone() };
         let empty = Payload::empty();
-        let result =
-            |input: &TaskId| self.results.get(*input).map_or(&empty, |ended| &ended.payload);
+        let result = |input| self.results.get(input).map_or(&empty, |ended| &ended.payload);
         bundle::join(std::iter::once(&task.payload).chain(inputs.iter().map(result)))
     }
 
     /// Whether the arguments of a task whose results are all here can be sent to an engine.
     pub(super) fn check_arguments(&self, task: &Task) -> Result<(), Refusal> {
-        let inputs = inputs_of(task);
-        if inputs.is_empty() {
-            return Ok(());
-        }
-        let result_len =
-            |input: &TaskId| self.results.get(*input).map_or(0, |ended| ended.payload.len());
+        let Some(inputs) = inputs_of(task) else { return Ok(()) };
+        let result_len = |input| self.results.get(input).map_or(0, |ended| ended.payload.len());
         let lens = std::iter::once(task.payload.len()).chain(inputs.iter().map(result_len));
         let len = bundle::joined_len(lens);
         if len <= TASK_PAYLOAD_LEN_MAX {
@@ -107,12 +100,12 @@ impl Hub {
                 continue;
             };
             pins += waits.inputs.len();
-            for input in &waits.inputs {
-                assert!(self.results.is_pinned(*input), "{id} takes the result of {input}");
-                let ending = self.results.ending(*input);
+            for input in waits.inputs.iter() {
+                assert!(self.results.is_pinned(input), "{id} takes the result of {input}");
+                let ending = self.results.ending(input);
                 assert!(
                     !ending.is_some_and(|ending| ending.success)
-                        || self.results.get(*input).is_some(),
+                        || self.results.get(input).is_some(),
                     "{id} takes the result of {input}, which is not kept"
                 );
             }
@@ -121,9 +114,9 @@ impl Hub {
     }
 }
 
-/// The tasks whose results a task takes.
-fn inputs_of(task: &Task) -> &[TaskId] {
-    task.waits.as_ref().map_or(&[][..], |waits| &waits.inputs)
+/// The tasks whose results a task takes, if it takes any.
+fn inputs_of(task: &Task) -> Option<&TaskList> {
+    task.waits.as_ref().map(|waits| &waits.inputs).filter(|inputs| !inputs.is_empty())
 }
 
 /// Whether a dependency is one that inputs are.
@@ -131,18 +124,12 @@ fn is_of_their_kind(after: &Dependency) -> bool {
     after.tasks.is_empty() || after.quorum == Quorum::All && after.accept == Accept::Success
 }
 
-impl Waits {
-    /// The same, after these tasks too.
-    pub(super) fn taking(mut self, inputs: Vec<TaskId>) -> Self {
-        if inputs.is_empty() {
-            return self;
-        }
-        match &mut self.after {
-            None => self.after = Some(Dependency::all(inputs.iter().copied())),
-            // One of another kind was refused.
-            Some(after) => after.tasks.extend(&inputs),
-        }
-        self.inputs = inputs.into();
-        self
+/// What a task comes after that has these inputs too. One of another kind beside them was refused.
+pub(super) fn with_inputs(after: Option<Dependency>, inputs: &[TaskId]) -> Option<Dependency> {
+    if inputs.is_empty() {
+        return after;
     }
+    let mut after = after.filter(|after| !after.tasks.is_empty()).unwrap_or_default();
+    after.tasks.extend(inputs);
+    Some(after)
 }

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use phalanx_protocol::function::Function;
 use phalanx_protocol::ids::{ClientId, EngineId, TaskId};
 use phalanx_protocol::needs::{Needs, Resource};
-use phalanx_protocol::outcome::Loss;
 use phalanx_protocol::payload::Payload;
-use phalanx_protocol::task::{Dependency, MethodName};
+use phalanx_protocol::task::MethodName;
 
+use super::task_list::{KeptDependency, TaskList};
 use super::tries::Tries;
 use crate::Time;
 use crate::task_map::TaskMap;
@@ -33,16 +33,15 @@ pub(crate) struct Tag {
     pub(crate) again: Option<TaskId>,
 }
 
-/// What a task waits, or waited, for.
+/// What few tasks have that wait, or waited, for others.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Waits {
-    pub(crate) after: Option<Dependency>,
-    pub(crate) follow: Option<Dependency>,
+    pub(crate) follow: Option<KeptDependency>,
     pub(crate) deadline: Option<Time>,
     /// The engines that the dag found to follow to; `None` until it did, or if there is no follow.
     pub(crate) followed: Option<Vec<EngineId>>,
     /// The tasks whose results are among its arguments, in their order.
-    pub(crate) inputs: Box<[TaskId]>,
+    pub(crate) inputs: TaskList,
     /// Whether these are kept for it.
     pub(crate) has_pinned: bool,
 }
@@ -90,14 +89,16 @@ impl TaskState {
     }
 }
 
-/// A task that has not ended.
-#[derive(Debug)]
+/// A task that has not ended. There may be a million of them: what few have is in boxes.
+#[derive(Debug, Clone)]
 pub(crate) struct Task {
     pub(crate) method: MethodName,
     pub(crate) payload: Payload,
     /// The function that goes with it, once it is here.
     pub(crate) function: Option<Arc<Function>>,
     pub(crate) place: Place,
+    /// What it comes after, until the dag says that all is met.
+    pub(crate) after: Option<KeptDependency>,
     pub(crate) waits: Option<Box<Waits>>,
     /// How often it may run and how long; where it failed. `None` for most.
     pub(crate) tries: Option<Box<Tries>>,
@@ -112,8 +113,6 @@ pub(crate) struct Task {
     /// Whether an engine died while it had this one: from then on it runs alone, so that the next
     /// death is put down to who brings it about.
     pub(crate) suspect: bool,
-    /// Deaths that are put down to it.
-    pub(crate) losses: Vec<Loss>,
     /// Whether the dag was told that it is open, and so must be told how it ends.
     pub(crate) watched: bool,
     /// Whether it was aborted while an engine had it.
@@ -123,39 +122,32 @@ pub(crate) struct Task {
 }
 
 impl Task {
-    pub(crate) fn new(
+    /// One for any engine that waits for nothing.
+    pub(crate) const fn new(
         submitted: Time,
         method: MethodName,
         payload: Payload,
         function: Option<Arc<Function>>,
-        place: Place,
-        waits: Option<Box<Waits>>,
-        tag: Option<Box<Tag>>,
     ) -> Self {
         Self {
             method,
             payload,
             function,
-            place,
-            waits,
+            place: Place::Balanced(None),
+            after: None,
+            waits: None,
             tries: None,
-            tag,
+            tag: None,
             submitted,
             placing: None,
             state: TaskState::Arriving,
             order: 0,
             attempts: 0,
             suspect: false,
-            losses: Vec::new(),
             watched: false,
             abort_requested: false,
             running_since: None,
         }
-    }
-
-    /// The same, with other chances.
-    pub(crate) fn with_tries(self, tries: Option<Box<Tries>>) -> Self {
-        Self { tries, ..self }
     }
 
     /// The bytes of arguments that count against its client's grant.
@@ -191,11 +183,6 @@ impl Task {
         }
     }
 
-    /// The same, placed so.
-    pub(crate) fn placed(self, placing: Option<Box<Placing>>) -> Self {
-        Self { placing, ..self }
-    }
-
     /// Of tasks that wait those with a higher one go first.
     pub(crate) fn priority(&self) -> i32 {
         self.placing.as_ref().map_or(0, |placing| placing.priority)
@@ -211,11 +198,28 @@ impl Task {
         self.needs().map_or(&[], |needs| &needs.amounts)
     }
 
+    /// What it follows.
+    pub(crate) fn follow(&self) -> Option<&KeptDependency> {
+        self.waits.as_ref()?.follow.as_ref()
+    }
+
     /// The tasks it waits, or waited, for, some of them twice.
-    pub(crate) fn awaited(&self) -> Option<impl Iterator<Item = TaskId> + '_> {
-        let waits = self.waits.as_ref()?;
-        let parts = [&waits.after, &waits.follow];
-        Some(parts.into_iter().flatten().flat_map(|part| part.tasks.iter().copied()))
+    pub(crate) fn awaited(&self) -> impl Iterator<Item = TaskId> + '_ {
+        let parts = [self.after.as_ref(), self.follow()];
+        parts.into_iter().flatten().flat_map(|part| part.tasks.iter())
+    }
+
+    /// The dag says that all is met that it waited for, and where it may follow to.
+    pub(crate) fn note_met(&mut self, followed: Option<Vec<EngineId>>) {
+        self.after = None;
+        if let Some(waits) = &mut self.waits {
+            waits.followed = followed;
+        }
+    }
+
+    /// Whether it is for the dag to say when it may go on.
+    pub(crate) fn depends(&self) -> bool {
+        self.after.is_some() || self.follow().is_some()
     }
 
     /// The engines it follows to, once they are known.
@@ -351,13 +355,10 @@ impl Ledger {
         for (id, task) in self.open.iter() {
             *counts.slot(task.state) += 1;
             assert!(task.order < self.next_order || task.state == TaskState::Arriving, "{id}");
-            let waits = task.waits.as_ref();
-            assert!(
-                task.state != TaskState::Waiting
-                    || waits.is_some_and(|waits| waits.after.is_some() || waits.follow.is_some()),
-                "{id} waits for nothing"
-            );
-            assert!(!task.is_direct() || task.waits.is_none(), "{id} is direct and waits");
+            let is_held = task.state == TaskState::Waiting;
+            assert!(!is_held || task.depends(), "{id} waits for nothing");
+            let may_wait = task.after.is_some() || task.waits.is_some();
+            assert!(!task.is_direct() || !may_wait, "{id} is direct and waits");
             assert!(task.state.engine().is_none() || task.attempts > 0, "{id} has no attempt");
             assert!(
                 task.payload.ticket().is_none() || task.state == TaskState::Arriving,

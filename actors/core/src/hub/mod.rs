@@ -26,6 +26,7 @@
 //! | `engines` | who registers as what, and what a death means |
 //! | `rooms` | verdicts, panics, rebuilding |
 //! | `status` | figures for people |
+//! | `task_list` | how the ledger keeps what a task waits for |
 
 mod ahead;
 mod arriving;
@@ -50,6 +51,7 @@ mod rooms;
 mod sessions;
 mod status;
 mod submit;
+mod task_list;
 mod tries;
 mod watches;
 

@@ -13,11 +13,11 @@ use phalanx_protocol::outcome::{DependencyFailure, Impossible, Outcome, RemoteEr
 use phalanx_protocol::room::{
     Condition, DagVerdict, Known, ReadyTask, RoomName, SchedulerVerdict, WaitingTask,
 };
-use phalanx_protocol::task::Dependency;
 
 use super::ledger::TaskState;
 use super::sessions::Peer;
 use super::submit::rejected;
+use super::task_list::KeptDependency;
 use super::{Hub, HubEffect};
 use crate::Time;
 use crate::dag::DagEvent;
@@ -96,35 +96,32 @@ impl Hub {
     }
 
     fn tell_dag_to_hold(&mut self, now: Time, id: TaskId, effects: &mut Vec<HubEffect>) {
-        let Some(waits) = self.ledger.get(id).and_then(|task| task.waits.clone()) else {
-            return;
-        };
+        let Some(task) = self.ledger.get(id) else { return };
+        let deadline = task.waits.as_ref().and_then(|waits| waits.deadline);
+        let after = task.after.as_ref().map(Condition::from);
+        let follow = task.follow().map(Condition::from);
         let waiting = WaitingTask {
             task: id,
-            after: waits.after.map(|after| self.condition(after)),
-            follow: waits.follow.map(|follow| self.condition(follow)),
-            timeout_ms: waits.deadline.map(|end| millis_up(end.since(now))),
+            after: after.map(|after| self.with_known(after)),
+            follow: follow.map(|follow| self.with_known(follow)),
+            timeout_ms: deadline.map(|end| millis_up(end.since(now))),
         };
         self.tell_dag(DagEvent::Hold(waiting), effects);
     }
 
-    /// A dependency with what is known of its tasks. A task that fell off the record since it was
+    /// The same, with what is known of its tasks. A task that fell off the record since it was
     /// submitted counts as one that ended otherwise.
-    fn condition(&mut self, dependency: Dependency) -> Condition {
-        let mut tasks = dependency.tasks;
-        tasks.sort_unstable();
-        tasks.dedup();
-        let tasks = tasks
-            .into_iter()
-            .map(|id| match self.ledger.get_mut(id) {
+    fn with_known(&mut self, mut condition: Condition) -> Condition {
+        for (id, known) in &mut condition.tasks {
+            *known = match self.ledger.get_mut(*id) {
                 Some(task) => {
                     task.watched = true;
-                    (id, task.state().engine().map_or(Known::Open, Known::Assigned))
+                    task.state().engine().map_or(Known::Open, Known::Assigned)
                 }
-                None => (id, Known::Ended(self.results.ending(id).unwrap_or_default())),
-            })
-            .collect();
-        Condition { tasks, quorum: dependency.quorum, accept: dependency.accept }
+                None => Known::Ended(self.results.ending(*id).unwrap_or_default()),
+            };
+        }
+        condition
     }
 
     /// Gives a task to the scheduler.
@@ -183,8 +180,7 @@ impl Hub {
         let task = self.ledger.get(id);
         let failure = DependencyFailure {
             reason: Impossible::FollowedEngineGone,
-            culprit: task
-                .and_then(|task| task.waits.as_ref()?.follow.as_ref()?.tasks.first().copied()),
+            culprit: task.and_then(|task| task.follow()?.tasks.iter().next()),
             engine: task.and_then(|task| task.followed()?.first().copied()),
         };
         let outcome = Outcome::DependencyFailed(Box::new(failure));
@@ -210,9 +206,8 @@ impl Hub {
         match verdict {
             DagVerdict::Nearly(waits_for) => self.on_nearly_ready(now, id, waits_for, effects),
             DagVerdict::Ready(followed) => {
-                if let Some(waits) = self.ledger.get_mut(id).and_then(|task| task.waits.as_mut()) {
-                    waits.after = None;
-                    waits.followed = followed;
+                if let Some(task) = self.ledger.get_mut(id) {
+                    task.note_met(followed);
                 }
                 let was_ahead = self.ahead.remove(&id);
                 if !was_ahead {
@@ -373,6 +368,16 @@ impl Hub {
                 }
             }
         }
+    }
+}
+
+/// Its tasks once each, and nothing known of them.
+impl From<&KeptDependency> for Condition {
+    fn from(kept: &KeptDependency) -> Self {
+        let mut tasks: Vec<_> = kept.tasks.iter().map(|task| (task, Known::Open)).collect();
+        tasks.sort_unstable_by_key(|(task, _)| *task);
+        tasks.dedup_by_key(|(task, _)| *task);
+        Self { tasks, quorum: kept.quorum, accept: kept.accept }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a new task is, whether it is taken, and where it goes first.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use phalanx_protocol::error::ErrorCode;
 use phalanx_protocol::ids::{ClientId, EngineId, SessionId, TaskId};
@@ -16,7 +17,9 @@ use phalanx_protocol::task::{Dependency, Target, TaskOptions, TaskSpec};
 
 use super::arriving::Lacks;
 use super::functions::Needed;
+use super::inputs::with_inputs;
 use super::ledger::{Place, Placing, Tag, Task, TaskState, Waits};
+use super::task_list::KeptDependency;
 use super::tries::Tries;
 use super::{Hub, HubEffect};
 use crate::Time;
@@ -70,24 +73,19 @@ impl Hub {
             }
             _ => None,
         };
-        let tries = Tries::of(spec.options.as_deref());
-        let tag = tag(spec.options.as_deref_mut());
-        let placing = spec.options.as_deref().and_then(placing);
-        let waits = waits(now, spec.options);
-        let task = |place| {
-            let (method, waits, tag) = (spec.method.clone(), waits.clone(), tag.clone());
-            Task::new(now, method, payload.clone(), function.clone(), place, waits, tag)
-                .with_tries(tries.clone())
-                .placed(placing.clone())
-        };
+        let mut task = Task::new(now, spec.method, payload.clone(), function);
+        set_options(&mut task, spec.options);
         match spec.target {
             Target::Engines(engines) if !engines.is_empty() => {
                 for (seq, engine) in (first.seq..).zip(engines) {
-                    let id = TaskId::new(client, seq);
-                    self.ledger.insert(id, task(Place::Direct(engine)));
+                    task.place = Place::Direct(engine);
+                    self.ledger.insert(TaskId::new(client, seq), task.clone());
                 }
             }
-            target => self.ledger.insert(first, task(place(target))),
+            target => {
+                task.place = place(target);
+                self.ledger.insert(first, task);
+            }
         }
         match needed {
             Ok(needed) => {
@@ -156,7 +154,7 @@ impl Hub {
         };
         match task.place {
             Place::Direct(engine) => self.route_direct(now, id, engine, effects),
-            Place::Balanced(_) if task.waits.is_some() => self.hold(now, id, effects),
+            Place::Balanced(_) if task.depends() => self.hold(now, id, effects),
             Place::Balanced(_) => self.place(now, id, effects),
         }
     }
@@ -400,8 +398,7 @@ fn place(target: Target) -> Place {
 }
 
 /// What few tasks have, taken out of their options.
-fn tag(options: Option<&mut TaskOptions>) -> Option<Box<Tag>> {
-    let options = options?;
+fn tag(options: &mut TaskOptions) -> Option<Box<Tag>> {
     let label = options.label.take().filter(|label| label.len() <= LABEL_LEN_MAX);
     let again = options.again.take().map(|again| again.task);
     (label.is_some() || again.is_some()).then(|| Box::new(Tag { label, again }))
@@ -413,14 +410,19 @@ fn placing(options: &TaskOptions) -> Option<Box<Placing>> {
     (priority != 0 || needs.is_some()).then(|| Box::new(Placing { priority, needs }))
 }
 
-fn waits(now: Time, options: Option<Box<TaskOptions>>) -> Option<Box<Waits>> {
-    let TaskOptions { after, follow, timeout_ms, inputs, .. } = *options?;
-    let some = |dependency: Option<Dependency>| dependency.filter(|some| !some.tasks.is_empty());
-    let (after, follow) = (some(after), some(follow));
-    (after.is_some() || follow.is_some() || !inputs.is_empty()).then(|| {
-        let deadline =
-            timeout_ms.map(|timeout_ms| now + std::time::Duration::from_millis(timeout_ms));
-        let waits = Waits { after, follow, deadline, ..Waits::default() };
-        Box::new(waits.taking(inputs))
-    })
+/// What the client of a new task says of it beyond what and where.
+fn set_options(task: &mut Task, options: Option<Box<TaskOptions>>) {
+    let Some(mut options) = options else { return };
+    task.tries = Tries::of(&options);
+    task.tag = tag(&mut options);
+    task.placing = placing(&options);
+    let TaskOptions { after, follow, timeout_ms, inputs, .. } = *options;
+    task.after = with_inputs(after, &inputs).and_then(KeptDependency::of);
+    let follow = follow.and_then(KeptDependency::of);
+    let timeout_ms = timeout_ms.filter(|_| task.after.is_some() || follow.is_some());
+    if follow.is_some() || timeout_ms.is_some() || !inputs.is_empty() {
+        let deadline = timeout_ms.map(|ms| task.submitted + Duration::from_millis(ms));
+        let inputs = inputs.into_iter().collect();
+        task.waits = Some(Box::new(Waits { follow, deadline, inputs, ..Waits::default() }));
+    }
 }

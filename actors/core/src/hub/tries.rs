@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use phalanx_protocol::ids::{EngineId, TaskId};
 use phalanx_protocol::limits::{RETRY_BACKOFF_MAX, STARTED_AFTER, TRIED_ENGINES_MAX};
-use phalanx_protocol::outcome::{Outcome, RemoteError, RunTimes};
+use phalanx_protocol::outcome::{Loss, Outcome, RemoteError, RunTimes};
 use phalanx_protocol::output::TaskOutput;
 use phalanx_protocol::payload::Payload;
 use phalanx_protocol::task::{Retry, TaskOptions};
@@ -79,14 +79,15 @@ pub(crate) struct Tries {
     ends_at: Option<Time>,
     /// Whether its running attempt has been aborted for that.
     is_over_limit: bool,
+    /// Deaths of engines that are put down to it.
+    pub(super) losses: Vec<Loss>,
     /// When its engine is to be killed, if it has not ended by then, and how long after the abort.
     pub(super) kill_at: Option<(Time, Duration)>,
 }
 
 impl Tries {
     /// What a task's options say of it.
-    pub(super) fn of(options: Option<&TaskOptions>) -> Option<Box<Self>> {
-        let options = options?;
+    pub(super) fn of(options: &TaskOptions) -> Option<Box<Self>> {
         let retry = options.retry.clone().filter(|retry| retry.count > 0);
         let run_limit = options.run_limit_ms.map(Duration::from_millis);
         (retry.is_some() || run_limit.is_some())

@@ -101,7 +101,8 @@ impl<T> Slab<T> {
     }
 
     /// Places that are allocated, used or free.
-    pub(crate) const fn capacity(&self) -> usize {
+    #[cfg(test)]
+    const fn capacity(&self) -> usize {
         self.chunks.len() * CHUNK_LEN
     }
 

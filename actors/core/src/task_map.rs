@@ -64,7 +64,6 @@ impl TaskIndex {
     }
 
     /// How many tasks have a number.
-    #[cfg(test)]
     pub(crate) const fn len(&self) -> usize {
         self.len
     }

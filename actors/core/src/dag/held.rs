@@ -1,5 +1,7 @@
 //! One held task: its conditions, and its places in the lists of those it waits for.
 
+use std::num::NonZeroU32;
+
 use phalanx_protocol::ids::{EngineId, TaskId};
 use phalanx_protocol::outcome::{DependencyFailure, Impossible};
 use phalanx_protocol::room::{Condition, DagVerdict, Ending, Known, WaitingTask};
@@ -7,20 +9,38 @@ use phalanx_protocol::room::{Condition, DagVerdict, Ending, Known, WaitingTask};
 use super::condition::{Follow, Gate};
 use crate::Time;
 
+/// An index below `u32::MAX`. Perhaps one takes no more memory than one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct At(
+    /// One more than it.
+    NonZeroU32,
+);
+
+impl At {
+    pub(super) fn new(index: u32) -> Self {
+        Self(NonZeroU32::MIN.checked_add(index).expect("fewer than 2^32 records fit memory"))
+    }
+
+    pub(super) const fn index(self) -> u32 {
+        self.0.get() - 1
+    }
+}
+
 /// Where an edge is kept: with the task that waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct EdgeAt {
     /// Index of the held task.
     pub(super) holder: u32,
     /// Index among its edges.
-    pub(super) position: u32,
+    pub(super) position: At,
 }
 
-/// One held task's waiting for one open task, linked with all others that wait for the same.
+/// One held task's waiting for one open task, linked with all others that wait for the same. Small:
+/// a wide graph has many for each of its tasks.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Edge {
     /// Index of the awaited task; `None` = it has ended.
-    pub(super) awaited: Option<u32>,
+    pub(super) awaited: Option<At>,
     /// The edge before it in the list of the awaited task.
     pub(super) prev: Option<EdgeAt>,
     /// The edge after it.
@@ -68,7 +88,7 @@ impl Held {
         if let Err(verdict) = held.sort_out(waiting.follow.as_ref(), Part::Follow, &mut open) {
             return Judged::Decided(verdict);
         }
-        held.follow_edges_len = edge_position(open.len());
+        held.follow_edges_len = position(open.len());
         if let Err(verdict) = held.sort_out(waiting.after.as_ref(), Part::After, &mut open) {
             return Judged::Decided(verdict);
         }
@@ -80,8 +100,9 @@ impl Held {
     }
 
     /// The task behind the edge at `position` ended: the verdict, if that decides.
-    pub(super) fn hear(&mut self, position: u32, task: TaskId, ending: Ending) -> Heard {
-        let part = if position < self.follow_edges_len { Part::Follow } else { Part::After };
+    pub(super) fn hear(&mut self, position: At, task: TaskId, ending: Ending) -> Heard {
+        let part =
+            if position.index() < self.follow_edges_len { Part::Follow } else { Part::After };
         match self.hear_part(part, task, ending) {
             Err(verdict) => Heard::Never(verdict),
             Ok(()) if self.is_ready() => Heard::Ready,
@@ -96,7 +117,7 @@ impl Held {
         if self.open_len() > 2 {
             return None;
         }
-        let mut open = self.edges.iter().filter_map(|edge| edge.awaited);
+        let mut open = self.edges.iter().filter_map(|edge| edge.awaited.map(At::index));
         let first = open.next()?;
         open.all(|awaited| awaited == first).then_some(first)
     }
@@ -183,7 +204,7 @@ enum Part {
 }
 
 /// As an edge's index.
-pub(super) fn edge_position(index: usize) -> u32 {
+pub(super) fn position(index: usize) -> u32 {
     u32::try_from(index).expect("a header holds fewer than 2^32 tasks")
 }
 

@@ -6,29 +6,24 @@ use std::time::Duration;
 
 use phalanx_protocol::ids::{EngineId, TaskId};
 use phalanx_protocol::room::{Condition, DagVerdict, Ending, Known, WaitingTask};
-use rustc_hash::FxHashMap;
 
-#[cfg(test)]
-use super::held::Edge;
-use super::held::{EdgeAt, Heard, Held, Judged, edge_position};
+use super::held::{At, Edge, EdgeAt, Heard, Held, Judged, position};
 use super::{DagEffect, DagEvent};
 use crate::slab::Slab;
 use crate::supervise::Recreate;
+use crate::task_map::TaskIndex;
 use crate::{Room, Time};
-
-/// Places kept allocated when nothing is held; above it memory goes back.
-const IDLE_CAPACITY: usize = 1_024;
 
 /// The dag room. See the [module](super).
 ///
 /// Costs O(1) per edge from hold to verdict, whatever the order of endings; a held task with one
-/// edge takes at most 400 bytes. How many tasks are held is bounded by the hub's admission.
+/// edge takes less than 200 bytes, and 20 for each further one. How many tasks are held is bounded by the hub's admission.
 #[derive(Debug, Default)]
 pub struct Dag {
     held: Slab<Held>,
-    held_by_task: FxHashMap<TaskId, u32>,
+    held_by_task: TaskIndex,
     awaited: Slab<Awaited>,
-    awaited_by_task: FxHashMap<TaskId, u32>,
+    awaited_by_task: TaskIndex,
     deadlines: BTreeSet<(Time, TaskId)>,
 }
 
@@ -70,24 +65,9 @@ impl Dag {
         ]
     }
 
-    /// Places allocated for held tasks.
-    #[cfg(test)]
-    pub(super) const fn held_capacity(&self) -> usize {
-        self.held.capacity()
-    }
-
-    /// What a held task with one edge and no timeout may take: vectors just doubled, tables just
-    /// grown (7/16 full), an allocator that rounds up to 16 and adds 8.
-    #[cfg(test)]
-    pub(super) const fn waiting_bytes_max() -> usize {
-        let vectors = 2 * (size_of::<Option<Held>>() + size_of::<Option<Awaited>>());
-        let tables = 2 * (size_of::<(TaskId, u32)>() + 1) * 16 / 7;
-        vectors + tables + size_of::<Edge>().next_multiple_of(16) + 8
-    }
-
     fn hold(&mut self, now: Time, waiting: &WaitingTask, effects: &mut Vec<DagEffect>) {
         let task = waiting.task;
-        if self.held_by_task.contains_key(&task) {
+        if self.held_by_task.get(task).is_some() {
             return;
         }
         let deadline = waiting.timeout_ms.map(|ms| now + Duration::from_millis(ms));
@@ -100,8 +80,8 @@ impl Dag {
         }
         let holder = self.held.insert(held);
         self.held_by_task.insert(task, holder);
-        for (position, awaited) in open.into_iter().enumerate() {
-            self.link(awaited, EdgeAt { holder, position: edge_position(position) });
+        for (index, awaited) in open.into_iter().enumerate() {
+            self.link(awaited, EdgeAt { holder, position: At::new(position(index)) });
         }
         for (task, engine) in assigned(waiting) {
             self.note_assigned(task, engine);
@@ -111,7 +91,7 @@ impl Dag {
 
     /// Says which of those that it waits for has it.
     fn note_assigned(&mut self, task: TaskId, engine: EngineId) -> Option<u32> {
-        let index = *self.awaited_by_task.get(&task)?;
+        let index = self.awaited_by_task.get(task)?;
         self.awaited[index].engine = Some(engine);
         Some(index)
     }
@@ -136,7 +116,7 @@ impl Dag {
     }
 
     fn ended(&mut self, task: TaskId, ending: Ending, effects: &mut Vec<DagEffect>) {
-        let Some(&awaited) = self.awaited_by_task.get(&task) else {
+        let Some(awaited) = self.awaited_by_task.get(task) else {
             return;
         };
         // The list shrinks from its front, and at once by all edges of a holder that is decided;
@@ -162,59 +142,59 @@ impl Dag {
     }
 
     fn release(&mut self, task: TaskId) {
-        if let Some(&holder) = self.held_by_task.get(&task) {
+        if let Some(holder) = self.held_by_task.get(task) {
             self.forget(holder);
         }
     }
 
     /// Takes a held task out of every table.
     fn forget(&mut self, holder: u32) -> Held {
-        for position in 0..self.held[holder].edges.len() {
-            self.unlink(EdgeAt { holder, position: edge_position(position) });
+        for index in 0..self.held[holder].edges.len() {
+            self.unlink(EdgeAt { holder, position: At::new(position(index)) });
         }
         let held = self.held.remove(holder);
-        self.held_by_task.remove(&held.task);
+        self.held_by_task.remove(held.task);
         if let Some(deadline) = held.deadline {
             self.deadlines.remove(&(deadline, held.task));
-        }
-        if self.held.is_empty() && self.held.capacity() > IDLE_CAPACITY {
-            // Nothing held means nothing awaited either.
-            *self = Self::default();
         }
         held
     }
 
+    fn edge_mut(&mut self, at: EdgeAt) -> &mut Edge {
+        &mut self.held[at.holder].edges[at.position.index() as usize]
+    }
+
     /// Appends an edge to the list of the task it waits for.
     fn link(&mut self, task: TaskId, at: EdgeAt) {
-        let known = self.awaited_by_task.get(&task).copied();
+        let known = self.awaited_by_task.get(task);
         let awaited = known.unwrap_or_else(|| {
             let awaited = self.awaited.insert(Awaited { task, engine: None, first: at, last: at });
             self.awaited_by_task.insert(task, awaited);
             awaited
         });
-        let edge = &mut self.held[at.holder].edges[at.position as usize];
-        edge.awaited = Some(awaited);
+        let edge = self.edge_mut(at);
+        edge.awaited = Some(At::new(awaited));
         if known.is_some() {
             let last = std::mem::replace(&mut self.awaited[awaited].last, at);
-            edge.prev = Some(last);
-            self.held[last.holder].edges[last.position as usize].next = Some(at);
+            self.edge_mut(at).prev = Some(last);
+            self.edge_mut(last).next = Some(at);
         }
     }
 
     /// Takes an edge out of its list, if it still is in one.
     fn unlink(&mut self, at: EdgeAt) {
-        let edge = std::mem::take(&mut self.held[at.holder].edges[at.position as usize]);
-        let Some(awaited) = edge.awaited else { return };
+        let edge = std::mem::take(self.edge_mut(at));
+        let Some(awaited) = edge.awaited.map(At::index) else { return };
         if let Some(prev) = edge.prev {
-            self.held[prev.holder].edges[prev.position as usize].next = edge.next;
+            self.edge_mut(prev).next = edge.next;
         }
         if let Some(next) = edge.next {
-            self.held[next.holder].edges[next.position as usize].prev = edge.prev;
+            self.edge_mut(next).prev = edge.prev;
         }
         match (edge.prev, edge.next) {
             (None, None) => {
                 let awaited = self.awaited.remove(awaited);
-                self.awaited_by_task.remove(&awaited.task);
+                self.awaited_by_task.remove(awaited.task);
             }
             (None, Some(next)) => self.awaited[awaited].first = next,
             (Some(prev), None) => self.awaited[awaited].last = prev,
@@ -224,13 +204,18 @@ impl Dag {
 
     /// Panics unless the list of `awaited` is sound; says how long it is.
     fn check_list(&self, index: u32, awaited: &Awaited) -> usize {
-        assert_eq!(self.awaited_by_task.get(&awaited.task), Some(&index), "{}", awaited.task);
+        assert_eq!(self.awaited_by_task.get(awaited.task), Some(index), "{}", awaited.task);
         let mut prev = None;
         let mut at = Some(awaited.first);
         let mut len = 0;
         while let Some(here) = at {
-            let edge = &self.held[here.holder].edges[here.position as usize];
-            assert_eq!(edge.awaited, Some(index), "an edge in the list of {}", awaited.task);
+            let edge = &self.held[here.holder].edges[here.position.index() as usize];
+            assert_eq!(
+                edge.awaited,
+                Some(At::new(index)),
+                "an edge in the list of {}",
+                awaited.task
+            );
             assert_eq!(edge.prev, prev, "the list of {}", awaited.task);
             prev = at;
             at = edge.next;
@@ -294,7 +279,7 @@ impl Room for Dag {
         let mut edges_len = 0;
         let mut deadlines_len = 0;
         for (index, held) in self.held.iter() {
-            assert_eq!(self.held_by_task.get(&held.task), Some(&index), "{}", held.task);
+            assert_eq!(self.held_by_task.get(held.task), Some(index), "{}", held.task);
             held.check_invariants();
             edges_len += held.edges.iter().filter(|edge| edge.awaited.is_some()).count();
             if let Some(deadline) = held.deadline {

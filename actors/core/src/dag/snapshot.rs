@@ -44,7 +44,7 @@ impl Dag {
         let (follow_edges, after_edges) = held.edges_by_part();
         let awaited = |edges: &[super::held::Edge]| {
             let mut open: Vec<TaskId> =
-                edges.iter().filter_map(|edge| self.awaited_task(edge.awaited?)).collect();
+                edges.iter().filter_map(|edge| self.awaited_task(edge.awaited?.index())).collect();
             open.sort_unstable();
             open
         };

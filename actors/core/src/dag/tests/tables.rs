@@ -294,7 +294,6 @@ fn one_task_may_wait_for_many_and_many_for_one() {
     let effects = play(&mut dag, done(task(0)));
     assert_eq!(effects, (1..=WIDE).map(|seq| ready(task(WIDE + seq))).collect::<Vec<_>>());
     assert_empty(&dag);
-    assert_eq!(dag.held_capacity(), 0, "an idle dag gives its memory back");
 }
 
 #[test]
@@ -310,7 +309,7 @@ fn many_waiting_for_one_open_task_can_be_released_in_any_order() {
 }
 
 #[test]
-fn a_waiting_task_with_one_edge_is_small() {
-    // With tables at most 8/7 full, vectors at most doubled, and the edge's allocation.
-    assert!(Dag::waiting_bytes_max() <= 400, "{} bytes", Dag::waiting_bytes_max());
+fn edges_are_small() {
+    // A task may have thousands of them.
+    assert_eq!(size_of::<crate::dag::held::Edge>(), 20);
 }

@@ -5,5 +5,6 @@
 pub mod apply;
 pub mod counting;
 pub mod cpu;
+pub mod graphs;
 pub mod half_open;
 pub mod rooms;

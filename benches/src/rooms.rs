@@ -10,7 +10,7 @@ use phalanx_core::dag::Dag;
 use phalanx_core::hub::{
     ClientReply, ClientRequest, EngineNews, EngineOrder, Hub, HubEffect, HubEvent, HubSettings,
 };
-use phalanx_core::scheduler::Scheduler;
+use phalanx_core::scheduler::{Scheduler, SchedulerEffect};
 use phalanx_core::{Room, Time};
 use phalanx_protocol::ids::{AttemptId, ClientId, Epoch, Generation, SessionId, TaskId};
 use phalanx_protocol::outcome::{AttemptOutcome, Report, RunTimes};
@@ -30,6 +30,7 @@ pub struct Rooms {
     hub: Hub,
     dag: Dag,
     scheduler: Scheduler,
+    scheduler_generation: Generation,
     now: Time,
     client: ClientId,
     method: MethodName,
@@ -58,6 +59,7 @@ impl Rooms {
             hub: Hub::new(settings),
             dag: Dag::default(),
             scheduler: Scheduler::default(),
+            scheduler_generation: Generation::default(),
             now: Time::ZERO,
             client: ClientId(0),
             method: MethodName::try_from("bench.method").expect("short enough"),
@@ -144,20 +146,28 @@ impl Rooms {
 
     fn tell(&mut self, event: HubEvent) {
         self.events.push_back(event);
-        while let Some(event) = self.events.pop_front() {
-            self.handled += 1;
-            self.hub.handle(self.now, event, &mut self.effects);
-            self.take_effects();
-        }
+        self.go_on();
         self.since_settled += 1;
         if self.since_settled >= BURST {
             self.settle();
         }
     }
 
+    fn go_on(&mut self) {
+        while let Some(event) = self.events.pop_front() {
+            self.handled += 1;
+            self.hub.handle(self.now, event, &mut self.effects);
+            self.take_effects();
+        }
+    }
+
     /// The end of a burst; the client has all that it was sent.
     fn settle(&mut self) {
         self.since_settled = 0;
+        let mut said = Vec::new();
+        self.scheduler.settle(self.now, &mut said);
+        self.hear_scheduler(said);
+        self.go_on();
         self.hub.settle(self.now, &mut self.effects);
         self.take_effects();
         if self.received < self.delivered {
@@ -212,7 +222,12 @@ impl Rooms {
         let mut said = Vec::new();
         self.handled += 1;
         self.scheduler.handle(self.now, event, &mut said);
-        self.scheduler.settle(self.now, &mut said);
+        self.scheduler_generation = generation;
+        self.hear_scheduler(said);
+    }
+
+    fn hear_scheduler(&mut self, said: Vec<SchedulerEffect>) {
+        let generation = self.scheduler_generation;
         let said = said.into_iter();
         let said = said.map(|it| HubEvent::FromScheduler(generation, it.task, it.verdict));
         self.events.extend(said);

@@ -17,7 +17,8 @@ use crate::{Room, Time};
 /// The dag room. See the [module](super).
 ///
 /// Costs O(1) per edge from hold to verdict, whatever the order of endings; a held task with one
-/// edge takes less than 200 bytes, and 20 for each further one. How many tasks are held is bounded by the hub's admission.
+/// edge takes less than 200 bytes, and 20 for each further one. How many tasks are held is bounded
+/// by the hub's admission.
 #[derive(Debug, Default)]
 pub struct Dag {
     held: Slab<Held>,

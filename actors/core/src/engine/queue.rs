@@ -1,8 +1,8 @@
 //! The queue: assigned attempts that have not started, and which of them may.
 //!
-//! An attempt may start when its payload and its function are here, its gates are open, no other attempt at its task
-//! runs, and, if it is direct, all earlier ones of its client have ended. Of those that may, the
-//! first assigned is next.
+//! An attempt may start when its payload and its function are here, its gates are open, no other
+//! attempt at its task runs, and, if it is direct, all earlier ones of its client have ended. Of
+//! those that may, the first assigned is next.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -236,8 +236,9 @@ impl Queue {
         Some(*queued)
     }
 
-    /// Takes out all whose payload or function will not come, and with them all that must not overtake one of
-    /// those: later direct tasks of the same client, and what is gated by them. In order.
+    /// Takes out all whose payload or function will not come, and with them all that must not
+    /// overtake one of those: later direct tasks of the same client, and what is gated by them. In
+    /// order.
     pub(super) fn lose_unfed(&mut self) -> Vec<Queued> {
         if self.by_ticket.is_empty() && self.by_function.is_empty() {
             return Vec::new();

@@ -3,6 +3,7 @@
 mod functions;
 mod gates;
 mod give_back;
+mod hub_side;
 mod limits;
 mod link;
 mod output;

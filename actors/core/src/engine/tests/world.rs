@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
-use phalanx_protocol::ids::{AttemptId, ClientId, EngineId, Epoch, Incarnation, TaskId, Ticket};
+use phalanx_protocol::ids::{AttemptId, ClientId, EngineId, Epoch, TaskId, Ticket};
 use phalanx_protocol::limits::INLINE_LEN_MAX;
 use phalanx_protocol::outcome::{AttemptOutcome, Report, RunTimes};
 use phalanx_protocol::payload::{Body, Format, Payload};
 use phalanx_protocol::peer::{EngineProfile, Inventory, Registration};
 use phalanx_protocol::task::{Assignment, MethodName};
 
+use super::hub_side::{HubSide, Task};
 use super::link::Link;
 use crate::engine::{EngineEffect, EngineEvent, EngineRoom};
 use crate::{Room, Time};
@@ -47,19 +48,6 @@ pub(super) enum Step {
     Sleep(u64),
 }
 
-/// A task in the ledger.
-#[derive(Debug)]
-struct Task {
-    id: TaskId,
-    number: u32,
-    direct: bool,
-    by_ticket: bool,
-    gates: Vec<TaskId>,
-    aborted: bool,
-    ended: bool,
-    done: bool,
-}
-
 /// The room and all around it.
 #[derive(Debug)]
 pub(super) struct World {
@@ -82,40 +70,6 @@ pub(super) struct World {
     said: BTreeSet<(Epoch, AttemptId)>,
     /// Given back in this session.
     given_back: BTreeSet<(Epoch, AttemptId)>,
-}
-
-#[derive(Debug, Default)]
-struct HubSide {
-    epoch: Epoch,
-    incarnation: Incarnation,
-    ledger: Vec<Task>,
-    next_seq: [u64; 2],
-    next_ticket: u64,
-    /// In this session.
-    is_registered: bool,
-    recorded: u64,
-}
-
-impl HubSide {
-    /// A task has ended; what waited for one that is not done never runs.
-    fn end(&mut self, which: usize, is_done: bool) {
-        self.ledger[which].done = is_done;
-        let mut ended = vec![which];
-        while let Some(which) = ended.pop() {
-            let task = &mut self.ledger[which];
-            task.ended = true;
-            let (id, is_done) = (task.id, task.done);
-            let waits = |task: &Task| !is_done && !task.ended && task.gates.contains(&id);
-            ended.extend((0..self.ledger.len()).filter(|which| waits(&self.ledger[*which])));
-        }
-    }
-
-    /// What a task waits for that has not ended.
-    fn open_gates(&self, task: &Task) -> Vec<TaskId> {
-        let is_open =
-            |gate: &&TaskId| self.ledger.iter().any(|task| task.id == **gate && !task.ended);
-        task.gates.iter().filter(is_open).copied().collect()
-    }
 }
 
 impl World {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import subprocess
 
@@ -41,6 +42,42 @@ def test_a_chain_of_results(lview):
     for _ in range(50):
         ar = lview.apply_async(add, ar, 1)
     assert ar.get() == 50
+
+
+def chain(view, links):
+    """Each of these after the one before: a function and its arguments."""
+    results = []
+    for function, *arguments in links:
+        with view.temp_flags(after=results[-1:]):
+            results.append(view.apply_async(function, *arguments))
+    return results
+
+
+def test_a_long_chain_keeps_its_order(lview):
+    # Measured as short by then, so that links are sent to the engine ahead of each other.
+    lview.map_sync(add, range(50))
+    results = chain(lview, [(add, number) for number in range(300)])
+    assert [ar.get(60) for ar in results] == list(range(300))
+    for earlier, later in itertools.pairwise(results):
+        assert later.started >= earlier.completed
+
+
+def test_what_comes_after_the_link_of_a_chain_that_fails_does_not_run(lview, tmp_path):
+    @px.interactive
+    def mark(path, number):
+        with open(path, "a") as file:
+            file.write(f"{number} ")
+
+    path = str(tmp_path / "ran")
+    lview.map_sync(add, range(50))
+    links = [(fail,) if number == 40 else (mark, path, number) for number in range(80)]
+    results = chain(lview, links)
+    with pytest.raises(px.RemoteError, match="no"):
+        results[40].get(60)
+    for ar in results[41:]:
+        with pytest.raises(px.ImpossibleDependency):
+            ar.get(60)
+    assert (tmp_path / "ran").read_text().split() == [str(number) for number in range(40)]
 
 
 def test_a_large_result_comes_as_it_is(lview):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import subprocess
@@ -195,3 +196,34 @@ def test_a_direct_task_that_kills_its_engine_is_lost_and_not_run_again(client, t
     until(lambda: client.ids == [0, 1])
     assert client[0].apply_sync(abs, -1) == 1
     assert path.read_text() == "ran\n"
+
+
+# ------------------------------------------------------------------ chains, sent ahead
+
+
+@px.interactive
+def die_once(path):
+    import os
+    import signal
+
+    if not os.path.exists(path):
+        open(path, "w").close()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "alive"
+
+
+def test_a_chain_outlives_the_engine_that_it_was_sent_to(client, tmp_path):
+    view = client.load_balanced_view()
+    # Measured as short by then, so that links are sent to the engine ahead of each other.
+    view.map_sync(lambda x: x, range(50))
+    chain = []
+    for number in range(200):
+        with view.temp_flags(after=chain[-1:]):
+            if number == 100:
+                chain.append(view.apply_async(die_once, str(tmp_path / "died")))
+            else:
+                chain.append(view.apply_async(lambda x: x, number))
+    assert [ar.get(60) for ar in chain] == [*range(100), "alive", *range(101, 200)]
+    for earlier, later in itertools.pairwise(chain):
+        assert later.started >= earlier.completed
+    assert chain[100].metadata["attempts"] >= 2

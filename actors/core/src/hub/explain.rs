@@ -60,7 +60,11 @@ impl Hub {
             TaskState::Ready => ("ready", self.explain_ready(now, id, task, answer)),
             TaskState::Assigned(engine) => {
                 answer.engine = Some(engine);
-                ("assigned", vec![self.explain_assigned(now, id, engine)])
+                let mut reasons = vec![self.explain_assigned(now, id, engine)];
+                if self.ahead.contains(&id) {
+                    reasons.extend(self.explain_waiting(now, task, answer));
+                }
+                ("assigned", reasons)
             }
             TaskState::Running(engine) => {
                 answer.engine = Some(engine);

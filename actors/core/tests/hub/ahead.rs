@@ -3,7 +3,7 @@
 use phalanx_core::dag::DagEvent;
 use phalanx_core::hub::{ClientRequest, EngineNews, HostNews, HubEffect, HubEvent};
 use phalanx_core::scheduler::SchedulerEvent;
-use phalanx_protocol::ids::{EngineId, SessionId, TaskId};
+use phalanx_protocol::ids::{EngineId, RequestId, SessionId, TaskId};
 use phalanx_protocol::outcome::{
     AttemptOutcome, DependencyFailure, Impossible, Outcome, RemoteError, Report,
 };
@@ -345,4 +345,16 @@ fn the_scheduler_may_ask_for_it_back_like_for_any_other() {
     assert_eq!(effects.len(), 1, "{effects:?}");
     assert_eq!(freed(&play.gives_back(1)), [play.second]);
     assert_eq!(play.status(), (1, 1));
+}
+
+#[test]
+fn a_task_that_was_sent_ahead_is_explained_by_what_it_waits_for_there() {
+    let mut play = Play::sent();
+    let explain = |play: &Play| play.bench.hub.explain(play.bench.now, RequestId(0), play.second);
+    let waits = explain(&play);
+    assert_eq!((waits.state.as_str(), &waits.waits_for[..]), ("assigned", &[play.first][..]));
+    assert!(waits.reasons.iter().any(|reason| reason.contains("comes after")), "{waits}");
+    play.reports(0, play.first, 1);
+    play.dag_says(DagVerdict::Ready(None));
+    assert_eq!(explain(&play).waits_for, []);
 }

@@ -206,11 +206,7 @@ impl Scheduler {
         } else if !needs.amounts().is_empty() {
             return self.place_with_amounts(task, needs, effects);
         } else if let Some(engine) = self.choose(&needs) {
-            if needs.is_plain() {
-                return self.assign(task, engine, &needs, None, effects);
-            }
-            let needs = Arc::new(needs);
-            return self.assign(task, engine, &needs, Some(&needs), effects);
+            return self.assign_new(task, engine, needs, effects);
         }
         self.enqueue(task, needs);
     }
@@ -228,9 +224,23 @@ impl Scheduler {
         let (task, needs) = (ready.task, Needs::of(ready, method));
         let is_free = !needs.alone && needs.amounts().is_empty();
         if is_free && !self.tasks.contains_key(&task) && self.fleet.has_room_for(engine, &needs) {
-            let needs = Arc::new(needs);
-            self.assign(task, engine, &needs, Some(&needs), effects);
+            self.assign_new(task, engine, needs, effects);
         }
+    }
+
+    /// Assigns a task that was not queued.
+    fn assign_new(
+        &mut self,
+        task: TaskId,
+        engine: EngineId,
+        needs: Needs,
+        effects: &mut Vec<SchedulerEffect>,
+    ) {
+        if needs.is_plain() {
+            return self.assign(task, engine, &needs, None, effects);
+        }
+        let needs = Arc::new(needs);
+        self.assign(task, engine, &needs, Some(&needs), effects);
     }
 
     /// The engine that a task is to be given at once, if one has room for it.

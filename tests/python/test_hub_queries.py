@@ -63,6 +63,24 @@ def test_the_result_of_a_task_that_has_ended_is_ready_at_once(
             assert result.engine_id in rc.ids
 
 
+def test_a_task_of_a_map_gives_the_list_of_its_chunk(
+    rc: px.Client, dview: px.DirectView, other: px.Client
+) -> None:
+    lview = rc.load_balanced_view()
+    for ar, chunks in (
+        (lview.map_async(lambda x: 2 * x, range(3)), [[0], [2], [4]]),
+        (lview.map_async(lambda x, y: (x, y), "ab", "cd"), [[("a", "c")], [("b", "d")]]),
+        (lview.map_async(lambda x: 2 * x, range(3), chunksize=2), [[0, 2], [4]]),
+        (dview.map_async(lambda x: 2 * x, range(2)), [[0], [2]]),
+    ):
+        ar.wait(10)
+        for client in (rc, other):
+            assert client.get_result(ar.msg_ids[0]).get(timeout=10) == chunks[0]
+            assert client.get_result(ar.msg_ids).get(timeout=10) == chunks
+        assert rc.results[ar.msg_ids[-1]] == chunks[-1]
+        assert [part.get(timeout=10) for part in ar.split()] == chunks
+
+
 @pytest.mark.req(115)
 def test_a_result_is_fetched_later_when_its_client_is_gone(
     other: px.Client, cluster: px.Cluster

@@ -155,7 +155,9 @@ class Operations:
         if len(call) == 1:
             return f(*call[0])
         if len(call) == 2:
-            return f(*call[0], **call[1])
+            args, kwargs = call
+            # Without even empty keywords it is a chunk of a map that has one item.
+            return [f(*args)] if kwargs is None else f(*args, **kwargs)
         columns, _, return_exceptions = call
         first, *others = columns
         items_of_first = self._counter.over(first) if self._counter is not None else iter(first)

@@ -40,7 +40,6 @@ class AsyncMapResult(AsyncResult["list[T]"]):
         batch: Batch,
         fname: str,
         *,
-        joined: bool = True,
         lengths: Sequence[int] | None = None,
         ordered: bool = True,
         dist: str = BLOCKS,
@@ -50,7 +49,6 @@ class AsyncMapResult(AsyncResult["list[T]"]):
     ) -> None:
         super().__init__(client, batch, fname, single=False, targets=targets, label=label)
         self.ordered = ordered
-        self._joined = joined
         self._lengths = lengths
         self._dist = dist
         self._return_exceptions = return_exceptions
@@ -70,8 +68,6 @@ class AsyncMapResult(AsyncResult["list[T]"]):
 
     def _shape(self, values: list[Any], failures: Mapping[int, Exception]) -> Any:
         """The items of all parts, joined. A part that failed has its error for each item."""
-        if not self._joined:
-            return list(values)
         parts = list(values)
         for index in failures:
             parts[index] = [values[index]] * (1 if self._lengths is None else self._lengths[index])
@@ -136,7 +132,7 @@ class AsyncMapResult(AsyncResult["list[T]"]):
                 raise composite_error(text, [(failure, self._info_of(index))])
             in_place: Any = failure
             return [in_place] * (1 if self._lengths is None else self._lengths[index])
-        items: Iterable[T] = part_items(value) if self._joined else (value,)
+        items: Iterable[T] = part_items(value)
         return items
 
     def _in_order(self) -> Iterator[int]:

@@ -14,7 +14,7 @@ from phalanx.results.batches import Picked
 from phalanx.results.futures import T
 from phalanx.results.mapresult import AsyncMapResult
 from phalanx.values.inputs import pack_call_with_inputs
-from phalanx.values.packing import function_ref, pack_call, pack_calls, pack_chunk
+from phalanx.values.packing import function_ref, pack_call, pack_chunk, pack_items
 from phalanx.values.partition import chunks, even_chunk
 from phalanx.views.attempts import AttemptFlags, check_attempts
 from phalanx.views.dependency import DependencyRef, dependency_ref
@@ -253,13 +253,12 @@ class LoadBalancedView(AttemptFlags, View):
     def submit_parts(
         self, pf: ParallelFunction, columns: list[Any], *, each: bool
     ) -> AsyncMapResult:
-        """Submits a task for each chunk of the columns; of one item, a plain call."""
+        """Submits a task for each chunk of the columns."""
         tasks = MAP_TASKS_MAX if each else len(self)
         size = pf.chunksize or even_chunk(len(columns[0]), tasks)
-        flat = each and size == 1
         lengths: list[int] | None = None
-        if flat:
-            packed = pack_calls(zip(*columns, strict=True))
+        if each and size == 1:
+            packed = pack_items(zip(*columns, strict=True))
         else:
             rows = list(zip(*(chunks(column, size) for column in columns), strict=True))
             lengths = [len(row[0]) for row in rows]
@@ -278,7 +277,6 @@ class LoadBalancedView(AttemptFlags, View):
             self.client,
             batch,
             pf.__name__,
-            joined=not flat,
             lengths=lengths,
             ordered=pf.ordered,
             label=self.label,

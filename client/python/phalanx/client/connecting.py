@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["check_old_options", "connect"]
 
-SECOND_TRY_S = 2.0
-"""How long another cluster may take to answer, if the one that was found first has gone."""
+LOOKS_S = (1.0, 2.0)
+"""How long the newest cluster is waited for before it is looked whether it is that still: it may have been
+about to end. After these, for all the time that is left: a busy hub takes long for the beginning."""
 
 OLD_OPTIONS = frozenset(
     [
@@ -87,6 +88,7 @@ def connect(
     end = time.monotonic() + timeout
     if isinstance(info, Mapping):
         return _connect_with(info, name, timeout)
+    looks = iter(LOOKS_S if info is None else ())
     while True:
         try:
             if info is None:
@@ -97,14 +99,14 @@ def connect(
                     raise ValueError(f"a client needs a connection file, not an address: {path}")
                 if not os.path.exists(path):
                     raise FileNotFoundError(f"there is no connection file {path}")
-            try:
-                return _phalanx.connect(path, name, max(0.1, end - time.monotonic()))
-            except TimeoutError:
-                # The newest cluster may have been about to end: now another one is.
-                newest = path if info is not None else _phalanx.find_cluster(cluster_id, profile)
-                if newest == path:
-                    raise
-                return _phalanx.connect(newest, name, SECOND_TRY_S)
+            left = max(0.1, end - time.monotonic())
+            return _phalanx.connect(path, name, min(left, next(looks, left)))
+        except TimeoutError as silent:
+            if time.monotonic() < end:
+                continue
+            if info is not None or timeout <= LOOKS_S[0]:
+                raise
+            raise TimeoutError(f"{silent} (waited {timeout} s)") from silent
         except (ClusterError, FileNotFoundError) as missing:
             if time.monotonic() >= end:
                 if isinstance(missing, FileNotFoundError):

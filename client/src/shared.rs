@@ -331,8 +331,9 @@ impl Inner {
                     key.fill(Ending { end, received }, &mut self.woken);
                 }
                 Effect::Output(output) => {
-                    if let Some(place) = self.room.key(output.attempt.task) {
-                        place.wrote(output, &mut self.woken);
+                    let task = output.attempt.task;
+                    for place in self.room.key(task).into_iter().chain(self.room.watchers(task)) {
+                        place.wrote(output.clone(), &mut self.woken);
                     }
                 }
                 Effect::Answered(request, answer) => {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -61,6 +62,35 @@ def test_the_result_of_a_task_that_has_ended_is_ready_at_once(
             result = client.get_result(name)
             assert (result.ready(), result.stdout) == (True, "adding\nadding\n")
             assert result.engine_id in rc.ids
+
+
+@pytest.mark.req(115)
+def test_another_client_sees_what_a_running_task_writes(
+    rc: px.Client, other: px.Client, tmp_path: Path, until: Until
+) -> None:
+    @px.interactive
+    def talk(path: str) -> None:
+        import os
+        import time
+
+        for number in range(3):
+            while not os.path.exists(f"{path}/{number}"):
+                time.sleep(0.005)
+            print(number)
+
+    ar = rc[0].apply_async(talk, str(tmp_path))
+    until(on_record(other, ar))
+    result = other.get_result(ar.msg_id)
+    assert result.stdout == ""
+    for number in range(2):
+        (tmp_path / str(number)).touch()
+        until(lambda last=f"{number}\n": result.stdout.endswith(last))
+        assert not result.ready()
+    late = other.get_result(ar.msg_id)
+    (tmp_path / "2").touch()
+    for each in (ar, result, late):
+        each.get(10)
+    assert (ar.stdout, result.stdout, late.stdout) == ("0\n1\n2\n",) * 3
 
 
 def test_a_task_of_a_map_gives_the_list_of_its_chunk(

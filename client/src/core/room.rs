@@ -114,6 +114,11 @@ impl<K> ClientRoom<K> {
         self.open.get(&task.seq).filter(|_| task.client == self.submits.client())
     }
 
+    /// What callers gave for this task who wait for it by its name.
+    pub fn watchers(&self, task: TaskId) -> &[K] {
+        self.watches.of(task)
+    }
+
     /// How many tasks have not ended.
     pub fn open_tasks(&self) -> usize {
         self.open.len()
@@ -231,7 +236,8 @@ impl<K> ClientRoom<K> {
                 self.on_arrived(arrived, effects);
             }
             (Session::Open, HubToClient::Output(output)) => {
-                if self.key(output.attempt.task).is_some() {
+                let task = output.attempt.task;
+                if self.key(task).is_some() || !self.watchers(task).is_empty() {
                     effects.push(Effect::Output(output));
                 }
             }

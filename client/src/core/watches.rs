@@ -41,6 +41,11 @@ impl<K> Watches<K> {
         self.by_task.remove(&task).unwrap_or_default()
     }
 
+    /// The keys of a task that has not ended; none if nobody here waits for it.
+    pub(super) fn of(&self, task: TaskId) -> &[K] {
+        self.by_task.get(&task).map_or(&[], Vec::as_slice)
+    }
+
     /// All keys, by task.
     pub(super) fn take_all(&mut self) -> impl Iterator<Item = (TaskId, K)> + use<K> {
         let all = std::mem::take(&mut self.by_task).into_iter();

@@ -1,7 +1,7 @@
 //! Watches: clients that want the outcome of a task beside its owner, whoever submitted it.
 //!
-//! An outcome goes to a watcher as a delivery of its own session, in the same window as its own
-//! tasks' and after these. It does not count as delivered to the owner. A watch ends with its
+//! What a watched task writes goes to its watchers while it runs, as to its owner. Its outcome goes
+//! to a watcher as a delivery of its own session, in the same window as its own tasks' and after these. It does not count as delivered to the owner. A watch ends with its
 //! session; what was on its way then is asked for again.
 
 use std::collections::{BTreeSet, VecDeque};
@@ -26,6 +26,14 @@ impl Watches {
     /// Nobody waits for anything: the usual case.
     pub(super) fn is_empty(&self) -> bool {
         self.by_task.is_empty()
+    }
+
+    /// Who waits for an open task.
+    pub(super) fn of(&self, task: TaskId) -> &[ClientId] {
+        if self.is_empty() {
+            return &[];
+        }
+        self.by_task.get(&task).map_or(&[], Vec::as_slice)
     }
 }
 

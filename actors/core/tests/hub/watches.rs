@@ -1,11 +1,13 @@
 //! Watches: who wants another's outcome gets it once, when it is there.
 
-use phalanx_core::hub::{ClientReply, ClientRequest, HubEffect};
+use bytes::Bytes;
+use phalanx_core::hub::{ClientReply, ClientRequest, EngineNews, HubEffect, HubEvent};
 use phalanx_protocol::error::ErrorCode;
 use phalanx_protocol::ids::RequestId;
 use phalanx_protocol::ids::{EngineId, SessionId, TaskId};
 use phalanx_protocol::limits::WATCHES_PER_CLIENT_MAX;
 use phalanx_protocol::outcome::Outcome;
+use phalanx_protocol::output::{Output, OutputChunk, OutputKind};
 use phalanx_protocol::query::Purged;
 use phalanx_protocol::task::Target;
 
@@ -46,6 +48,26 @@ fn an_outcome_goes_to_its_owner_and_to_whoever_watches() {
     let both = [(owner, 0, task, Outcome::Done), (watcher, 0, task, Outcome::Done)];
     assert_eq!(told(&effects), both);
     assert_eq!(told(&watch(&mut bench, watcher, &[task])), [(watcher, 1, task, Outcome::Done)]);
+}
+
+#[test]
+fn live_output_goes_to_whoever_watches_too_and_to_each_once() {
+    let (mut bench, engine_session, _, owner, watcher, task) = world();
+    let chunks = vec![OutputChunk { kind: OutputKind::STDOUT, bytes: Bytes::from_static(b"text") }];
+    let output = Output { attempt: task.attempt(1), offset: 0, chunks };
+    let wrote = HubEvent::FromEngine(engine_session, EngineNews::Output(output.clone()));
+    let passed_to = |sessions: &[SessionId]| -> Vec<HubEffect> {
+        let reply = |_| ClientReply::Output(Box::new(output.clone()));
+        sessions.iter().map(|session| HubEffect::ToClient(*session, reply(session))).collect()
+    };
+    watch(&mut bench, owner, &[task]);
+    assert_eq!(bench.event(wrote.clone()), passed_to(&[owner]));
+    watch(&mut bench, watcher, &[task]);
+    assert_eq!(bench.event(wrote.clone()), passed_to(&[owner, watcher]));
+    bench.close(owner);
+    assert_eq!(bench.event(wrote.clone()), passed_to(&[watcher]));
+    bench.close(watcher);
+    assert_eq!(bench.event(wrote), []);
 }
 
 #[test]

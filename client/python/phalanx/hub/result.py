@@ -60,8 +60,8 @@ def rebuilt(
 class AsyncHubResult(AsyncResult):
     """As an `AsyncResult`, for tasks by name: of another client, or ended long ago.
 
-    `submitted` in its metadata is when the hub had the task. What is printed meanwhile is seen when the
-    task ends. `abort()` aborts them for everybody.
+    `submitted` in its metadata is when the hub had the task. What a running task writes from now on is seen
+    as it does, what it wrote before once it has ended. `abort()` aborts them for everybody.
 
     >>> ar = rc[0].apply_async(abs, -1)
     >>> ar.get()

@@ -316,3 +316,14 @@ fn output_is_told_of_open_tasks_only_whenever_it_comes() {
     bench.check(opened(1, 2, ENDLESS), "opened c1 h1, engines");
     bench.check(wrote(id(1), 0), "output c1/1#1 from 0");
 }
+
+#[test]
+fn output_of_another_clients_task_is_told_while_its_outcome_is_wanted() {
+    let mut bench = Bench::opened(ENDLESS);
+    let theirs = TaskId::new(ClientId(9), 3);
+    bench.check(wrote(theirs, 0), "");
+    bench.room.watch(&[theirs], |_| 0, &mut Vec::new()).expect("it is wanted");
+    bench.check(wrote(theirs, 5), "output c9/3#1 from 5");
+    bench.check(Event::SessionDown, "");
+    bench.check(wrote(theirs, 6), "");
+}

@@ -5,6 +5,7 @@
 
 use tracing::span::EnteredSpan;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
 
 use crate::config::LogFormat;
 
@@ -25,12 +26,21 @@ pub fn start(
     process: &str,
     run: Option<&str>,
 ) -> Result<EnteredSpan, LogFilterError> {
+    start_into(std::io::stderr, filter, format, process, run)
+}
+
+/// The same, written somewhere else.
+pub fn start_into(
+    writer: impl for<'w> MakeWriter<'w> + Send + Sync + 'static,
+    filter: &str,
+    format: LogFormat,
+    process: &str,
+    run: Option<&str>,
+) -> Result<EnteredSpan, LogFilterError> {
     let filter = EnvFilter::try_new(filter)
         .map_err(|source| LogFilterError { filter: filter.to_owned(), source })?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(false)
-        .with_writer(std::io::stderr);
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(writer);
     // A second call in one process keeps the first subscriber: a host in the foreground, a test.
     let _ = match format {
         LogFormat::Text => builder.try_init(),

@@ -389,7 +389,8 @@ class NativeEngine:
         """Output of the running task: stream 1 or 2, 3 for rich display, 4 for published data,
         5 for the exception that ends the task.
 
-        Returns at once. Between tasks, 1 and 2 go to the engine's log, all else nowhere.
+        Returns at once. Between tasks, 1 and 2 go to the engine's log, all else nowhere. What is written
+        to the process's descriptors 1 and 2 while `run` takes tasks is output of the running task too.
         """
 
     def aborted(self) -> bool:

@@ -4,15 +4,16 @@
 //! Python. The main thread runs one task after another, and gives up the GIL only when there is
 //! none.
 
-use std::io::Write as _;
+use std::fs::File;
+use std::os::fd::AsFd as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use phalanx::config::LogFormat;
-use phalanx::executor::{self, Finished, OutputSink};
+use phalanx::executor::{self, Finished};
 use phalanx::host::{ENGINE_INDEX_ENV, LOG_ENV, LOG_FORMAT_ENV, RUN_ENV};
 use phalanx::logging;
 use phalanx::{Engine, EngineEnd, EngineProcess, EngineProcessError, EngineStop};
@@ -32,14 +33,12 @@ use pyo3::types::{PyBytes, PyString, PyTuple};
 use crate::container::{self, Index};
 use crate::desk::{Clerk, Desk, Ending, Found, Job};
 use crate::errors::{self, ConnectError};
+use crate::output::Output;
 use crate::parts::{FunctionParts, Parts, function_parts, pack_parts};
 use crate::signals::{self, MainThread};
 
 /// How long an idle main thread sleeps before it looks at signals that other code waits for.
 const IDLE_SLICE: Duration = Duration::from_secs(1);
-
-/// Longest piece of output: of a text that is longer at least the beginning is kept.
-const PIECE_LEN_MAX: usize = 16 << 10;
 
 /// The methods of an engine that runs Python.
 const METHODS: [&str; 5] =
@@ -51,8 +50,7 @@ const METHODS: [&str; 5] =
 pub(crate) struct NativeEngine {
     desk: Arc<Desk>,
     stop: EngineStop,
-    /// Where the running task writes. Locked for no longer than that takes.
-    output: Mutex<Option<OutputSink>>,
+    output: Arc<Output>,
     /// Its id, or -1 before it has one.
     id: Arc<AtomicI64>,
     pid: u32,
@@ -145,27 +143,22 @@ impl NativeEngine {
 
     fn run(&self, py: Python<'_>, handler: &Bound<'_, PyAny>) -> PyResult<String> {
         is_main_thread(py)?;
+        if let Err(error) = self.output.take_descriptors() {
+            tracing::warn!(%error, "what child processes write is in the log alone");
+        }
         let result = self.serve(py, handler);
+        self.output.give_back();
         self.desk.leave();
         result
     }
 
     /// Output of the running task; without one, what goes to a standard stream is logged.
     fn write(&self, stream: u8, text: Bound<'_, PyAny>) -> PyResult<()> {
-        let mut bytes = match text.cast::<PyString>() {
+        let bytes = match text.cast::<PyString>() {
             Ok(text) => Bytes::copy_from_slice(text.to_cow()?.as_bytes()),
             Err(_) => Bytes::copy_from_slice(text.cast::<PyBytes>()?.as_bytes()),
         };
-        match &*self.output.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some(output) => {
-                // What is too much is dropped by the piece, so pieces are small.
-                while !bytes.is_empty() {
-                    let piece = bytes.split_to(bytes.len().min(PIECE_LEN_MAX));
-                    output.write(OutputKind(stream), piece);
-                }
-            }
-            None => log_output(OutputKind(stream), &bytes),
-        }
+        self.output.write(OutputKind(stream), bytes);
         Ok(())
     }
 
@@ -199,14 +192,10 @@ impl NativeEngine {
         }
     }
 
-    fn write_to(&self, output: Option<OutputSink>) {
-        *self.output.lock().unwrap_or_else(PoisonError::into_inner) = output;
-    }
-
     fn run_job(&self, py: Python<'_>, handler: &Bound<'_, PyAny>, job: Job) {
         let Job { start, finisher } = job;
         let run = Run::begin();
-        self.write_to(Some(finisher.output(start.attempt)));
+        self.output.begin(finisher.output(start.attempt));
         let answer = call(py, handler, &start);
         if std::process::id() != self.pid {
             // The task forked, and this is the child, which has no engine to go back to.
@@ -214,7 +203,7 @@ impl NativeEngine {
             signals::exit_now(1);
         }
         let times = run.end();
-        self.write_to(None);
+        self.output.end();
         let was_unwanted = self.desk.put_away();
         let engine = start.engine;
         let (outcome, payload) = match answer {
@@ -336,16 +325,6 @@ impl Run {
     }
 }
 
-/// Writes to the process's own streams, which its host keeps in a log.
-fn log_output(kind: OutputKind, bytes: &[u8]) {
-    // A log that cannot be written is no reason for a task to fail.
-    let _ = match kind {
-        OutputKind::STDOUT => std::io::stdout().write_all(bytes),
-        OutputKind::STDERR => std::io::stderr().write_all(bytes),
-        _ => Ok(()),
-    };
-}
-
 fn is_main_thread(py: Python<'_>) -> PyResult<()> {
     let threading = py.import("threading")?;
     let current = threading.call_method0("current_thread")?;
@@ -396,9 +375,13 @@ fn launch(
     let builder = builder.executor(move || clerk);
     let stop = process.stop_handle();
     let id = Arc::new(AtomicI64::new(-1));
-    let thread = EngineThread { process, builder, id: Arc::clone(&id), desk: Arc::clone(&desk) };
+    // Not standard error itself: in its place there will be a pipe for what tasks write.
+    let log = File::from(std::io::stderr().as_fd().try_clone_to_owned()?);
+    let (own_id, own_desk) = (Arc::clone(&id), Arc::clone(&desk));
+    let thread = EngineThread { process, builder, id: own_id, desk: own_desk, log };
     signals::spawn_masked("phalanx-engine", move || thread.run())?;
-    Ok(NativeEngine { desk, stop, output: Mutex::new(None), id, pid: std::process::id() })
+    let output = Arc::new(Output::new());
+    Ok(NativeEngine { desk, stop, output, id, pid: std::process::id() })
 }
 
 /// What the engine's thread is given.
@@ -407,12 +390,13 @@ struct EngineThread {
     builder: phalanx::EngineBuilder,
     id: Arc<AtomicI64>,
     desk: Arc<Desk>,
+    log: File,
 }
 
 impl EngineThread {
     fn run(self) {
-        let Self { process, builder, id, desk } = self;
-        let _log = start_log();
+        let Self { process, builder, id, desk, log } = self;
+        let _log = start_log(log);
         let ended = process.run_telling(builder, move |place| {
             id.store(place.engine.0.into(), Ordering::Relaxed);
         });
@@ -423,15 +407,16 @@ impl EngineThread {
     }
 }
 
-/// Log lines of this thread, to standard error, as other processes of a cluster write them.
-fn start_log() -> Option<impl Sized> {
+/// Log lines of this thread, to what standard error was, as other processes of a cluster write them.
+fn start_log(log: File) -> Option<impl Sized> {
     let text = |name: &str| std::env::var(name).ok();
     let filter = text(LOG_ENV).unwrap_or_else(|| "info".to_owned());
     let is_json = text(LOG_FORMAT_ENV).is_some_and(|format| format == LogFormat::Json.as_str());
     let format = if is_json { LogFormat::Json } else { LogFormat::Text };
     let index = text(ENGINE_INDEX_ENV).map_or_else(String::new, |index| format!("-{index}"));
     let run = text(RUN_ENV);
-    let log = logging::start(&filter, format, &format!("engine{index}"), run.as_deref());
+    let process = format!("engine{index}");
+    let log = logging::start_into(Arc::new(log), &filter, format, &process, run.as_deref());
     log.inspect_err(|error| eprintln!("phalanx: no log lines: {}", errors::chain(error))).ok()
 }
 

@@ -29,6 +29,7 @@ mod desk;
 mod engine;
 mod errors;
 mod fork;
+mod output;
 mod parts;
 mod signals;
 mod submit;

@@ -8,6 +8,7 @@ when the engine has ended, and says on standard error why.
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import json
 import os
 import sys
@@ -45,6 +46,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs the engine; the exit status."""
     options = parser().parse_args(arguments)
     extend_import_path()
+    # To the log itself: while tasks run a pipe stands in the place of standard error.
+    faulthandler.enable(os.dup(2))
     reference.enter_engine()
     namespace = Namespace.install()
     if not start_up(Execution(namespace), options.startup_script, options.startup_command):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 import phalanx as px
+from phalanx.hub import queries
+from phalanx.hub.records import READERS, record_of
 
 Until = Callable[..., None]
 
@@ -257,6 +259,30 @@ def test_queue_status_counts_and_names_what_engines_have(
 
 
 # ---------------------------------------------------------------------- records
+
+
+def test_a_narrow_query_makes_only_the_records_that_it_may_pick(
+    rc: px.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = rc.load_balanced_view().map_async(abs, range(300), chunksize=1)
+    few = rc.direct_view([1], label="few").apply_async(abs, -1)
+    many.get(10), few.get(10)
+    made: list[dict[str, object]] = []
+
+    def note(facts: Mapping[str, object], again: str | None) -> dict[str, object]:
+        made.append(record_of(facts, again))
+        return made[-1]
+
+    monkeypatch.setattr(queries, "record_of", note)
+    (picked,) = rc.db_query({"label": "few", "status": "ok", "completed": {"$exists": True}})
+    assert [record["msg_id"] for record in made] == [picked["msg_id"]] == few.msg_ids
+    # What is told of the facts alone is what the record says.
+    facts = rc.native.records_of([*few.task_ids(), *many.task_ids()[:9]])
+    for each in facts:
+        record = record_of(each)
+        assert {key: record[key] for key in READERS} == {
+            key: read(each) for key, read in READERS.items()
+        }
 
 
 @pytest.mark.req(93)

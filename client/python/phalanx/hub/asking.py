@@ -9,8 +9,8 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from phalanx.hub.filters import check_query
-from phalanx.hub.records import BUFFER_KEYS, OPEN, RECORD_KEYS, with_outcome
+from phalanx.hub.filters import check_query, matches
+from phalanx.hub.records import BUFFER_KEYS, OPEN, READERS, RECORD_KEYS, with_outcome
 from phalanx.results.batches import Batch
 from phalanx.results.msg_ids import msg_id, parse_msg_id
 
@@ -63,24 +63,53 @@ def all_records(client: Any) -> list[Mapping[str, Any]]:
     """The facts of every task on record, in the order of the submits."""
     # One that ends meanwhile comes twice: what was said later holds.
     latest = {task_of(facts): facts for facts in _pages(client)}
-    return sorted(latest.values(), key=lambda facts: (facts["submitted_us"], task_of(facts)))
+    return _in_order(latest.values())
 
 
-def candidates(client: Any, query: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The facts of the tasks that a query may pick: of those that it names, or of all."""
+def _in_order(records: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The facts of tasks in the order in which these were submitted."""
+    return sorted(records, key=lambda facts: (facts["submitted_us"], task_of(facts)))
+
+
+def candidates(
+    client: Any, query: Mapping[str, Any]
+) -> tuple[list[Mapping[str, Any]], dict[TaskId, str]]:
+    """The facts of the tasks that a query may pick, and by which others tasks were run again.
+
+    Of tasks that it names the hub is asked for these, else for all: page by page, of which only what may
+    be picked is kept.
+    """
     named = query.get("msg_id")
     if isinstance(named, Mapping):
         named = named.get("$in", named.get("$eq"))
     names = [named] if isinstance(named, str) else named
     if names is None or not isinstance(names, (list, tuple, set, frozenset)):
-        return all_records(client)
+        return _sifted(_pages(client), query)
     tasks = []
     for name in names:
         try:
             tasks.append(parse_msg_id(name))
         except (ValueError, AttributeError):
             continue
-    return list(client.native.records_of(tasks))
+    return _sifted(client.native.records_of(tasks), query)
+
+
+def _sifted(
+    pages: Iterable[Mapping[str, Any]], query: Mapping[str, Any]
+) -> tuple[list[Mapping[str, Any]], dict[TaskId, str]]:
+    early = {key: condition for key, condition in query.items() if key in READERS}
+    again: dict[TaskId, str] = {}
+    latest: dict[TaskId, Mapping[str, Any]] = {}
+    for facts in pages:
+        task = task_of(facts)
+        if facts["again"]:
+            again[task_of(facts, "again")] = msg_id(task)
+        if matches({key: READERS[key](facts) for key in early}, early):
+            latest[task] = facts
+        else:
+            # One that ends meanwhile comes twice: what was said later holds.
+            latest.pop(task, None)
+    return _in_order(latest.values()), again
 
 
 def wanted_keys(keys: str | Iterable[str] | None) -> list[str]:

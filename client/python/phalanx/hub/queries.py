@@ -193,8 +193,7 @@ class HubQueries:
         wanted = wanted_keys(keys)
         late = {key: condition for key, condition in query.items() if key in OUTCOME_KEYS}
         early = {key: condition for key, condition in query.items() if key not in OUTCOME_KEYS}
-        facts = candidates(self, query)
-        again = {task_of(each, "again"): msg_id(task_of(each)) for each in facts if each["again"]}
+        facts, again = candidates(self, query)
         picked = []
         for each in facts:
             record = record_of(each, again.get(task_of(each)))

@@ -6,14 +6,22 @@ added by `with_outcome` only where somebody asks for it. Who may use it: the que
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 from phalanx.results.metadata import instant, status_of
 from phalanx.results.msg_ids import msg_id
 
-__all__ = ["BUFFER_KEYS", "OPEN", "OUTCOME_KEYS", "RECORD_KEYS", "record_of", "with_outcome"]
+__all__ = [
+    "BUFFER_KEYS",
+    "OPEN",
+    "OUTCOME_KEYS",
+    "READERS",
+    "RECORD_KEYS",
+    "record_of",
+    "with_outcome",
+]
 
 OPEN = frozenset(("waiting", "ready", "assigned", "running"))
 """The statuses of tasks that have not ended."""
@@ -56,6 +64,31 @@ OUTCOME_KEYS = frozenset(("result_content", "result_buffers", "error", "stdout",
 _KINDS = {"python.execute": "execute", "python.apply": "apply"}
 
 
+def _status(facts: Mapping[str, Any]) -> str | None:
+    status: str = facts["status"]
+    return status if status in OPEN else status_of(status)
+
+
+def _engine_uuid(facts: Mapping[str, Any]) -> str | None:
+    engine = facts.get("engine")
+    return None if engine is None else f"e{engine}"
+
+
+READERS: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
+    "engine_id": lambda facts: facts.get("engine"),
+    "engine_uuid": _engine_uuid,
+    "client_uuid": lambda facts: f"c{facts['task'][0]}",
+    "label": lambda facts: facts.get("label"),
+    "queue": lambda facts: "mux" if facts.get("direct") else "task",
+    "status": _status,
+    "submitted": lambda facts: _instant_us(facts.get("submitted_us")),
+    "started": lambda facts: _times(facts)[0],
+    "completed": lambda facts: _times(facts)[1],
+    "received": lambda facts: _times(facts)[2],
+}
+"""Keys that can be told of the facts alone, so that most records need not be made to be passed over."""
+
+
 def record_of(facts: Mapping[str, Any], resubmitted: str | None = None) -> dict[str, Any]:
     """The record of a task, of what the native module tells of it.
 
@@ -67,14 +100,13 @@ def record_of(facts: Mapping[str, Any], resubmitted: str | None = None) -> dict[
     ('c1/2', None, 'task')
     """
     task = (facts["task"][0], facts["task"][1])
-    name, engine, method = msg_id(task), facts.get("engine"), facts.get("method") or ""
-    status = facts["status"]
-    submitted = _instant_us(facts.get("submitted_us"))
+    name, method, status = msg_id(task), facts.get("method") or "", facts["status"]
+    submitted = READERS["submitted"](facts)
     started, completed, received = _times(facts)
     header = {
         "msg_id": name,
         "msg_type": f"{_KINDS.get(method, method)}_request",
-        "session": f"c{task[0]}",
+        "session": READERS["client_uuid"](facts),
         "date": submitted,
     }
     ended = status not in OPEN
@@ -90,24 +122,28 @@ def record_of(facts: Mapping[str, Any], resubmitted: str | None = None) -> dict[
         content={"method": method},
         buffers=[],
         submitted=submitted,
-        client_uuid=f"c{task[0]}",
-        engine_uuid=None if engine is None else f"e{engine}",
-        engine_id=engine,
+        client_uuid=header["session"],
+        engine_uuid=_engine_uuid(facts),
+        engine_id=facts.get("engine"),
         started=started,
         completed=completed,
         resubmitted=resubmitted,
         received=received,
-        queue="mux" if facts.get("direct") else "task",
-        status=status_of(status) if ended else status,
+        queue=READERS["queue"](facts),
+        status=_status(facts),
         stdout="",
         stderr="",
         label=facts.get("label"),
     )
     if ended:
-        answer = {"status": status_of(status), "engine_uuid": record["engine_uuid"]}
+        answer = {"status": record["status"], "engine_uuid": record["engine_uuid"]}
         reply = f"{_KINDS.get(method, method)}_reply"
         record["result_header"] = {"msg_id": name, "msg_type": reply, "date": completed}
-        record["result_metadata"] = {**answer, "engine_id": engine, "started": started}
+        record["result_metadata"] = {
+            **answer,
+            "engine_id": record["engine_id"],
+            "started": started,
+        }
         record["result_content"] = {"status": answer["status"]}
         record["result_buffers"] = []
     return record

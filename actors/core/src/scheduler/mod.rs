@@ -399,19 +399,18 @@ impl Scheduler {
         true
     }
 
-    /// Tasks that others waited for wait no longer. One that had to run alone: engines that drained
-    /// for it go on; so many there were before. One that needed amounts: what stood behind it on an
-    /// engine may have its turn.
-    fn go_on(&mut self, mut alone_len: usize, effects: &mut Vec<SchedulerEffect>) {
+    /// Tasks that others waited for are queued no longer. One that had to run alone: engines that
+    /// drained for it go on. One that needed amounts: what stood behind it on an engine may have its
+    /// turn.
+    fn go_on(&mut self, effects: &mut Vec<SchedulerEffect>) {
         loop {
-            let engines = if self.queue.alone_len() < alone_len {
+            let engines = if self.queue.take_alone_left() {
                 self.fleet.draining()
             } else if let Some(needs) = self.queue.take_left() {
                 self.fleet.able_with_room(&needs)
             } else {
                 return;
             };
-            alone_len = self.queue.alone_len();
             for engine in engines {
                 self.fill(engine, effects);
             }
@@ -448,7 +447,6 @@ impl Room for Scheduler {
         {
             self.handle(now, SchedulerEvent::Free(task, None), effects);
         }
-        let alone_len = self.queue.alone_len();
         match event {
             SchedulerEvent::EngineUp(capacity) => self.engine_up(capacity, effects),
             SchedulerEvent::EngineDown(engine) => self.engine_down(engine, effects),
@@ -457,7 +455,7 @@ impl Room for Scheduler {
             SchedulerEvent::Free(task, ran) => self.free(task, ran, effects),
             SchedulerEvent::TakenBack(task, ready) => self.taken_back(task, ready, effects),
         }
-        self.go_on(alone_len, effects);
+        self.go_on(effects);
         self.plan_look(now);
     }
 

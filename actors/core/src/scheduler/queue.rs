@@ -41,8 +41,8 @@ pub(super) struct Queue {
     boards: FxHashMap<(Reader, ShapeId), Board>,
     arrivals: u64,
     len: usize,
-    /// How many of them must run alone.
-    alone_len: usize,
+    /// Whether one that must run alone is queued no longer, and engines may drain for it.
+    alone_left: bool,
     /// What those needed that needed amounts and are queued no longer: what stood behind them may go
     /// on now.
     left: Vec<Arc<Needs>>,
@@ -54,9 +54,9 @@ impl Queue {
         self.len
     }
 
-    /// How many of the queued tasks must run alone.
-    pub(super) const fn alone_len(&self) -> usize {
-        self.alone_len
+    /// Whether a task that must run alone is queued no longer, since this was last asked.
+    pub(super) const fn take_alone_left(&mut self) -> bool {
+        std::mem::replace(&mut self.alone_left, false)
     }
 
     /// What a task needed that others may have stood behind, and that is queued no longer.
@@ -81,7 +81,6 @@ impl Queue {
         let entry = Entry { round, arrival: self.arrivals, task };
         self.arrivals += 1;
         self.len += 1;
-        self.alone_len += usize::from(needs.alone);
         let known = self.ids.get(&needs).copied();
         let class = match known {
             Some(class) => {
@@ -132,7 +131,7 @@ impl Queue {
         let entry = row.entries.pop_front().expect("a class is never empty");
         self.rounds.serve(row.needs.priority, row.needs.client, entry.round);
         self.left.extend(row.leaver());
-        self.alone_len -= usize::from(row.needs.alone);
+        self.alone_left |= row.needs.alone;
         self.len -= 1;
         self.settle(class, tasks, fleet);
         entry.task
@@ -150,7 +149,7 @@ impl Queue {
         let needs = row.needs.clone();
         self.left.extend(row.leaver());
         self.rounds.leave(needs.priority, needs.client, 1);
-        self.alone_len -= usize::from(needs.alone);
+        self.alone_left |= needs.alone;
         self.len -= 1;
         self.settle(class, tasks, fleet);
         needs
@@ -245,7 +244,7 @@ impl Queue {
             let len = stranded.len() - before;
             self.left.extend(row.leaver());
             self.rounds.leave(row.needs.priority, row.needs.client, len);
-            self.alone_len -= if row.needs.alone { len } else { 0 };
+            self.alone_left |= row.needs.alone;
             self.len -= len;
             self.drop_class(class, fleet);
         }
@@ -347,7 +346,7 @@ impl Queue {
     /// Panics unless just the tasks of which `tasks` says so are queued, boards say what classes
     /// do, and no engine has room for a queued task.
     pub(super) fn check(&self, tasks: &Tasks, fleet: &Fleet) {
-        let (mut alive_len, mut alone_len) = (0, 0);
+        let mut alive_len = 0;
         let mut lines: FxHashMap<(i32, ClientId), usize> = FxHashMap::default();
         assert_eq!(self.ids.len(), self.classes.len());
         for (id, class) in self.classes.iter() {
@@ -356,14 +355,13 @@ impl Queue {
             class.check(id, tasks);
             let class_alive_len = class.alive(id, tasks).count();
             alive_len += class_alive_len;
-            alone_len += if needs.alone { class_alive_len } else { 0 };
             *lines.entry((needs.priority, needs.client)).or_default() += class_alive_len;
             let able = fleet.able_len(needs);
             assert_eq!(class.engines_able, able);
             assert!(!needs.follows || able > 0, "class {id} waits for nobody");
         }
-        assert_eq!((alive_len, alone_len), (self.len, self.alone_len));
-        assert!(self.left.is_empty(), "somebody may go on");
+        assert_eq!(alive_len, self.len);
+        assert!(self.left.is_empty() && !self.alone_left, "somebody may go on");
         self.rounds.check(&lines);
         self.shapes.check(self.classes.iter().map(|(_, class)| class.shape));
         let queued = tasks.values().filter(|place| matches!(place, Place::Queued { .. }));

@@ -23,6 +23,8 @@ pub(super) struct Model {
     served: Vec<(i32, u64)>,
     /// Those with amounts that are queued no longer, and that others may have stood behind.
     left: Vec<ReadyTask>,
+    /// Whether one that must run alone is queued no longer, and engines may have drained for it.
+    alone_left: bool,
     assignments: u64,
     pub(super) now: Time,
     /// What was asked back and not answered, for whom.
@@ -43,6 +45,7 @@ impl Model {
             last: Vec::new(),
             served: Vec::new(),
             left: Vec::new(),
+            alone_left: false,
             assignments: 0,
             now: Time::ZERO,
             asked: Vec::new(),
@@ -79,7 +82,6 @@ impl Model {
         did: &[SchedulerEffect],
         effects: &mut Vec<SchedulerEffect>,
     ) {
-        let alone_before = self.alone_queued();
         match event {
             SchedulerEvent::EngineUp(capacity) => self.engine_up(capacity, effects),
             SchedulerEvent::EngineDown(id) => {
@@ -94,28 +96,25 @@ impl Model {
                 self.taken_back(task, ready, did, effects);
             }
         }
-        self.go_on(alone_before, effects);
+        self.go_on(effects);
     }
 
     /// Who waited for a task that is queued no longer may go on.
-    fn go_on(&mut self, mut alone_before: Vec<TaskId>, effects: &mut Vec<SchedulerEffect>) {
+    fn go_on(&mut self, effects: &mut Vec<SchedulerEffect>) {
         loop {
-            let alone = self.alone_queued();
-            let mut engines: Vec<&ModelEngine> =
-                if alone_before.iter().any(|id| !alone.contains(id)) {
-                    let mut draining: Vec<_> = self.engines.iter().filter(|e| e.draining).collect();
-                    draining.sort_by_key(|engine| engine.id);
-                    draining
-                } else if let Some(left) = self.left.pop() {
-                    let able = self.engines.iter().filter(|engine| may_have(engine, &left));
-                    let mut able: Vec<_> =
-                        able.filter(|engine| engine.has_room(self.settings.hwm)).collect();
-                    able.sort_by(|a, b| self.by_rank(a, b));
-                    able
-                } else {
-                    return;
-                };
-            alone_before = alone;
+            let mut engines: Vec<&ModelEngine> = if std::mem::take(&mut self.alone_left) {
+                let mut draining: Vec<_> = self.engines.iter().filter(|e| e.draining).collect();
+                draining.sort_by_key(|engine| engine.id);
+                draining
+            } else if let Some(left) = self.left.pop() {
+                let able = self.engines.iter().filter(|engine| may_have(engine, &left));
+                let mut able: Vec<_> =
+                    able.filter(|engine| engine.has_room(self.settings.hwm)).collect();
+                able.sort_by(|a, b| self.by_rank(a, b));
+                able
+            } else {
+                return;
+            };
             let engines: Vec<_> = engines.drain(..).map(|engine| engine.id).collect();
             for id in engines {
                 self.fill(id, effects);
@@ -160,6 +159,16 @@ impl Model {
         self.queue.iter().filter(|(_, task)| task.alone).map(|(_, task)| task.task).collect()
     }
 
+    /// A queued task that could start, did it not stand behind one that waits for amounts.
+    pub(super) fn held_back(&self) -> Option<TaskId> {
+        let could_start = |task: &ReadyTask| {
+            let mut engines = self.engines.iter();
+            engines.any(|engine| engine.has_room(self.settings.hwm) && engine.can_start(task))
+        };
+        let mut queue = self.queue.iter().map(|(_, task)| task);
+        queue.find(|task| !task.alone && could_start(task)).map(|task| task.task)
+    }
+
     /// Appends a task to its client's line.
     fn enqueue(&mut self, task: ReadyTask) {
         self.forget_old_rounds();
@@ -170,6 +179,14 @@ impl Model {
         let round = before.max(served.map_or(0, |(_, round)| *round)) + 1;
         self.last.push((line, round));
         self.queue.push((round, task));
+    }
+
+    /// Takes a task out of the queue, whatever becomes of it.
+    fn leave(&mut self, at: usize) -> (u64, ReadyTask) {
+        let (round, task) = self.queue.remove(at);
+        self.left.extend((!amounts(&task).is_empty()).then(|| task.clone()));
+        self.alone_left |= task.alone;
+        (round, task)
     }
 
     /// Who has nothing waiting begins anew.
@@ -207,9 +224,7 @@ impl Model {
         for id in capacity.assigned {
             let mut need = None;
             if let Some(at) = self.queue.iter().position(|(_, queued)| queued.task == id) {
-                let (_, task) = self.queue.remove(at);
-                self.left.extend((!amounts(&task).is_empty()).then(|| task.clone()));
-                need = Some(task.method);
+                need = Some(self.leave(at).1.method);
             }
             for other in &mut self.engines {
                 if let Some(at) = other.tasks.iter().position(|(task, _)| *task == id) {
@@ -279,8 +294,7 @@ impl Model {
         if self.engines.iter().any(has) {
             return;
         }
-        let nobody = !self.engines.iter().any(|engine| may_have(engine, &task));
-        if task.follows && task.engines.is_some() && nobody {
+        if self.is_stranded(&task) {
             let verdict = SchedulerVerdict::Unplaceable;
             return effects.push(SchedulerEffect { task: task.task, verdict });
         }
@@ -343,8 +357,7 @@ impl Model {
 
     fn free(&mut self, id: TaskId, ran: Option<Duration>, effects: &mut Vec<SchedulerEffect>) {
         if let Some(at) = self.queue.iter().position(|(_, queued)| queued.task == id) {
-            let (_, task) = self.queue.remove(at);
-            self.left.extend((!amounts(&task).is_empty()).then_some(task));
+            self.leave(at);
         }
         let mut freed = None;
         for engine in &mut self.engines {
@@ -415,8 +428,7 @@ impl Model {
     }
 
     fn give(&mut self, at: usize, id: EngineId, effects: &mut Vec<SchedulerEffect>) {
-        let (round, task) = self.queue.remove(at);
-        self.left.extend((!amounts(&task).is_empty()).then(|| task.clone()));
+        let (round, task) = self.leave(at);
         let served = self.served.iter().find(|(priority, _)| *priority == task.priority);
         let round = served.map_or(round, |(_, before)| round.max(*before));
         self.served.retain(|(priority, _)| *priority != task.priority);
@@ -447,18 +459,17 @@ impl Model {
         effects.push(SchedulerEffect { task: task.task, verdict: SchedulerVerdict::Assign(id) });
     }
 
+    /// Whether it cannot wait for its engines, and none of them is there that may have it.
+    fn is_stranded(&self, task: &ReadyTask) -> bool {
+        let nobody = !self.engines.iter().any(|engine| may_have(engine, task));
+        task.follows && task.engines.is_some() && nobody
+    }
+
     fn drop_stranded(&mut self, effects: &mut Vec<SchedulerEffect>) {
-        let (engines, left) = (&self.engines, &mut self.left);
-        self.queue.retain(|(_, task)| {
-            let nobody = !engines.iter().any(|engine| may_have(engine, task));
-            let stranded = task.follows && task.engines.is_some() && nobody;
-            if stranded {
-                let verdict = SchedulerVerdict::Unplaceable;
-                effects.push(SchedulerEffect { task: task.task, verdict });
-                left.extend((!amounts(task).is_empty()).then(|| task.clone()));
-            }
-            !stranded
-        });
+        while let Some(at) = self.queue.iter().position(|(_, task)| self.is_stranded(task)) {
+            let task = self.leave(at).1.task;
+            effects.push(SchedulerEffect { task, verdict: SchedulerVerdict::Unplaceable });
+        }
     }
 
     /// Work is conserved, and nothing is in two places.

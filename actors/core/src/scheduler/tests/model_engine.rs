@@ -54,6 +54,11 @@ impl ModelEngine {
         self.total(name).0.saturating_sub(held)
     }
 
+    /// Whether what it has left is enough for a task that it may have.
+    pub(super) fn can_start(&self, task: &ReadyTask) -> bool {
+        may_have(self, task) && amounts(task).iter().all(|(name, least)| self.free(name) >= least.0)
+    }
+
     /// What all that it has counts as.
     pub(super) fn cost_of_all(&self) -> u64 {
         self.tasks.iter().map(|(_, need)| self.cost(need.as_ref())).sum()

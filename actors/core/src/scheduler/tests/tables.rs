@@ -376,6 +376,23 @@ fn an_engine_drains_no_longer_for_a_task_that_is_gone() {
 }
 
 #[test]
+fn an_engine_drains_no_longer_for_a_task_that_left_though_another_comes_back_to_run_alone() {
+    check(
+        &mut fixed(3),
+        "up e1 1
+         place 1 -      => 1:e1
+         place 2 -      => 2:e1
+         alone 3 -
+         free 1
+         up e2 1 has 4
+         place 5 -
+         back 4 - alone => 3:e2 5:e1
+         free 2
+         free 5         => 4:e1",
+    );
+}
+
+#[test]
 fn a_kind_of_engine_that_is_new_finds_what_must_run_alone() {
     check(
         &mut room(),

@@ -9,6 +9,7 @@
 //! place 5 a on e1 e2    ... and one of these engines
 //! place 5 a with e1 e2  ... and cannot wait for them to come back
 //! place 5 a #fast gpu=1 p3   ... needs a label and some of a resource, and has priority 3
+//! alone 5 a             ... and must run alone; `back 5 a alone` likewise
 //! place c2.5 a          the 5th task of client 2
 //! ahead 5 a at e1       give task 5 to this engine if it has room; further words as for `place`
 //! free 5                task 5 ended
@@ -118,7 +119,7 @@ fn event(line: &str) -> SchedulerEvent {
             let amounts: Vec<_> = rest.iter().filter_map(|word| resource(word)).collect();
             let needs = Needs { labels: labels(rest), amounts };
             let ready = ReadyTask {
-                alone: verb == "alone",
+                alone: verb == "alone" || rest.contains(&"alone"),
                 task: task_named(seq),
                 method: (name != "-").then(|| method(name)),
                 engines: named.then(|| {

@@ -36,6 +36,8 @@ impl Play {
 
     fn with(one: TaskOptions, other: impl Fn(TaskId) -> TaskOptions) -> Self {
         let mut bench = Bench::new();
+        // Not the first client, whose first task is the one that a default names.
+        bench.client();
         let (client, id) = bench.client();
         let (session, engine) = bench.engine(1, 1);
         let (_, beside) = bench.engine(2, 1);

@@ -130,20 +130,24 @@ fn a_gate_stays_closed_while_a_later_attempt_at_its_task_is_here() {
 
 #[test]
 fn a_long_result_opens_its_gate_when_the_hub_has_recorded_it() {
-    let mut play = Play::new(1);
-    play.rows(&[
-        ("open", "register"),
-        ("registered", ""),
-        ("assign a", "start a"),
-        ("assign b gates a", ""),
-    ]);
-    play.ran_long("a", INLINE_LEN_MAX + 1);
-    play.rows(&[
-        // It comes while the report is on its way.
-        ("assign c gates a", ""),
-        ("confirmed 1", "start b"),
-        ("ran b", "report 1 b done, start c"),
-    ]);
+    // By default, and where sessions send shorter ones on streams of their own too.
+    for inline_len_max in [INLINE_LEN_MAX, "result".len()] {
+        let mut play = Play::new(1);
+        play.room = play.room.with_inline_len_max(inline_len_max as u64);
+        play.rows(&[
+            ("open", "register"),
+            ("registered", ""),
+            ("assign a", "start a"),
+            ("assign b gates a", ""),
+        ]);
+        play.ran_long("a", inline_len_max + 1);
+        play.rows(&[
+            // It comes while the report is on its way.
+            ("assign c gates a", ""),
+            ("confirmed 1", "start b"),
+            ("ran b", "report 1 b done, start c"),
+        ]);
+    }
 }
 
 #[test]

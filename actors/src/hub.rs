@@ -19,6 +19,7 @@ use phalanx_protocol::role::Role;
 use phalanx_transport::Incoming;
 use tokio::sync::mpsc;
 
+use crate::busy_poll::Turns;
 use crate::hub_process::HubError;
 use crate::peer::{RoomOrder, client_request, engine_news, host_news, scheduling_event};
 use crate::rt::{Clock, Flow, Post, Shell, open};
@@ -64,6 +65,7 @@ pub(crate) struct HubShell {
     hub: Hub,
     sessions: HashMap<SessionId, Outbound, rustc_hash::FxBuildHasher>,
     rooms: RoomsSite,
+    turns: Rc<Turns>,
     /// Emptied each turn; kept for its allocation.
     effects: Vec<HubEffect>,
     ended: mpsc::Sender<Ended>,
@@ -76,12 +78,13 @@ enum RoomsSite {
     Remote,
 }
 
-/// Opens the hub's actor on this arbiter, and tells when it has ended.
+/// Opens the hub's actor on this arbiter, which counts its turns, and tells when it has ended.
 pub(crate) fn open_hub(
     clock: Clock,
     settings: HubSettings,
     scheduling: Scheduling,
     placement: Placement,
+    turns: Rc<Turns>,
 ) -> (HubPost, mpsc::Receiver<Ended>) {
     // Two reasons to end at most: its own decision, and a panic on the way there.
     let (ended, receiver) = mpsc::channel(2);
@@ -106,6 +109,7 @@ pub(crate) fn open_hub(
             hub: Hub::new(HubSettings { zero_us: clock.zero_us(), ..settings }),
             sessions: HashMap::default(),
             rooms,
+            turns,
             effects: Vec::new(),
             ended,
         };
@@ -275,6 +279,7 @@ impl Shell for HubShell {
     type Mail = HubMail;
 
     fn on_mail(&mut self, now: Time, mail: HubMail) -> Flow {
+        self.turns.note();
         match mail {
             HubMail::Batch { session, batch } => self.on_batch(now, session, batch),
             HubMail::Rooms(notice) => self.on_notice(now, notice),

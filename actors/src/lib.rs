@@ -18,12 +18,14 @@
 //! | [`rt`] | the one module that touches actix |
 //!
 //! Inside: `hub` and `room` (the shells), `dag` and `scheduler` (which rooms there are),
-//! `sessions` (the hub's sessions), `task_span` (one id through all logs).
+//! `sessions` (the hub's sessions), `busy_poll` (when the hub looks for mail instead of sleeping),
+//! `task_span` (one id through all logs).
 //!
 //! Invariants: no shell decides anything about a task; no handler awaits; nothing here blocks but
 //! the threads of blocking handlers; actix is named in [`rt`] alone.
 #![warn(missing_docs)]
 
+mod busy_poll;
 mod dag;
 pub mod engine;
 pub mod executor;

@@ -198,6 +198,23 @@ def test_a_cycle_refuses_all_of_a_graph_and_is_named(lview):
     assert c.attempts == 0
 
 
+def test_a_value_that_stays_is_there_for_other_nodes_and_for_who_asks_for_it(rc, lview):
+    with lview.graph() as g:
+        table = g.apply(list, range(1000)).stay()
+        total = g.apply(sum, table)
+        failing = g.apply(divmod, 1, 0).stay()
+    assert total.get(timeout=20) == 499_500
+    with pytest.raises(px.ResultError, match=rf"{table.msg_id} returned stays in the cluster"):
+        table.get(timeout=20)
+    assert (table.ready(), table.status) == (True, "ok")
+    with px.Client(rc.cluster.connection_file) as other:
+        assert other.get_result(table.msg_id).get(timeout=20) == list(range(1000))
+    with pytest.raises(ZeroDivisionError):
+        failing.get(timeout=20)
+    with pytest.raises(RuntimeError, match="submitted"):
+        total.stay()
+
+
 def test_a_graph_of_nothing_and_a_graph_that_raised_submit_nothing(rc, lview):
     before = len(rc.history)
     with lview.graph():

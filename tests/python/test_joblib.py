@@ -187,6 +187,10 @@ def test_values_go_from_task_to_task_of_a_dask_graph_and_not_through_the_client(
     assert len(pids) == 4
     assert set(pids) <= engines
     assert len(rc.history) - before == 5
+    # Nor do bytes of it come here: only what was asked for does.
+    for name in rc.history[before:-1]:
+        with pytest.raises(px.ResultError, match="stays in the cluster"):
+            rc.get_result(name).get(10)
     # Where Dask drives, each value comes back and goes out again.
     pids = seen.compute(scheduler=px_dask.get, view=lview, num_workers=2)
     assert pids.count(pid()) == 4

@@ -34,12 +34,26 @@ pub struct Ended {
     pub output: Option<Arc<TaskOutput>>,
     /// Where earlier attempts failed; `None` if nowhere.
     pub tried: Option<Box<[EngineId]>>,
+    /// Whether its owner does without what it returned.
+    pub stays: bool,
 }
 
 impl Ended {
     /// How it ended, as far as dependents care.
     pub const fn ending(&self) -> Ending {
         Ending { success: self.outcome.is_done(), engine: self.engine }
+    }
+
+    /// As it is told to its owner.
+    pub(crate) fn delivery_to_owner(&self, number: u64, task: TaskId) -> Delivery {
+        let whole = self.delivery(number, task);
+        if self.stays { Delivery { payload: Payload::empty(), ..whole } } else { whole }
+    }
+
+    /// How many bytes its owner is told.
+    pub(crate) fn bytes_to_owner(&self) -> u64 {
+        let nothing = Payload::empty();
+        carried_bytes(if self.stays { &nothing } else { &self.payload }, self.output.as_deref())
     }
 
     /// As it is told to a client; nothing is copied.
@@ -302,6 +316,7 @@ mod tests {
             payload: Payload::inline(Format::Raw, Bytes::from(vec![0; len])),
             output: None,
             tried: None,
+            stays: false,
         }
     }
 

@@ -37,6 +37,7 @@ class Wishes(TypedDict, total=False):
     label: str | None
     placing: Placing | None
     inputs: Sequence[TaskId]
+    stays: bool
 
 RecordPlace: TypeAlias = tuple[TaskId | None, int | None]
 """Where a page of records begins: after this open task, or from this ended one on."""
@@ -199,8 +200,9 @@ class NativeClient:
 
         `engine` and `engines` are direct. Otherwise it is balanced, over `subset` or all that offer
         the method; only then may it have dependencies, a `timeout` for them, and retries. The parts are
-        copied before it returns. `inputs` are tasks whose results the engine gets beside the parts. It
-        waits only while the client's own queue is full.
+        copied before it returns. `inputs` are tasks whose results the engine gets beside the parts. With
+        `stays` what it returns stays with the hub, and the outcome has no bytes. It waits
+        only while the client's own queue is full.
         """
 
     def submit_many(

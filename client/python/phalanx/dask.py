@@ -1,7 +1,7 @@
 """A scheduler for Dask's graphs: `dask.compute(..., scheduler=phalanx.dask.get)`.
 
 A Dask graph is submitted as one graph of ours: the hub has each task run when what it needs is there, and
-hands results from task to task; the client gives and gets nothing in between. Functions go by value
+hands results from task to task; only values that were asked for come to the client. Functions go by value
 with the globals they use, as Dask has it. Who may use it: Dask, and users that give it to Dask. It needs
 Dask here and on the engines; `distributed` it does not need.
 
@@ -79,6 +79,10 @@ def _as_one_graph(view: LoadBalancedView, dsk: Mapping[Any, Any], keys: Any) -> 
             continue
         given = [nodes[name] for name in names]
         nodes[key] = graph.apply(computed, PrePickled.by_value(task), names, *given)
+    asked_for = {id(nodes[key]) for key in wanted}
+    for node in nodes.values():
+        if id(node) not in asked_for:
+            node.stay()
     results = graph.submit()
     try:
         values = {key: nodes[key].result.get() for key in wanted}
@@ -114,7 +118,8 @@ def _cause(results: list[AsyncResult], failure: PhalanxError) -> BaseException:
     """What a task of the graph has raised, if that is why others have failed."""
     if not isinstance(failure, ImpossibleDependency):
         return failure
-    raised = (result.exception() for result in results if result.ready())
+    failed = (result for result in results if result.ready() and not result.successful())
+    raised = (result.exception() for result in failed)
     causes = (each for each in raised if each and not isinstance(each, ImpossibleDependency))
     return next(causes, failure)
 

@@ -89,6 +89,8 @@ pub(crate) struct Wishes {
     placing: Option<PlacingRef>,
     /// Tasks whose results stand among the arguments.
     inputs: Vec<(u32, u64)>,
+    /// Whether what they return stays with the hub.
+    stays: bool,
 }
 
 impl Wishes {
@@ -110,6 +112,7 @@ impl Wishes {
                 "label" => wishes.label = value.extract()?,
                 "placing" => wishes.placing = value.extract()?,
                 "inputs" => wishes.inputs = value.extract()?,
+                "stays" => wishes.stays = value.extract()?,
                 other => {
                     let text = format!("a task has no option {other:?}");
                     return Err(PyTypeError::new_err(text));
@@ -169,6 +172,7 @@ impl Template {
             label,
             placing,
             inputs,
+            stays,
         } = wishes;
         let method = MethodName::try_from(method);
         let method = method.map_err(|error| PyValueError::new_err(error.to_string()))?;
@@ -199,6 +203,7 @@ impl Template {
             priority,
             needs,
             inputs,
+            stays,
             ..TaskOptions::default()
         };
         let options = (options != TaskOptions::default()).then(|| Box::new(options));

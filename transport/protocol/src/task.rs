@@ -257,6 +257,9 @@ map_encoded! {
         pub inputs: Vec<TaskId>,
         /// Which graph it is part of: then it may name tasks of the graph that are yet to come.
         pub graph: Option<GraphPart>,
+        /// Whether what it returns stays with the hub, for tasks that take it as an argument and for who
+        /// asks for it by name: its client is told how it ended, without the bytes.
+        pub stays: bool,
     }
 }
 

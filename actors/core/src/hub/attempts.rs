@@ -244,8 +244,8 @@ impl Hub {
         let engine = task.state().engine();
         let tried = task.tries.as_ref().map(|tries| tries.tried()).filter(|it| !it.is_empty());
         let tried = tried.map(Box::from);
-        let attempts = task.attempts;
-        let ended = Ended { outcome, engine, attempts, times, payload, output, tried };
+        let (attempts, stays) = (task.attempts, task.stays);
+        let ended = Ended { outcome, engine, attempts, times, payload, output, tried, stays };
         if task.watched {
             self.tell_dag(DagEvent::Ended(id, ended.ending()), effects);
         }

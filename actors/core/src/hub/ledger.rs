@@ -117,6 +117,8 @@ pub(crate) struct Task {
     pub(crate) watched: bool,
     /// Whether it was aborted while an engine had it.
     pub(crate) abort_requested: bool,
+    /// Whether its client does without what it returns.
+    pub(crate) stays: bool,
     /// When its last attempt was heard to run.
     pub(crate) running_since: Option<Time>,
 }
@@ -146,6 +148,7 @@ impl Task {
             suspect: false,
             watched: false,
             abort_requested: false,
+            stays: false,
             running_since: None,
         }
     }

@@ -218,8 +218,8 @@ impl Hub {
             any = true;
             // An outcome in an outbox is not delivered, so the store still has it.
             let ended = self.results.get(task).expect("undelivered outcomes are kept");
-            let number = client.send_next(ended.carried_bytes());
-            let delivery = ended.delivery(number, task);
+            let number = client.send_next(ended.bytes_to_owner());
+            let delivery = ended.delivery_to_owner(number, task);
             effects.push(HubEffect::ToClient(session, ClientReply::Delivery(Box::new(delivery))));
         }
         while let Some(watched) = self.next_watched(id) {

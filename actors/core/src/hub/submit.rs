@@ -416,6 +416,7 @@ fn set_options(task: &mut Task, options: Option<Box<TaskOptions>>) {
     task.tries = Tries::of(&options);
     task.tag = tag(&mut options);
     task.placing = placing(&options);
+    task.stays = options.stays;
     let TaskOptions { after, follow, timeout_ms, inputs, .. } = *options;
     task.after = with_inputs(after, &inputs).and_then(KeptDependency::of);
     let follow = follow.and_then(KeptDependency::of);

@@ -12,7 +12,9 @@ use phalanx_protocol::payload::{Format, Payload};
 use phalanx_protocol::room::{DagVerdict, WaitingTask};
 use phalanx_protocol::task::{Accept, Dependency, Target, TaskOptions};
 
-use crate::harness::{Bench, assignments, inline, outcomes, placed, report, spec, with_options};
+use crate::harness::{
+    Bench, assignments, deliveries, inline, outcomes, placed, report, spec, with_options,
+};
 
 struct Taker {
     bench: Bench,
@@ -112,6 +114,24 @@ fn a_result_stays_until_its_last_taker_has_ended() {
     taker.bench.request(taker.session, ClientRequest::Abort(vec![last], None));
     assert!(taker.bench.hub.results().get(taker.id(0)).is_none());
     assert!(taker.bench.hub.results().ending(taker.id(0)).is_some());
+}
+
+#[test]
+fn what_stays_goes_to_its_takers_and_to_who_asks_and_not_to_its_owner() {
+    let mut taker = Taker::new();
+    taker.submit_taking(0, &[], TaskOptions { stays: true, ..TaskOptions::default() });
+    taker.submit_taking(1, &[0], TaskOptions::default());
+    let payloads = |effects: &[HubEffect]| -> Vec<Payload> {
+        deliveries(effects).into_iter().map(|delivery| delivery.payload.clone()).collect()
+    };
+    let effects = taker.ends(0, AttemptOutcome::Done, "zero");
+    assert_eq!(outcomes(&effects), [(taker.id(0), Outcome::Done)]);
+    assert_eq!(payloads(&effects), [Payload::empty()]);
+    let wanted = ClientRequest::Watch(vec![taker.id(0)]);
+    let effects = taker.bench.request(taker.session, wanted);
+    assert_eq!(payloads(&effects), [inline("zero")]);
+    taker.ready(1);
+    assert_eq!(taker.arguments(1), [inline("args"), inline("zero")]);
 }
 
 #[test]

@@ -13,7 +13,7 @@ from concurrent.futures import FIRST_COMPLETED, FIRST_EXCEPTION
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from phalanx import error
-from phalanx._phalanx import FORMAT_MESSAGEPACK
+from phalanx._phalanx import FORMAT_MESSAGEPACK, FORMAT_RAW
 from phalanx.failures.exceptions import composite_error
 from phalanx.failures.outcomes import from_outcome
 from phalanx.results.batches import Batch, Picked
@@ -349,9 +349,12 @@ class AsyncResult(Watched[T]):
             value = unpack_value(outcome[2], copy=copy or self._client.writable_results)
         except Exception as cause:
             task = msg_id(self._batch.id(index))
-            failure = error.ResultError(
-                f"what task {task} returned cannot be unpickled here: {type(cause).__name__}: {cause}"
-            )
+            why = f"cannot be unpickled here: {type(cause).__name__}: {cause}"
+            if outcome[1] == FORMAT_RAW:  # Python's results are pickles, if they come
+                why = (
+                    f"stays in the cluster: get_result({task!r}) fetches it, as long as it is kept"
+                )
+            failure = error.ResultError(f"what task {task} returned {why}")
             failure.__cause__ = cause
             return failure, failure
         if type(value) is Told:

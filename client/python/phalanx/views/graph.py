@@ -52,6 +52,23 @@ class GraphNode:
             raise RuntimeError(f"the graph of {self!r} is not submitted yet")
         return results[self._index]
 
+    def stay(self) -> Self:
+        """Has its value stay in the cluster, for the nodes that take it; before the graph is submitted.
+
+        Then only how it ended comes here, and `get()` raises `ResultError`; while the cluster keeps the
+        value, `rc.get_result` fetches it. For values between others, which nobody looks at.
+
+        >>> with balanced.graph() as g:
+        ...     table = g.apply(list, range(1000)).stay()
+        ...     total = g.apply(sum, table)
+        >>> total.get()
+        499500
+        """
+        if self._graph.results is not None:
+            raise RuntimeError(f"the graph of {self!r} is submitted: its value comes")
+        self._graph.note_staying(self._index)
+        return self
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
@@ -89,6 +106,7 @@ class Graph:
         self._view = view
         self._nodes: list[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]] = []
         self._after: list[set[tuple[int, int]]] = []
+        self._staying: set[int] = set()
         self.results: list[AsyncResult] | None = None
 
     def apply(
@@ -117,6 +135,10 @@ class Graph:
             if node._graph is not self:
                 raise ValueError(f"{node!r} is of another graph")
         self._after[after._index].add((NODES, before._index))
+
+    def note_staying(self, index: int) -> None:
+        """The value of that node stays in the cluster."""
+        self._staying.add(index)
 
     def submit(self) -> list[AsyncResult]:
         """Submits all of it, and returns the results in the order of the calls, at once.
@@ -162,6 +184,8 @@ class Graph:
             where["after"] = (ids, True, True, False)
         if tasks:
             where["inputs"] = tasks
+        if index in self._staying:
+            where["stays"] = True
         return parts, function_ref(f), where
 
     def _names(self, jobs: Any) -> Iterable[tuple[int, int]]:

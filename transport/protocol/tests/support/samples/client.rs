@@ -55,6 +55,7 @@ fn options() -> TaskOptions {
         needs: Some(needs()),
         inputs: vec![task(3), task(4)],
         graph: Some(GraphPart { first: 40, len: 3 }),
+        stays: true,
     }
 }
 

@@ -54,7 +54,9 @@ def test_execute_gives_the_value_in_all_its_forms(rc):
     assert reply._repr_html_() == "<b>bold</b>"
     assert reply.execute_result["data"]["text/html"] == "<b>bold</b>"
     assert reply.execution_count == reply.execute_result["execution_count"]
-    assert (reply.stdout, reply.stderr, reply.outputs, reply.data) == ("said\n", "", [], {})
+    assert (reply.stdout, reply.stderr, reply.outputs) == ("said\n", "", [])
+    assert reply.data == reply.execute_result["data"]
+    assert (reply.status, reply.completed >= reply.started) == ("ok", True)
     assert "HTML('<b>bold</b>')" in reply.source
     assert not hasattr(reply, "_repr_png_")
     assert str(reply) == f"<ExecuteReply[{reply.execution_count}]: {reply.text[:29]}...>"

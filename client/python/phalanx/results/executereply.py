@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from phalanx.display.showing import out_text, show_display, show_result, show_text
+from phalanx.results.metadata import KEYS
 
 __all__ = ["ExecuteReply"]
 
@@ -34,9 +35,9 @@ class ExecuteReply:
     """The answer of one engine to executed code: the value of its last line, and what it wrote.
 
     `execute_result` is None or a dict with `data` (the value by MIME type), `metadata` and
-    `execution_count`. `stdout`, `stderr`, `outputs` (what it displayed) and `data` (what it published)
-    are those of the task; `source` is the code. Front ends find the value's rich forms as `_repr_html_`
-    and so on.
+    `execution_count`; `data` is that of it. `stdout`, `stderr` and `outputs` (what it displayed) are those
+    of the task; `source` is the code. Keys of the task's metadata are attributes too (`reply.status`).
+    Front ends find the value's rich forms as `_repr_html_` and so on.
 
     >>> result = {"data": {"text/plain": "42"}, "metadata": {}, "execution_count": 3}
     >>> reply = ExecuteReply({"execution_count": 3, "execute_result": result}, engine_id=0)
@@ -96,8 +97,12 @@ class ExecuteReply:
 
     @property
     def data(self) -> dict[str, Any]:
-        """What it published with `publish_data`."""
-        return dict(self.metadata.get("data", {}))
+        """The value of the last line by MIME type; empty if there is none. What was published is in `metadata`.
+
+        >>> view.execute("6 * 7", silent=False).get()[0].data
+        {'text/plain': '42'}
+        """
+        return dict((self.execute_result or {}).get("data", {}))
 
     @property
     def text(self) -> str:
@@ -109,13 +114,15 @@ class ExecuteReply:
         return str(self._form("text/plain") or "")
 
     def _form(self, kind: str) -> Any:
-        return (self.execute_result or {}).get("data", {}).get(kind)
+        return self.data.get(kind)
 
     def __getattr__(self, name: str) -> Any:
-        """The forms of the value, as far as it has them."""
+        """The forms of the value, as far as it has them, and what is known of the task."""
         if name in FORMS and (form := self._form(FORMS[name])) is not None:
             metadata = (self.execute_result or {}).get("metadata", {}).get(FORMS[name])
             return lambda: (form, metadata) if metadata else form
+        if name in KEYS:
+            return self.metadata.get(name)
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __repr__(self) -> str:

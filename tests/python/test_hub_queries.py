@@ -389,14 +389,14 @@ def test_tasks_run_again_from_the_hubs_record(rc: px.Client, other: px.Client) -
     named = {record["msg_id"]: record["resubmitted"] for record in records}
     assert [named[name] for name in ar.msg_ids] == again.msg_ids
     once_more = rc.resubmit(ar.msg_ids[0], metadata={"label": "thrice"}, block=True)
-    assert once_more.ready() and once_more.get() == 42
-    assert rc.db_query({"msg_id": once_more.msg_id}, "label")[0]["label"] == "thrice"
+    assert once_more.ready() and once_more.get() == [42]
+    assert rc.db_query({"msg_id": once_more.msg_ids[0]}, "label")[0]["label"] == "thrice"
 
 
 def test_a_function_of_main_runs_again(rc: px.Client) -> None:
     ar = rc.load_balanced_view().apply_async(lambda x: x * 2, 21)
     assert ar.get(timeout=10) == 42
-    assert rc.resubmit(ar).get(timeout=10) == 42
+    assert rc.resubmit(ar).get(timeout=10) == [42]
 
 
 # ---------------------------------------------------------------------- forgetting

@@ -70,14 +70,16 @@ class HubQueries:
         """Runs tasks again, under new names, with what the hub's record says they were given.
 
         Each goes where it went; one of a load-balanced view to any engine it might have gone to. It keeps
-        its label, unless `metadata` has another. `KeyError` for a task that is not on record, and
-        `RefusedError` for one whose arguments are not: the hub keeps those of the latest only.
+        its label, unless `metadata` has another. What they return is a list, of one task too.
+
+        `KeyError` for a task that is not on record, and `RefusedError` for one whose arguments are not:
+        the hub keeps those of the latest only.
 
         >>> ar = rc[0].apply_async(pow, 2, 5)
         >>> ar.wait(), rc.resubmit(ar).get()
-        (True, 32)
+        (True, [32])
         """
-        tasks, single = _tasks_of(indices_or_msg_ids, self._history)
+        tasks, _ = _tasks_of(indices_or_msg_ids, self._history)
         known = known_records(self, tasks)
         _check_known(tasks, known)
         for task in tasks:
@@ -97,7 +99,7 @@ class HubQueries:
         ]
         batch = self.native.resubmit(again)
         self.note(batch, len(tasks), self._history)
-        result = AsyncHubResult(self, batch, "resubmit", Records(self), single=single)
+        result = AsyncHubResult(self, batch, "resubmit", Records(self), single=False)
         _wait_if(self, result, block)
         return result
 

@@ -393,6 +393,22 @@ fn an_engine_drains_no_longer_for_a_task_that_left_though_another_comes_back_to_
 }
 
 #[test]
+fn an_engine_that_comes_back_with_what_another_drained_for_lets_that_go_on_and_strands_its_own() {
+    check(
+        &mut fixed(3),
+        "up e1 1 a
+         up e2 1 b has 7 8 9
+         place 1 a           => 1:e1
+         place 2 a           => 2:e1
+         place 3 b with e2
+         alone 4 a
+         free 1
+         place 5 a
+         up e2 1 c has 4     => 3:! 5:e1",
+    );
+}
+
+#[test]
 fn a_kind_of_engine_that_is_new_finds_what_must_run_alone() {
     check(
         &mut room(),

@@ -385,3 +385,48 @@ fn check_profile(profile: &EngineProfile) -> Result<(), (ErrorCode, String)> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn registry() -> Registry {
+        Registry::new(Epoch::default(), Duration::from_secs(1))
+    }
+
+    fn profile(instance: u64, name: Option<&str>) -> EngineProfile {
+        let name = name.map(str::to_owned);
+        EngineProfile { instance, name, slots: 1, ..EngineProfile::default() }
+    }
+
+    #[test]
+    fn each_process_that_takes_a_place_and_each_loss_of_one_is_counted() {
+        let mut registry = registry();
+        let register = |registry: &mut Registry, instance| {
+            let admission = registry.register(SessionId(instance), profile(instance, Some("a")));
+            let Admission { registration, displaced, .. } = admission.expect("there is room");
+            registry.check_invariants();
+            let losses = registry.get(registration.engine).map(Engine::losses);
+            (registration.incarnation, displaced, losses)
+        };
+        assert_eq!(register(&mut registry, 1), (Incarnation(1), false, Some(0)));
+        assert_eq!(register(&mut registry, 2), (Incarnation(2), true, Some(1)));
+        assert_eq!(register(&mut registry, 3), (Incarnation(3), true, Some(2)));
+        registry.lose(EngineId(0));
+        assert_eq!(register(&mut registry, 4), (Incarnation(4), false, Some(3)));
+    }
+
+    #[test]
+    fn a_cluster_has_so_many_places_and_no_more() {
+        let mut registry = registry();
+        let mut register = |instance, name| {
+            registry.register(SessionId(instance), profile(instance, name)).map_err(|it| it.0)
+        };
+        assert!(register(0, Some("a")).is_ok());
+        for instance in 1..ENGINES_MAX as u64 {
+            assert!(register(instance, None).is_ok(), "{instance}");
+        }
+        assert_eq!(register(u64::MAX, None), Err(ErrorCode::TooLarge));
+        assert!(register(u64::MAX, Some("a")).is_ok());
+    }
+}

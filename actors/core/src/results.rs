@@ -382,4 +382,48 @@ mod tests {
         assert!(!results.is_full());
         results.check_invariants();
     }
+
+    #[test]
+    fn what_another_will_take_stays_until_he_has_or_wants_it_no_more() {
+        let mut results = Results::new(BOUNDS);
+        let deliver = |results: &mut Results, seq| {
+            results.insert(id(seq), done(10));
+            results.mark_delivered(id(seq));
+            results.check_invariants();
+        };
+        results.insert(id(9), done(10));
+        for seq in [1, 2] {
+            deliver(&mut results, seq);
+        }
+        for seq in [9, 1, 1] {
+            results.pin(id(seq));
+            results.check_invariants();
+        }
+        for seq in [3, 4] {
+            deliver(&mut results, seq);
+        }
+        assert!(results.get(id(1)).is_some() && results.get(id(2)).is_none());
+        for (still_there, later) in [(true, [5, 6]), (false, [7, 8])] {
+            results.unpin(id(1));
+            for seq in later {
+                deliver(&mut results, seq);
+            }
+            assert_eq!(results.get(id(1)).is_some(), still_there);
+        }
+    }
+
+    #[test]
+    fn delivered_results_stay_as_long_as_the_bounds_are_kept() {
+        let mut results = Results::new(BOUNDS);
+        assert!(results.is_empty());
+        for (seq, len) in [(1, 50), (2, 50)] {
+            results.insert(id(seq), done(len));
+        }
+        // Both bounds are met exactly.
+        results.mark_delivered(id(1));
+        assert_eq!((results.len(), results.is_empty(), results.bytes()), (2, false, 100));
+        results.insert(id(3), done(1));
+        assert_eq!((results.get(id(1)), results.len()), (None, 2));
+        results.check_invariants();
+    }
 }

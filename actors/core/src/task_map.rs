@@ -189,7 +189,8 @@ mod tests {
     fn pages_go_with_their_last_task() {
         let mut index = TaskIndex::default();
         for seq in 0..100 * PAGE_LEN {
-            index.insert(id(1, seq), seq as u32);
+            assert_eq!(index.insert(id(1, seq), 0), None);
+            assert_eq!(index.insert(id(1, seq), seq as u32), Some(0));
             index.insert(id(2, seq), seq as u32);
         }
         assert_eq!(index.pages.len(), 200);

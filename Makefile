@@ -9,7 +9,7 @@ PORTED := as_completed debug_composite execute_and_pull hub_records joblib_grid 
 	word_count
 PYTHON_EXAMPLES := hello_apply map dag_diamond dag_dependencies pi errors elsewhere $(PORTED:%=ported/%)
 
-.PHONY: python wheel demo test test-rust test-python check format lint lint-python arrows skips docs guide deny \
+.PHONY: python wheel demo test test-rust test-python check format lint lint-python pyright arrows skips docs guide deny \
 	examples examples-rust examples-python simulate bench clean
 
 # The Python package, built and installed in an environment of its own (`target/venv`), as the
@@ -79,7 +79,7 @@ examples-python: python
 	@echo "== stdlib_census --limit 200"; PYTHONPATH=examples/python $(VENV)/bin/python -m stdlib_census \
 		--limit 200 --rust-engine target/debug/examples/import_graph --picture target/stdlib_census.svg
 
-check: format lint lint-python arrows skips docs guide deny
+check: format lint lint-python pyright arrows skips docs guide deny
 
 format:
 	$(CARGO) fmt --all --check
@@ -93,6 +93,11 @@ lint-python: $(VENV)/bin/maturin
 	$(VENV)/bin/ruff check client/python tests/python examples/python benches/peers benches/python
 	$(VENV)/bin/ruff format --check client/python tests/python examples/python benches/peers benches/python
 	cd client/python && $(CURDIR)/$(VENV)/bin/mypy
+
+# Where the tool is installed (npm install -g pyright): the types that users see are clear to it too.
+pyright: $(VENV)/bin/maturin
+	@if command -v pyright >/dev/null; then cd client/python && pyright --pythonpath $(CURDIR)/$(VENV)/bin/python; \
+	else echo "pyright is not installed: types are checked by mypy alone"; fi
 
 arrows:
 	.ci/arrows

@@ -62,7 +62,9 @@ class PhalanxBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
             view.targets = (view.targets or view.client.ids)[:n_jobs]
         return view
 
-    def effective_n_jobs(self, n_jobs: int | None) -> int:
+    def effective_n_jobs(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, n_jobs: int | None
+    ) -> int:
         """How many tasks may run at once."""
         if n_jobs == 0:
             raise ValueError("n_jobs is 0: nothing could run; -1 is all engines")
@@ -71,7 +73,7 @@ class PhalanxBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
             return engines
         return min(n_jobs, engines) if n_jobs > 0 else max(1, engines + 1 + n_jobs)
 
-    def configure(
+    def configure(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,
         n_jobs: int = 1,
         parallel: Any = None,

@@ -188,7 +188,10 @@ def signal_number(sig: int | str | signal.Signals) -> int:
 
 
 def _count(job: Any) -> int:
-    return 1 if isinstance(job, Future) and not hasattr(job, "progress") else len(job)
+    if isinstance(job, Future) and not hasattr(job, "progress"):
+        return 1
+    tasks: Any = job
+    return len(tasks)
 
 
 def _done(job: Any) -> int:

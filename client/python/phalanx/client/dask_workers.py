@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import distributed
 from distributed.security import Security
+from distributed.utils import get_ip
 
 from phalanx.error import EngineError
 
@@ -45,10 +46,10 @@ class Deployment:
                 "become_dask needs the package cryptography for the certificate of Dask's connections: "
                 "pip install cryptography"
             ) from missing
-        host = "127.0.0.1" if len(hosts) == 1 else distributed.utils.get_ip()
+        host = "127.0.0.1" if len(hosts) == 1 else get_ip()
         self._cluster = distributed.SpecCluster(
             workers={},
-            silence_logs=logging.WARNING,  # it is in this program, and its daily work is not the user's
+            silence_logs=logging.WARNING,  # pyright: ignore[reportArgumentType]  # it is in this program, and its daily work is not the user's
             scheduler={
                 "cls": distributed.Scheduler,
                 "options": {

@@ -21,35 +21,45 @@ class Batch(Protocol):
 
     def ids(self) -> list[tuple[int, int]]:
         """Their names."""
+        ...
 
     def id(self, index: int) -> tuple[int, int]:
         """The name of one."""
+        ...
 
     def ready(self, index: int | None = None) -> bool:
         """Whether that one, or each, has ended."""
+        ...
 
     def done_count(self) -> int:
         """How many have ended."""
+        ...
 
     def wait(
         self, timeout: float | None = None, index: int | None = None, count: int | None = None
     ) -> bool:
         """Waits for that one, for so many, or for all; whether it came to pass in time."""
+        ...
 
     def nth_done(self, n: int) -> int | None:
         """Which one was the nth (from 0) to end, if so many have."""
+        ...
 
     def outcome(self, index: int) -> tuple[Any, ...]:
         """How that one ended."""
+        ...
 
     def metadata(self, index: int) -> dict[str, Any]:
         """What is known of that one."""
+        ...
 
     def output(self, index: int) -> list[tuple[int, bytes]]:
         """What it wrote, as far as it is kept, in the order written: `(stream, bytes)`."""
+        ...
 
     def follow_output(self, index: int) -> Any:
         """Reads what it writes while it runs; `None` if somebody does already."""
+        ...
 
     def add_callback(self, index: int | None, callback: Callable[[], object]) -> None:
         """Has `callback()` called once that one, or each, has ended; at once if it has."""

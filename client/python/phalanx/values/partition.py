@@ -54,7 +54,8 @@ def as_sequence(items: Iterable[Any]) -> Any:
     """
     if hasattr(items, "__len__") and hasattr(items, "__getitem__") and not isinstance(items, dict):
         try:
-            items[0:0]
+            sliced: Any = items
+            sliced[0:0]
         except (TypeError, KeyError):  # a deque, for one, has items but no slices
             return list(items)
         return items

@@ -20,8 +20,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 /// How long a wait is polled through, unless the hub's owner says otherwise: more than a no-op takes
-/// from the hub to an engine and back, or to a client and back.
-pub(crate) const BUSY_POLL_MAX: Duration = Duration::from_micros(300);
+/// from the hub to an engine and back, or to a client and back, also where everything sleeps.
+pub(crate) const BUSY_POLL_MAX: Duration = Duration::from_micros(500);
 
 /// What is over sooner was no wait: mail between rooms.
 const WAIT_MIN: Duration = Duration::from_micros(5);
@@ -39,8 +39,11 @@ const CONTENTION_CHECKED_AFTER: Duration = Duration::from_millis(20);
 /// It is in somebody's way if it waited for more than one part in so many of that time.
 const CONTENTION_SHARE: u32 = 4;
 
-/// How long it stays out of the way then.
-const CONTENTION_PAUSE: Duration = Duration::from_secs(1);
+/// How long it stays out of the way then: it may have been chance.
+const PAUSE_MIN: Duration = Duration::from_millis(100);
+
+/// Each time in a row it stays away for twice as long, up to this.
+const PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// Counts the hub's turns for whoever waits for one. On the hub's thread.
 #[derive(Debug, Default)]
@@ -97,11 +100,14 @@ struct Policy {
     mean_wait: Duration,
     /// Somebody else needs the processor until then.
     paused_until: Option<Instant>,
+    /// How long the next pause is.
+    pause: Duration,
 }
 
 impl Policy {
     fn new(at_most: Duration) -> Self {
-        Self { at_most, mean_wait: at_most * WAIT_COUNTED_MAX, paused_until: None }
+        let mean_wait = at_most * WAIT_COUNTED_MAX;
+        Self { at_most, mean_wait, paused_until: None, pause: PAUSE_MIN }
     }
 
     /// Whether to poll through the wait that begins now.
@@ -119,8 +125,13 @@ impl Policy {
 
     /// Of so much time the thread spent so much waiting for its processor.
     fn note_delay(&mut self, now: Instant, Delay { passed, delayed }: Delay) {
-        if delayed * CONTENTION_SHARE > passed {
-            self.paused_until = Some(now + CONTENTION_PAUSE);
+        if passed >= PAUSE_MIN {
+            // It has not polled all the time, and was not in anybody's way for the rest of it.
+        } else if delayed * CONTENTION_SHARE > passed {
+            self.paused_until = Some(now + self.pause);
+            self.pause = PAUSE_MAX.min(2 * self.pause);
+        } else {
+            self.pause = PAUSE_MIN;
         }
     }
 }
@@ -231,8 +242,25 @@ mod tests {
         let delayed = passed / CONTENTION_SHARE + Duration::from_micros(1);
         policy.note_delay(now, Delay { passed, delayed });
         assert!(!policy.polls(now));
-        assert!(!policy.polls(now + CONTENTION_PAUSE - SHORT));
-        assert!(policy.polls(now + CONTENTION_PAUSE));
+        assert!(!policy.polls(now + PAUSE_MIN - SHORT));
+        assert!(policy.polls(now + PAUSE_MIN));
+    }
+
+    #[test]
+    fn whoever_is_in_the_way_again_and_again_stays_away_for_longer() {
+        let (mut policy, mut now) = (after(times(&[SHORT], 100)), Instant::now());
+        let passed = Duration::from_millis(20);
+        let pauses = (0..6).map(|_| {
+            policy.note_delay(now, Delay { passed, delayed: passed });
+            let before = std::mem::replace(&mut now, policy.paused_until.expect("it is paused"));
+            now.duration_since(before).as_millis()
+        });
+        assert_eq!(pauses.collect::<Vec<_>>(), [100, 200, 400, 800, 1_600, 2_000]);
+        policy.note_delay(now, Delay { passed: PAUSE_MAX, delayed: Duration::ZERO });
+        assert_eq!(policy.pause, PAUSE_MAX, "a pause in between says nothing");
+        policy.note_delay(now, Delay { passed, delayed: Duration::ZERO });
+        policy.note_delay(now, Delay { passed, delayed: passed });
+        assert_eq!(policy.paused_until, Some(now + PAUSE_MIN), "it was alone in between");
     }
 
     #[test]

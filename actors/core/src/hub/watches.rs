@@ -1,8 +1,9 @@
 //! Watches: clients that want the outcome of a task beside its owner, whoever submitted it.
 //!
-//! What a watched task writes goes to its watchers while it runs, as to its owner. Its outcome goes
-//! to a watcher as a delivery of its own session, in the same window as its own tasks' and after these. It does not count as delivered to the owner. A watch ends with its
-//! session; what was on its way then is asked for again.
+//! What a watched task writes goes to its watchers while it runs, as to its owner. Its outcome
+//! goes to a watcher as a delivery of its own session, in the same window as its own tasks' and
+//! after these. It does not count as delivered to the owner. A watch ends with its session; what
+//! was on its way then is asked for again.
 
 use std::collections::{BTreeSet, VecDeque};
 

@@ -5,10 +5,9 @@
 //! four of them; a hub that polls saves two (p50 of a no-op from Python: 450-600 us without, 260-310
 //! with, in alternation). As the kernel's halt polling does (`Documentation/virt/kvm/halt-polling.rst`),
 //! it learns from the waits before: it polls only while they are short in the mean. What the kernel does
-//! not look at is looked at here: a thread that had to wait for its processor takes it from somebody;
-//! and if what it polls for does not come, whoever is to send it may be waiting for this processor.
-//! Either way it stops polling for a while. So an idle hub sleeps, and so does one beside tasks that
-//! need every processor.
+//! not look at is looked at here: a thread that had to wait for its processor takes it from somebody,
+//! and stops polling for a while. So an idle hub sleeps, and so does one beside tasks that need every
+//! processor.
 //!
 //! For the hub, which is at the end of each hop. Peers do not poll: there may be as many of them as
 //! processors, and tasks run in them.
@@ -22,7 +21,7 @@ use tokio::sync::Notify;
 
 /// How long a wait is polled through, unless the hub's owner says otherwise: more than a no-op takes
 /// from the hub to an engine and back, or to a client and back, also where everything sleeps.
-pub(crate) const BUSY_POLL_MAX: Duration = Duration::from_micros(300);
+pub(crate) const BUSY_POLL_MAX: Duration = Duration::from_micros(500);
 
 /// What is over sooner was no wait: mail between rooms.
 const WAIT_MIN: Duration = Duration::from_micros(5);
@@ -39,12 +38,6 @@ const CONTENTION_CHECKED_AFTER: Duration = Duration::from_millis(20);
 
 /// It is in somebody's way if it waited for more than one part in so many of that time.
 const CONTENTION_SHARE: u32 = 4;
-
-/// A wait that was polled through in vain counts as much as so many that were not.
-const MISS_WEIGHT: u32 = 4;
-
-/// So many misses in a row, or not much less often than every fourth time, are too many.
-const MISSES_MAX: u32 = 3;
 
 /// How long it stays out of the way then: it may have been chance.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
@@ -88,10 +81,8 @@ impl Turns {
                 while self.count.get() == seen && began.elapsed() < at_most {
                     tokio::task::yield_now().await;
                 }
-                let has_come = self.count.get() != seen;
-                policy.note_poll(Instant::now(), has_come);
                 #[cfg(test)]
-                self.polled.set(self.polled.get() + u64::from(has_come));
+                self.polled.set(self.polled.get() + u64::from(self.count.get() != seen));
             }
             while self.count.get() == seen {
                 self.more.notified().await;
@@ -111,14 +102,12 @@ struct Policy {
     paused_until: Option<Instant>,
     /// How long the next pause is.
     pause: Duration,
-    /// Waits that were polled through in vain, weighed against those that were not.
-    misses: u32,
 }
 
 impl Policy {
     fn new(at_most: Duration) -> Self {
         let mean_wait = at_most * WAIT_COUNTED_MAX;
-        Self { at_most, mean_wait, paused_until: None, pause: PAUSE_MIN, misses: 0 }
+        Self { at_most, mean_wait, paused_until: None, pause: PAUSE_MIN }
     }
 
     /// Whether to poll through the wait that begins now.
@@ -139,28 +128,11 @@ impl Policy {
         if passed >= PAUSE_MIN {
             // It has not polled all the time, and was not in anybody's way for the rest of it.
         } else if delayed * CONTENTION_SHARE > passed {
-            self.stay_away(now);
+            self.paused_until = Some(now + self.pause);
+            self.pause = PAUSE_MAX.min(2 * self.pause);
         } else {
             self.pause = PAUSE_MIN;
         }
-    }
-
-    /// A wait was polled through: until what it was for came, or in vain.
-    fn note_poll(&mut self, now: Instant, has_come: bool) {
-        if has_come {
-            self.misses = self.misses.saturating_sub(1);
-            return;
-        }
-        self.misses += MISS_WEIGHT;
-        if self.misses > (MISSES_MAX - 1) * MISS_WEIGHT {
-            self.misses = 0;
-            self.stay_away(now);
-        }
-    }
-
-    fn stay_away(&mut self, now: Instant) {
-        self.paused_until = Some(now + self.pause);
-        self.pause = PAUSE_MAX.min(2 * self.pause);
     }
 }
 
@@ -289,24 +261,6 @@ mod tests {
         policy.note_delay(now, Delay { passed, delayed: Duration::ZERO });
         policy.note_delay(now, Delay { passed, delayed: passed });
         assert_eq!(policy.paused_until, Some(now + PAUSE_MIN), "it was alone in between");
-    }
-
-    #[test]
-    fn who_polls_in_vain_too_often_stops_for_a_while() {
-        let (now, fresh) = (Instant::now(), || after(times(&[SHORT], 100)));
-        let polled = |hits: &[bool]| {
-            let mut policy = fresh();
-            hits.iter().for_each(|hit| policy.note_poll(now, *hit));
-            policy
-        };
-        assert!(polled(&[false, false]).polls(now));
-        let stopped = polled(&[false, false, false]);
-        assert!(!stopped.polls(now) && stopped.polls(now + PAUSE_MIN));
-        assert_eq!(stopped.misses, 0, "then it begins anew");
-        assert!(!polled(&[true, false, false].repeat(5)).polls(now));
-        let rarely = [true, true, true, true, true, false].repeat(100);
-        assert!(polled(&rarely).polls(now));
-        assert!(!polled(&[rarely, vec![false; 3]].concat()).polls(now));
     }
 
     #[test]

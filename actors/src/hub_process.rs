@@ -85,7 +85,7 @@ pub struct HubOptions {
     /// Hears of every peer that was admitted or refused.
     pub audit: Arc<dyn Audit>,
     /// How long its thread looks for more mail before it sleeps, while mail has been coming faster than
-    /// that and nobody else needs the processor. Zero: never. Default: 300 us.
+    /// that and nobody else needs the processor. Zero: never. Default: 500 us.
     pub busy_poll: Duration,
 }
 

@@ -2,7 +2,7 @@
 //! going to sleep in between, because waking a processor up costs more than what is waited for.
 //!
 //! On a virtual machine of two processors a wake-up takes 30 to 150 us, and a call one at a time has
-//! four of them; a hub that polls saves two (p50 of a no-op from Python: 690-810 us without, 350-490
+//! four of them; a hub that polls saves two (p50 of a no-op from Python: 690-900 us without, 350-610
 //! with, in alternation, on a slow day). As the kernel's halt polling does (`Documentation/virt/kvm/halt-polling.rst`),
 //! it learns from the waits before: it polls only while they are short in the mean. What the kernel does
 //! not look at is looked at here: a thread that had to wait for its processor takes it from somebody,

@@ -2,12 +2,13 @@
 //! going to sleep in between, because waking a processor up costs more than what is waited for.
 //!
 //! On a virtual machine of two processors a wake-up takes 30 to 150 us, and a call one at a time has
-//! four of them; a hub that polls saves two (p50 of a no-op from Python: 690-900 us without, 350-610
-//! with, in alternation, on a slow day). As the kernel's halt polling does (`Documentation/virt/kvm/halt-polling.rst`),
-//! it learns from the waits before: it polls only while they are short in the mean. What the kernel does
-//! not look at is looked at here: a thread that had to wait for its processor takes it from somebody,
-//! and stops polling for a while. So an idle hub sleeps, and so does one beside tasks that need every
-//! processor.
+//! four of them; a hub that polls saves two (p50 of a no-op from Python: 540-800 us without, 410-660
+//! with, in alternation, on a slow day). As the kernel's halt polling does
+//! (`Documentation/virt/kvm/halt-polling.rst`), it learns from the waits before: it polls only while they are short in the mean. What the kernel does
+//! not look at is looked at here: a thread that had to wait for its processor takes it from somebody;
+//! and if what it polls for does not come, whoever is to send it may be waiting for this processor.
+//! Either way it stops polling for a while. So an idle hub sleeps, and so does one beside tasks that
+//! need every processor.
 //!
 //! For the hub, which is at the end of each hop. Peers do not poll: there may be as many of them as
 //! processors, and tasks run in them.
@@ -38,6 +39,12 @@ const CONTENTION_CHECKED_AFTER: Duration = Duration::from_millis(20);
 
 /// It is in somebody's way if it waited for more than one part in so many of that time.
 const CONTENTION_SHARE: u32 = 4;
+
+/// A wait that was polled through in vain counts as much as so many that were not.
+const MISS_WEIGHT: u32 = 4;
+
+/// So many misses in a row, or not much less often than every fourth time, are too many.
+const MISSES_MAX: u32 = 3;
 
 /// How long it stays out of the way then: it may have been chance.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
@@ -81,8 +88,10 @@ impl Turns {
                 while self.count.get() == seen && began.elapsed() < at_most {
                     tokio::task::yield_now().await;
                 }
+                let has_come = self.count.get() != seen;
+                policy.note_poll(Instant::now(), has_come);
                 #[cfg(test)]
-                self.polled.set(self.polled.get() + u64::from(self.count.get() != seen));
+                self.polled.set(self.polled.get() + u64::from(has_come));
             }
             while self.count.get() == seen {
                 self.more.notified().await;
@@ -102,12 +111,14 @@ struct Policy {
     paused_until: Option<Instant>,
     /// How long the next pause is.
     pause: Duration,
+    /// Waits that were polled through in vain, weighed against those that were not.
+    misses: u32,
 }
 
 impl Policy {
     fn new(at_most: Duration) -> Self {
         let mean_wait = at_most * WAIT_COUNTED_MAX;
-        Self { at_most, mean_wait, paused_until: None, pause: PAUSE_MIN }
+        Self { at_most, mean_wait, paused_until: None, pause: PAUSE_MIN, misses: 0 }
     }
 
     /// Whether to poll through the wait that begins now.
@@ -128,11 +139,28 @@ impl Policy {
         if passed >= PAUSE_MIN {
             // It has not polled all the time, and was not in anybody's way for the rest of it.
         } else if delayed * CONTENTION_SHARE > passed {
-            self.paused_until = Some(now + self.pause);
-            self.pause = PAUSE_MAX.min(2 * self.pause);
+            self.stay_away(now);
         } else {
             self.pause = PAUSE_MIN;
         }
+    }
+
+    /// A wait was polled through: until what it was for came, or in vain.
+    fn note_poll(&mut self, now: Instant, has_come: bool) {
+        if has_come {
+            self.misses = self.misses.saturating_sub(1);
+            return;
+        }
+        self.misses += MISS_WEIGHT;
+        if self.misses > (MISSES_MAX - 1) * MISS_WEIGHT {
+            self.misses = 0;
+            self.stay_away(now);
+        }
+    }
+
+    fn stay_away(&mut self, now: Instant) {
+        self.paused_until = Some(now + self.pause);
+        self.pause = PAUSE_MAX.min(2 * self.pause);
     }
 }
 
@@ -261,6 +289,24 @@ mod tests {
         policy.note_delay(now, Delay { passed, delayed: Duration::ZERO });
         policy.note_delay(now, Delay { passed, delayed: passed });
         assert_eq!(policy.paused_until, Some(now + PAUSE_MIN), "it was alone in between");
+    }
+
+    #[test]
+    fn who_polls_in_vain_too_often_stops_for_a_while() {
+        let (now, fresh) = (Instant::now(), || after(times(&[SHORT], 100)));
+        let polled = |hits: &[bool]| {
+            let mut policy = fresh();
+            hits.iter().for_each(|hit| policy.note_poll(now, *hit));
+            policy
+        };
+        assert!(polled(&[false, false]).polls(now));
+        let stopped = polled(&[false, false, false]);
+        assert!(!stopped.polls(now) && stopped.polls(now + PAUSE_MIN));
+        assert_eq!(stopped.misses, 0, "then it begins anew");
+        assert!(!polled(&[true, false, false].repeat(5)).polls(now));
+        let rarely = [true, true, true, true, true, false].repeat(100);
+        assert!(polled(&rarely).polls(now));
+        assert!(!polled(&[rarely, vec![false; 3]].concat()).polls(now));
     }
 
     #[test]

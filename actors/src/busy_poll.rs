@@ -43,7 +43,7 @@ const CONTENTION_SHARE: u32 = 4;
 /// A wait that was polled through in vain counts as much as so many that were not.
 const MISS_WEIGHT: u32 = 4;
 
-/// So many misses in a row, or not much less often than every fourth time, are too many.
+/// So many misses in a row are too many, and so is one in less than five waits for long.
 const MISSES_MAX: u32 = 3;
 
 /// How long it stays out of the way then: it may have been chance.

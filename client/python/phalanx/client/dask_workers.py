@@ -49,7 +49,8 @@ class Deployment:
         host = "127.0.0.1" if len(hosts) == 1 else get_ip()
         self._cluster = distributed.SpecCluster(
             workers={},
-            silence_logs=logging.WARNING,  # pyright: ignore[reportArgumentType]  # it is in this program, and its daily work is not the user's
+            # It is in this program, and its daily work is not the user's.
+            silence_logs=logging.WARNING,  # pyright: ignore[reportArgumentType]
             scheduler={
                 "cls": distributed.Scheduler,
                 "options": {

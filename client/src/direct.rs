@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use phalanx_transport::protocol::ids::EngineId;
 use phalanx_transport::protocol::payload::Format;
-use phalanx_transport::protocol::task::{MethodName, Target};
+use phalanx_transport::protocol::task::{MethodName, Target, TaskOptions};
 use serde::Serialize;
 
 use crate::call::{Callable, raw_task, submit_all, submit_group, submit_one, task};
@@ -24,11 +24,19 @@ use crate::result::{AsyncResult, Raw};
 pub struct DirectView {
     handle: Arc<Handle>,
     engines: Arc<[EngineId]>,
+    coalesces: bool,
 }
 
 impl DirectView {
     pub(crate) const fn new(handle: Arc<Handle>, engines: Arc<[EngineId]>) -> Self {
-        Self { handle, engines }
+        Self { handle, engines, coalesces: false }
+    }
+
+    /// The same engines, but what they answer to one call comes together, when the last of them has
+    /// ended it: one wakeup instead of one for each. Items of a map still come one by one.
+    #[must_use]
+    pub fn coalescing(self) -> Self {
+        Self { coalesces: true, ..self }
     }
 
     /// The engines of the view, in the order of its results.
@@ -45,7 +53,7 @@ impl DirectView {
         M: Callable<A, R>,
         A: Serialize + ?Sized,
     {
-        let task = task(self.target(), method.method_name()?, args, None)?;
+        let task = task(self.target(), method.method_name()?, args, self.options())?;
         submit_group(&self.handle, task, self.engines.len())
     }
 
@@ -85,12 +93,17 @@ impl DirectView {
         arguments: Bytes,
     ) -> Result<AsyncMapResult<Raw>, CallError> {
         let method = MethodName::try_from(method)?;
-        let task = raw_task(self.target(), method, (format, arguments), None);
+        let task = raw_task(self.target(), method, (format, arguments), self.options());
         submit_group(&self.handle, task, self.engines.len())
     }
 
     fn target(&self) -> Target {
         Target::Engines(self.engines.to_vec())
+    }
+
+    fn options(&self) -> Option<Box<TaskOptions>> {
+        let coalesce = self.coalesces;
+        coalesce.then(|| Box::new(TaskOptions { coalesce, ..TaskOptions::default() }))
     }
 }
 

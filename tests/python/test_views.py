@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 import phalanx as px
@@ -214,6 +216,28 @@ def test_broadcast_views(rc):
         assert by_engine == {2: [0, 1], 0: [2, 3], 1: [4, 5]} == ar.get_dict()
     with pytest.raises(TypeError, match="is_coalescing"):
         rc.broadcast_view(is_coalescing="yes")
+
+
+def test_coalesced_answers_come_together(rc, tmp_path, until):
+    go = tmp_path / "go"
+
+    def wait_on(engine, path):
+        while rank == engine and not path.exists():  # noqa: F821 - a name of the engine
+            time.sleep(0.005)
+        return rank  # noqa: F821 - a name of the engine
+
+    rc[:].scatter("rank", range(4), flatten=True, block=True)
+    plain, together = rc.broadcast_view(), rc.broadcast_view(is_coalescing=True)
+    one_by_one = plain.apply_async(wait_on, 1, go)
+    at_once = together.apply_async(px.interactive(lambda: rank))  # noqa: F821 - a name of the engine
+    pulled = together.pull("rank", block=False)
+    # An engine runs its calls in order: when three have ended this one, they have ended all.
+    executed = together.execute("x = rank")
+    until(lambda: executed.progress == 3)
+    assert (one_by_one.progress, at_once.progress, pulled.progress) == (3, 0, 0)
+    go.touch()
+    for ar in (one_by_one, at_once, pulled):
+        assert (ar.get(), ar.engine_id) == ([0, 1, 2, 3], rc.ids)
 
 
 @pytest.mark.req(36)

@@ -38,6 +38,7 @@ class Wishes(TypedDict, total=False):
     placing: Placing | None
     inputs: Sequence[TaskId]
     stays: bool
+    coalesce: bool
 
 RecordPlace: TypeAlias = tuple[TaskId | None, int | None]
 """Where a page of records begins: after this open task, or from this ended one on."""
@@ -201,8 +202,9 @@ class NativeClient:
         `engine` and `engines` are direct. Otherwise it is balanced, over `subset` or all that offer
         the method; only then may it have dependencies, a `timeout` for them, and retries. The parts are
         copied before it returns. `inputs` are tasks whose results the engine gets beside the parts. With
-        `stays` what it returns stays with the hub, and the outcome has no bytes. It waits
-        only while the client's own queue is full.
+        `stays` what it returns stays with the hub, and the outcome has no bytes. With `coalesce` the
+        outcomes of `engines` come together, when the last of them is there. It waits only while the
+        client's own queue is full.
         """
 
     def submit_many(

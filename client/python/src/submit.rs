@@ -91,6 +91,8 @@ pub(crate) struct Wishes {
     inputs: Vec<(u32, u64)>,
     /// Whether what they return stays with the hub.
     stays: bool,
+    /// Whether the outcomes of several engines come together.
+    coalesce: bool,
 }
 
 impl Wishes {
@@ -113,6 +115,7 @@ impl Wishes {
                 "placing" => wishes.placing = value.extract()?,
                 "inputs" => wishes.inputs = value.extract()?,
                 "stays" => wishes.stays = value.extract()?,
+                "coalesce" => wishes.coalesce = value.extract()?,
                 other => {
                     let text = format!("a task has no option {other:?}");
                     return Err(PyTypeError::new_err(text));
@@ -173,6 +176,7 @@ impl Template {
             placing,
             inputs,
             stays,
+            coalesce,
         } = wishes;
         let method = MethodName::try_from(method);
         let method = method.map_err(|error| PyValueError::new_err(error.to_string()))?;
@@ -204,6 +208,7 @@ impl Template {
             needs,
             inputs,
             stays,
+            coalesce,
             ..TaskOptions::default()
         };
         let options = (options != TaskOptions::default()).then(|| Box::new(options));

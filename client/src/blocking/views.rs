@@ -97,6 +97,12 @@ calls!(LoadBalancedView, AsyncResult);
 maps!(LoadBalancedView);
 
 impl DirectView {
+    /// The same view, but what the engines answer to one call comes together.
+    #[must_use]
+    pub fn coalescing(self) -> Self {
+        Self::new(self.inner.coalescing())
+    }
+
     /// The engines of the view, in the order of its results.
     pub fn engines(&self) -> &[EngineId] {
         self.inner.engines()

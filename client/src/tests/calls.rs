@@ -7,7 +7,7 @@ use bytes::Bytes;
 use phalanx_transport::protocol::error::ErrorCode;
 use phalanx_transport::protocol::ids::EngineId;
 use phalanx_transport::protocol::payload::Format;
-use phalanx_transport::protocol::task::{Dependency, Target};
+use phalanx_transport::protocol::task::{Dependency, Target, TaskSpec};
 use serde::{Deserialize, Serialize};
 
 use super::{cluster, until};
@@ -111,6 +111,24 @@ async fn a_direct_call_has_one_result_per_engine_in_the_order_of_the_view() {
     turns.wait().await;
     let ran_on = |index| turns.metadata(index).unwrap().engine.unwrap();
     assert_eq!((ran_on(0), ran_on(2), ran_on(3)), (engines[0], engines[2], engines[0]));
+}
+
+#[tokio::test]
+async fn only_calls_of_a_coalescing_view_want_their_answers_together() {
+    let (hub, client) = cluster().await;
+    let view = client.direct_view([EngineId(1), EngineId(2)]);
+    let together = view.clone().coalescing();
+    for view in [&view, &together] {
+        let called: AsyncMapResult<u8> = view.call("echo", &1u8).unwrap();
+        let raw = view.submit_raw("echo", Format::Raw, Bytes::from_static(b"r")).unwrap();
+        let map: AsyncMapResult<u8> = view.map("echo", [1u8]).unwrap();
+        called.wait().await;
+        raw.wait().await;
+        map.wait().await;
+    }
+    let coalesced = |spec: &TaskSpec| spec.options.as_ref().is_some_and(|it| it.coalesce);
+    let wanted: Vec<bool> = hub.recorded().iter().map(coalesced).collect();
+    assert_eq!(wanted, [false, false, false, true, true, false]);
 }
 
 #[tokio::test]

@@ -43,6 +43,8 @@ struct Fact {
     cyclic: Option<bool>,
     /// The tasks of its graph, if it is part of one.
     graph: Arc<[TaskId]>,
+    /// The tasks whose outcomes are wanted with its own.
+    coalesced: Arc<[TaskId]>,
     /// Attempts that user code saw.
     starts: u32,
     /// Deaths that its code brought about.
@@ -178,6 +180,7 @@ impl Check {
             kills: false,
             cyclic: None,
             graph: Arc::default(),
+            coalesced: Arc::default(),
             starts: 0,
             crashes: 0,
             sent: 0,
@@ -196,6 +199,14 @@ impl Check {
             let fact = self.fact(*id);
             fact.cyclic = Some(cyclic);
             fact.graph = Arc::clone(&graph);
+        }
+    }
+
+    /// The outcomes of these are wanted together.
+    pub(crate) fn on_coalesced(&mut self, ids: &[TaskId]) {
+        let together: Arc<[TaskId]> = ids.into();
+        for id in ids {
+            self.fact(*id).coalesced = Arc::clone(&together);
         }
     }
 
@@ -346,7 +357,8 @@ impl Check {
         assert_eq!(all.get(from..from + told.len()), Some(&told[..]), "{task}'s live output");
     }
 
-    /// The hub sends an outcome: always the same (I1), and of the last attempt (I2).
+    /// The hub sends an outcome: always the same (I1), and of the last attempt (I2), and not before
+    /// those that are wanted with it.
     pub(crate) fn on_delivery(&mut self, delivery: &Delivery, hub: &Hub) {
         let fact = self.fact(delivery.task);
         let task = delivery.task;
@@ -355,6 +367,9 @@ impl Check {
             Some(earlier) => assert_eq!(*earlier, delivery.outcome, "I1: {task} ends twice"),
             None => fact.delivered = Some(delivery.outcome.clone()),
         }
+        let is_open = |other: &&TaskId| hub.results().ending(**other).is_none();
+        let open = fact.coalesced.iter().find(is_open);
+        assert_eq!(open, None, "{task} is told of before one that is wanted with it");
         let after = fact.options.as_ref().and_then(|options| options.after.as_ref());
         if let (Outcome::Done, Some(after)) = (&delivery.outcome, after) {
             // What was sent ahead is recorded after what it waited for.

@@ -175,9 +175,12 @@ impl World<'_> {
             }
             room.check_invariants();
             self.clients[client].wishes.remove(0);
-            for id in ids {
+            for id in &ids {
                 self.trace.tell(self.now, || format!("client {client} submits {id}: {wish:?}"));
-                self.check.on_named(client, id, &task, &wish);
+                self.check.on_named(client, *id, &task, &wish);
+            }
+            if wish.coalesce {
+                self.check.on_coalesced(&ids);
             }
             self.apply_client(client, effects);
         }
@@ -204,6 +207,7 @@ impl World<'_> {
             priority: wish.priority,
             needs: wish.needs.clone(),
             inputs: wish.takes.iter().filter_map(|back| self.check.task_back(*back)).collect(),
+            coalesce: wish.coalesce,
             ..TaskOptions::default()
         };
         NewTask {

@@ -92,6 +92,8 @@ pub struct Wish {
     pub needs: Option<Needs>,
     /// Tasks whose results it takes, each by how many tasks back it is.
     pub takes: Vec<usize>,
+    /// Whether the outcomes of several engines are wanted together.
+    pub coalesce: bool,
 }
 
 /// A process with a session.
@@ -235,6 +237,7 @@ impl Plan {
         plan.add_kills(&mut Rng::with_seed(seed ^ 0x6111));
         plan.add_partitions(&mut Rng::with_seed(seed ^ 0x9a47));
         plan.add_chains(&mut Rng::with_seed(seed ^ 0xc4a1));
+        plan.add_coalescing(&mut Rng::with_seed(seed ^ 0xc0a1));
         plan.set_clocks(&mut Rng::with_seed(seed ^ 0xc10c));
         plan.actions.sort_by_key(|(at, _)| *at);
         plan
@@ -349,6 +352,17 @@ impl Plan {
         }
     }
 
+    /// The outcomes of every other task for several engines go together.
+    fn add_coalescing(&mut self, rng: &mut Rng) {
+        for (_, action) in &mut self.actions {
+            if let Action::Submit(_, wish) = action
+                && matches!(wish.aim, Aim::Engines(_))
+            {
+                wish.coalesce = rng.bool();
+            }
+        }
+    }
+
     /// In every third run there are graphs; one in four of them has edges in any direction, and so
     /// perhaps a cycle.
     fn add_graphs(&mut self, rng: &mut Rng) {
@@ -449,6 +463,7 @@ impl Plan {
             priority: 0,
             needs: None,
             takes: Vec::new(),
+            coalesce: false,
         }
     }
 }

@@ -260,6 +260,9 @@ map_encoded! {
         /// Whether what it returns stays with the hub, for tasks that take it as an argument and for who
         /// asks for it by name: its client is told how it ended, without the bytes.
         pub stays: bool,
+        /// Whether the outcomes of a spec for several engines are told together, when the last of its
+        /// tasks has ended. Only direct tasks may have it.
+        pub coalesce: bool,
     }
 }
 

@@ -11,6 +11,7 @@ use phalanx_protocol::limits::{
 use rustc_hash::FxHashMap;
 
 use super::arriving::Lacks;
+use super::coalesced::Coalesced;
 use super::confirmations::Owed;
 use super::functions::HeldFunctions;
 use super::watches::ClientWatches;
@@ -66,6 +67,8 @@ pub(crate) struct Client {
     pub(crate) owed: Owed,
     /// Outcomes to send.
     outbox: VecDeque<TaskId>,
+    /// Outcomes that it wants together.
+    pub(crate) coalesced: Coalesced,
     /// Outcomes sent in this session and not confirmed.
     in_flight: VecDeque<InFlight>,
     in_flight_bytes: u64,
@@ -103,6 +106,7 @@ impl Client {
             accept_due: false,
             owed: Owed::default(),
             outbox: VecDeque::new(),
+            coalesced: Coalesced::default(),
             in_flight: VecDeque::new(),
             in_flight_bytes: 0,
             watched_in_flight: 0,
@@ -164,7 +168,7 @@ impl Client {
 
     /// An outcome waits to be sent.
     pub(crate) fn post(&mut self, task: TaskId) {
-        self.outbox.push_back(task);
+        self.coalesced.post(task, &mut self.outbox);
     }
 
     /// The next outcome to send, if the client may be sent one more.
@@ -230,7 +234,8 @@ impl Client {
         self.in_flight_bytes = 0;
         self.watched_in_flight = 0;
         let sent = self.in_flight.drain(..).filter(|sent| !sent.is_watched);
-        let tasks: Vec<TaskId> = sent.map(|sent| sent.task).chain(self.outbox.drain(..)).collect();
+        let unsent = self.outbox.drain(..).chain(self.coalesced.dissolve());
+        let tasks: Vec<TaskId> = sent.map(|sent| sent.task).chain(unsent).collect();
         self.finished += tasks.len() as u64;
         tasks
     }
@@ -242,7 +247,8 @@ impl Client {
 
     /// How many outcomes it has not confirmed.
     pub(crate) fn undelivered(&self) -> u64 {
-        (self.outbox.len() + self.in_flight.len() - self.watched_in_flight) as u64
+        let sent = self.in_flight.len() - self.watched_in_flight;
+        (self.outbox.len() + sent) as u64 + self.coalesced.kept_back()
     }
 
     /// Remembers an abort that overtook its submit.
@@ -268,6 +274,7 @@ impl Client {
         let watched = self.in_flight.iter().filter(|sent| sent.is_watched).count();
         assert_eq!(watched, self.watched_in_flight, "{id} watched and in flight");
         self.watches.check_invariants();
+        self.coalesced.check_invariants();
         assert_eq!(
             self.open + self.undelivered() + self.finished,
             self.next_seq,

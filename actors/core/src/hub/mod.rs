@@ -32,6 +32,7 @@ mod ahead;
 mod arriving;
 mod attempts;
 mod clients;
+mod coalesced;
 pub(crate) mod confirmations;
 mod engines;
 mod event;

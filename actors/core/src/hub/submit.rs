@@ -59,6 +59,9 @@ impl Hub {
             return;
         };
         let granted = known.record(tasks, len.saturating_mul(tasks));
+        if spec.options.as_ref().is_some_and(|options| options.coalesce) {
+            known.coalesced.expect(first.seq, tasks);
+        }
         let graph = self.enter_graph(&spec);
         let needed = if granted { self.check(&mut spec) } else { Err(over_grant(client)) };
         let needed = graph.and(needed);
@@ -263,6 +266,9 @@ impl Hub {
             let detail =
                 "after, follow, timeout, retries, priority and needs are for balanced tasks";
             return Err((ErrorCode::InvalidTask, detail.into()));
+        }
+        if options.coalesce && !spec.target.is_direct() {
+            return Err((ErrorCode::InvalidTask, "coalesce is for direct tasks".into()));
         }
         if let Some(retry) = &options.retry
             && (retry.count > RETRIES_MAX || retry.kinds.len() > RETRY_KINDS_MAX)

@@ -3,6 +3,7 @@
 mod ahead;
 mod attempts;
 mod clients;
+mod coalesced;
 mod confirmations;
 mod engines;
 mod explain;

@@ -55,6 +55,10 @@ class DirectView(View):
             raise NoEnginesRegistered(f"no engines are there for {self!r}")
         return ids, False
 
+    def _coalesces(self, method: str) -> bool:
+        """Whether the engines' answers to this method come together."""
+        return False
+
     def _submit(
         self,
         method: str,
@@ -70,12 +74,15 @@ class DirectView(View):
         ids, single = self._resolve(targets)
         client = self.client
         label = label or self.label
+        coalesce = self._coalesces(method)
         if single:
             batch = client.native.submit(
                 method, parts, function=function, engine=ids[0], label=label
             )
         else:
-            batch = client.native.submit(method, parts, function=function, engines=ids, label=label)
+            batch = client.native.submit(
+                method, parts, function=function, engines=ids, label=label, coalesce=coalesce
+            )
         client.note(batch, len(ids), self._history)
         return AsyncResult(
             client,
@@ -97,6 +104,7 @@ class DirectView(View):
     def _call(self, method: str, value: Any) -> AsyncResult:
         ids, single = self._resolve(None)
         where: dict[str, Any] = {"engine": ids[0]} if single else {"engines": ids}
+        where["coalesce"] = self._coalesces(method)
         batch = self.client.native.call(method, value, label=self.label, **where)
         self.note(batch, len(ids))
         return AsyncResult(self.client, batch, method, single=single, targets=ids, label=self.label)

@@ -56,6 +56,7 @@ fn options() -> TaskOptions {
         inputs: vec![task(3), task(4)],
         graph: Some(GraphPart { first: 40, len: 3 }),
         stays: true,
+        coalesce: false,
     }
 }
 
@@ -67,6 +68,11 @@ fn submits() -> Vec<(&'static str, ClientToHub)> {
         ..TaskOptions::default()
     };
     let again = TaskSpec { options: Some(Box::new(again)), ..spec(47, Target::Any) };
+    let together = TaskOptions { coalesce: true, ..TaskOptions::default() };
+    let together = TaskSpec {
+        options: Some(Box::new(together)),
+        ..spec(48, Target::Engines(engines(&[1, 2])))
+    };
     let ticket = TaskSpec {
         payload: by_stream(Format::Pickle5, 9, 1 << 20),
         ..spec(43, Target::Engine(EngineId(3)))
@@ -83,6 +89,7 @@ fn submits() -> Vec<(&'static str, ClientToHub)> {
         ("engine-ticket", ticket.into()),
         ("engines-segment", segment.into()),
         ("subset-empty", empty.into()),
+        ("coalesce", together.into()),
         ("engines", spec(45, Target::Engines(engines(&[1, 2, 3]))).into()),
         ("function", TaskSpec { function: Some(digest()), ..spec(46, Target::Any) }.into()),
     ]

@@ -175,9 +175,14 @@ fn options() -> impl Strategy<Value = TaskOptions> {
     let times = (option::of(number()), option::of(retry), option::of(number()));
     let place = (any::<i32>(), option::of(needs()));
     let graph = option::of((number(), number32()));
-    let more = (some(task_id()), (graph, any::<bool>()), tags, place);
+    let more = (some(task_id()), (graph, any::<bool>(), any::<bool>()), tags, place);
     (part(), part(), times, more).prop_map(
-        |(after, follow, times, (inputs, (graph, stays), (label, again), (priority, needs)))| {
+        |(
+            after,
+            follow,
+            times,
+            (inputs, (graph, stays, coalesce), (label, again), (priority, needs)),
+        )| {
             let (timeout_ms, retry, run_limit_ms) = times;
             TaskOptions {
                 after,
@@ -192,6 +197,7 @@ fn options() -> impl Strategy<Value = TaskOptions> {
                 inputs,
                 graph: graph.map(|(first, len)| GraphPart { first, len }),
                 stays,
+                coalesce,
             }
         },
     )

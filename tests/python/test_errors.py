@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import traceback
 
 import pytest
@@ -156,8 +157,83 @@ def test_syntax_errors(rc):
     with pytest.raises(px.RemoteError) as caught:
         rc[0].execute("a = = 1", block=True)
     assert caught.value.ename == "SyntaxError"
-    assert caught.value.traceback.count("Traceback (most recent call last)") == 1
-    assert "a = = 1" in caught.value.traceback
+    shown = caught.value.traceback.splitlines()
+    assert shown[0].startswith("  Cell In[")
+    assert shown[0].endswith("], line 1")
+    assert shown[1:] == ["    a = = 1", "        ^", "SyntaxError: invalid syntax"]
+
+
+SHOWN = """\
+---------------------------------------------------------------------------
+ZeroDivisionError                         Traceback (most recent call last)
+Cell In[N], line 5, in Ratio.of(self, x, *more)
+      3 def of(self, x, *more):
+      4     try:
+----> 5         return x / 0
+      6     except ZeroDivisionError:
+      7         assert not x
+
+ZeroDivisionError: division by zero
+
+During handling of the above exception, another exception occurred:
+
+AssertionError                            Traceback (most recent call last)
+Cell In[N], line 9
+      6         except ZeroDivisionError:
+      7             assert not x
+      8|
+----> 9 Ratio().of(1)
+
+Cell In[N], line 7, in Ratio.of(self, x, *more)
+      5     return x / 0
+      6 except ZeroDivisionError:
+----> 7     assert not x
+
+AssertionError:|
+"""
+"""A bar stands for the blank that ends a line."""
+
+EXECUTED = """\
+
+class Ratio:
+    def of(self, x, *more):
+        try:
+            return x / 0
+        except ZeroDivisionError:
+            assert not x
+
+Ratio().of(1)
+"""
+
+
+def test_tracebacks_of_executed_code_are_laid_out_as_ipython_does(rc):
+    with pytest.raises(px.RemoteError) as caught:
+        rc[0].execute(EXECUTED, block=True)
+    shown = re.sub(r"In\[\d+\]", "In[N]", caught.value.traceback)
+    assert shown + "\n" == SHOWN.replace("|", " ")
+    assert str(caught.value) == "[0:execute] AssertionError: "
+
+
+def test_executed_code_is_called_by_the_number_that_it_has(rc):
+    number = rc[0].execute("1", silent=False, block=True).get().execution_count
+    with pytest.raises(px.RemoteError) as silent:
+        rc[0].execute("1 / 0", block=True)
+    assert f"\nCell In[{number + 1}], line 1\n----> 1 1 / 0\n" in silent.value.traceback
+    with pytest.raises(px.RemoteError) as heard:
+        rc[0].execute("1 / 0", silent=False, block=True).get()
+    assert f"\nCell In[{number + 1}], line 1\n----> 1 1 / 0\n" in heard.value.traceback
+
+
+@px.require("a_module_that_nobody_has")
+def needs_a_module():
+    return 1
+
+
+def test_an_unmet_dependency_has_the_name_of_a_remote_error(rc):
+    with pytest.raises(error.UnmetDependency) as caught:
+        rc[0].apply_sync(needs_a_module)
+    assert type(caught.value).__name__ == "RemoteError"
+    assert type(pickle.loads(pickle.dumps(caught.value))).__name__ == "RemoteError"
 
 
 def test_lines_of_executed_code(rc):

@@ -274,22 +274,6 @@ class RemoteError(KernelError):
         return self.render_traceback()
 
 
-class RemoteUnmetDependency(RemoteError, UnmetDependency):
-    """`UnmetDependency`, raised on an engine.
-
-    >>> issubclass(RemoteUnmetDependency, UnmetDependency)
-    True
-    """
-
-
-class RemoteTaskReject(RemoteError, TaskRejectError):
-    """`TaskRejectError`, raised on every engine that could have had the task.
-
-    >>> issubclass(RemoteTaskReject, TaskRejectError)
-    True
-    """
-
-
 FOLDED_ABOVE = 16
 """Up to so many errors are printed one by one, as far as `tb_limit` goes; of more, equal ones are told once."""
 
@@ -465,12 +449,12 @@ class AlreadyDisplayedError(RemoteError):
 
 
 def describe(ename: str, evalue: str) -> str:
-    """An error in one line, as Python prints it.
+    """An error in one line, as IPython prints it.
 
     >>> describe("ValueError", "no"), describe("KeyboardInterrupt", "")
-    ('ValueError: no', 'KeyboardInterrupt')
+    ('ValueError: no', 'KeyboardInterrupt: ')
     """
-    return f"{ename}: {evalue}" if evalue else ename
+    return f"{ename}: {evalue}"
 
 
 def header(engine_info: Mapping[str, Any]) -> str:

@@ -71,7 +71,8 @@ class Execution:
     def _run(self, code: str, silent: bool, shell: Any) -> dict[str, Any]:
         self._compiled += 1
         name = f"{EXECUTED}{self._compiled}>"
-        body, last = self._compile(code, name, with_value=not silent)
+        number = self._count + 1 if silent else self._count  # as IPython counts
+        body, last = self._compile(code, name, number, with_value=not silent)
         self._evaluate(body)
         answer: dict[str, Any] = {"execution_count": self._count}
         value = None if last is None else self._evaluate(last)
@@ -84,14 +85,16 @@ class Execution:
         return answer
 
     def _compile(
-        self, code: str, name: str, *, with_value: bool
+        self, code: str, name: str, number: int, *, with_value: bool
     ) -> tuple[CodeType, CodeType | None]:
         tree: Any = parsed(code, name)
         if tree is None:
             if has_ipython():
                 code = self._namespace.shell().transform_cell(code)
+            self._remember(name, number, code)
             tree = compile(code, name, "exec", ast.PyCF_ONLY_AST | _FLAGS)
-        self._remember(name, code)
+        else:
+            self._remember(name, number, code)
         last = None
         if with_value and tree.body and isinstance(tree.body[-1], ast.Expr):
             expression = tree.body.pop()
@@ -116,9 +119,10 @@ class Execution:
             note_value(self._namespace.names, self._count, value)
         return {"data": data, "metadata": metadata, "execution_count": self._count}
 
-    def _remember(self, name: str, code: str) -> None:
-        """Keeps the source for tracebacks."""
-        linecache.cache[name] = (len(code), None, code.splitlines(keepends=True), name)
+    def _remember(self, name: str, number: int, code: str) -> None:
+        """Keeps the source for tracebacks, and the number by which they call it."""
+        called = f"In[{number}]"
+        linecache.cache[name] = (len(code), None, code.splitlines(keepends=True), called)
         self._sources.append(name)
         if len(self._sources) > SOURCES_MAX:
             linecache.cache.pop(self._sources.pop(0), None)

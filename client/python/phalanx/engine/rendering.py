@@ -6,8 +6,10 @@ may use it: `operations`. Frames of the engine itself are left out.
 
 from __future__ import annotations
 
+import inspect
 import linecache
 import os
+import textwrap
 import traceback
 from collections.abc import Iterator
 from types import CodeType, FrameType, TracebackType
@@ -18,7 +20,7 @@ WIDTH = 75
 """Columns of the rule, and of the line under it."""
 
 CONTEXT_LINES = 2
-"""Lines of code shown before and after the one at which it happened."""
+"""Lines of code shown before and after the one at which it happened; empty ones between do not count."""
 
 FRAMES_MAX = 20
 """Frames shown; of more, the middle is left out."""
@@ -48,7 +50,7 @@ def render(exception: BaseException) -> str:
     chain = list(_chain(exception))[:CAUSES_MAX]
     lines: list[str] = []
     for index, (link, connection) in enumerate(reversed(chain)):
-        lines += _render_one(link)
+        lines += _render_one(link, is_first=index == 0)
         if index + 1 < len(chain):
             lines += ["", connection, ""]
     text = "\n".join(lines)
@@ -85,11 +87,23 @@ def _chain(exception: BaseException) -> Iterator[tuple[BaseException, str]]:
             link = None
 
 
-def _render_one(exception: BaseException) -> list[str]:
+def _render_one(exception: BaseException, *, is_first: bool) -> list[str]:
     name = type(exception).__name__
     head = name + "Traceback (most recent call last)".rjust(WIDTH - len(name))
-    said = traceback.format_exception_only(type(exception), exception)
-    return ["-" * WIDTH, head, *_frames(exception.__traceback__), *"".join(said).splitlines()]
+    said = _said(exception)
+    frames = _frames(exception.__traceback__)
+    if not frames and isinstance(exception, SyntaxError) and is_executed(exception.filename):
+        return [f"  {_cell(str(exception.filename))}, line {exception.lineno}", *said[1:]]
+    return [*(["-" * WIDTH] if is_first else []), head, *frames, *said]
+
+
+def _said(exception: BaseException) -> list[str]:
+    """What the exception says, its class by the name alone, and what was noted to it."""
+    lines = "".join(traceback.format_exception_only(exception)).splitlines()
+    if isinstance(exception, SyntaxError):
+        return lines  # it shows the code too
+    said = f"{type(exception).__name__}: {text_of(exception)}".split("\n")
+    return said + lines[len(said) :]
 
 
 def _frames(tb: TracebackType | None) -> list[str]:
@@ -106,23 +120,44 @@ def _frames(tb: TracebackType | None) -> list[str]:
                 lines += [f"... {hidden} frames left out ...", ""]
             continue
         lines += [*_frame(frame, line), ""]
-    return lines[:-1]
+    return lines
 
 
 def _frame(frame: FrameType, line: int) -> list[str]:
     code = frame.f_code
     source = _code_around(code, line, frame)
-    executed_at_top = code.co_name == "<module>" and code.co_filename.startswith(EXECUTED)
-    if executed_at_top and source:
-        return source
-    place = f"File {code.co_filename}:{line}"
+    if is_executed(code.co_filename):
+        place = f"{_cell(code.co_filename)}, line {line}"
+    else:
+        place = f"File {code.co_filename}:{line}"
     if code.co_name != "<module>":
-        place += f", in {code.co_name}({', '.join(_arguments(code))})"
+        place += f", in {code.co_qualname}({', '.join(_arguments(code))})"
     return [place, *source]
 
 
-def _arguments(code: CodeType) -> tuple[str, ...]:
-    return code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+def _arguments(code: CodeType) -> list[str]:
+    named = code.co_argcount + code.co_kwonlyargcount
+    arguments, more = list(code.co_varnames[:named]), iter(code.co_varnames[named:])
+    if code.co_flags & inspect.CO_VARARGS:
+        arguments.append("*" + next(more))
+    if code.co_flags & inspect.CO_VARKEYWORDS:
+        arguments.append("**" + next(more))
+    return arguments
+
+
+def is_executed(filename: str | None) -> bool:
+    """Whether this is the file name of executed code.
+
+    >>> is_executed("<execute 3>"), is_executed("script.py")
+    (True, False)
+    """
+    return filename is not None and filename.startswith(EXECUTED)
+
+
+def _cell(filename: str) -> str:
+    """What IPython calls executed code: the number that it had is where its source is kept."""
+    kept = linecache.cache.get(filename)
+    return f"Cell {kept[3]}" if kept is not None and len(kept) > 3 else f"Cell {filename}"
 
 
 def _code_around(code: CodeType, line: int, frame: FrameType) -> list[str]:
@@ -130,12 +165,43 @@ def _code_around(code: CodeType, line: int, frame: FrameType) -> list[str]:
     known = linecache.getlines(code.co_filename, frame.f_globals)
     if not 0 < line <= len(known):
         return []
-    first = max(1, line - CONTEXT_LINES)
-    last = min(len(known), line + CONTEXT_LINES)
-    return [
-        f"{_number(number, number == line)} {known[number - 1].rstrip()}".rstrip()
-        for number in range(first, last + 1)
+    first, last = _lines_of(code, len(known))
+    numbers = [
+        *reversed(_some(known, range(line - 1, first - 1, -1))),
+        line,
+        *_some(known, range(line + 1, last + 1)),
     ]
+    shown = textwrap.dedent("".join(known[number - 1].rstrip() + "\n" for number in numbers))
+    return [
+        f"{_number(number, number == line)} {text}"
+        for number, text in zip(numbers, shown.splitlines(), strict=True)
+    ]
+
+
+def _some(known: list[str], numbers: range) -> list[int]:
+    """The first of these lines, as many as are shown, with the empty ones between them."""
+    found: list[int] = []
+    last = seen = 0
+    for number in numbers:
+        found.append(number)
+        if known[number - 1].strip():
+            last, seen = len(found), seen + 1
+            if seen == CONTEXT_LINES:
+                break
+    return found[:last]
+
+
+def _lines_of(code: CodeType, len_of_file: int) -> tuple[int, int]:
+    """The first and the last line of a function; all lines for what is no function with a name."""
+    if code.co_name.startswith("<"):
+        return 1, len_of_file
+    return code.co_firstlineno, min(len_of_file, _last_line(code))
+
+
+def _last_line(code: CodeType) -> int:
+    own = (number for _, _, number in code.co_lines() if number is not None)
+    inner = (_last_line(each) for each in code.co_consts if isinstance(each, CodeType))
+    return max((code.co_firstlineno, *own, *inner))
 
 
 def _number(number: int, is_it: bool) -> str:

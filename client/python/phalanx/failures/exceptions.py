@@ -22,8 +22,8 @@ from phalanx.error import (
     ErrorEntry,
     PhalanxError,
     RemoteError,
-    RemoteTaskReject,
-    RemoteUnmetDependency,
+    TaskRejectError,
+    UnmetDependency,
 )
 from phalanx.failures import originals
 
@@ -39,8 +39,8 @@ __all__ = [
 
 
 REFUSALS: dict[str, type[RemoteError]] = {
-    "UnmetDependency": RemoteUnmetDependency,
-    "TaskRejectError": RemoteTaskReject,
+    "UnmetDependency": originals.combine(RemoteError, UnmetDependency),
+    "TaskRejectError": originals.combine(RemoteError, TaskRejectError),
 }
 """What tasks raise that do not want to run where they are."""
 

@@ -11,16 +11,16 @@ from typing import Any
 
 __all__ = ["engine_ranges", "fold", "kind_of", "same_on"]
 
-_EXECUTED = re.compile(r"<execute \d+>")
+_EXECUTED = re.compile(r"<execute \d+>|In\[\d+\]")
 
 
 def kind_of(entry: Sequence[Any]) -> tuple[str, ...]:
     """What is equal for errors that tell the same: engines count executed code each for itself.
 
-    >>> kind_of(("E", "no", "File <execute 3>:1", {})) == kind_of(("E", "no", "File <execute 4>:1", {}))
+    >>> kind_of(("E", "no", "Cell In[3], line 1", {})) == kind_of(("E", "no", "Cell In[4], line 1", {}))
     True
     """
-    return entry[0], entry[1], _EXECUTED.sub("<execute>", entry[2])
+    return entry[0], *(_EXECUTED.sub("<execute>", text) for text in entry[1:3])
 
 
 def fold(entries: Sequence[Sequence[Any]]) -> list[list[int]]:

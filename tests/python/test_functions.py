@@ -291,3 +291,51 @@ def test_objects_are_unpickled_by_what_their_classes_use_and_it_leaves_no_trace(
 class Refused:
     def __reduce__(self):
         return int, ("no number",)
+
+
+# ------------------------------------------------------------------ classes on both sides
+
+PARTICLE = """
+class Particle:
+    def __init__(self, x):
+        self.x = x
+    class Kind(Exception):
+        pass
+class Heavy(Particle):
+    pass
+"""
+
+
+@pytest.fixture
+def particles(rc, monkeypatch):
+    """A program that defines its classes here and on the engines, as plain pickle wants it."""
+    names = {"__name__": "__main__"}
+    exec(PARTICLE, names)
+    main = sys.modules["__main__"]
+    for name in ("Particle", "Heavy"):
+        monkeypatch.setattr(main, name, names[name], raising=False)
+    yield names
+    rc[:].clear(block=True)
+
+
+def test_a_class_that_is_defined_on_both_sides_is_one_class_on_each(rc, particles):
+    rc[0].execute(PARTICLE, block=True)
+    heavy, particle = particles["Heavy"], particles["Particle"]
+    rc[0].execute("def is_one(x): return type(x) is Heavy and isinstance(x, Particle)", block=True)
+    assert rc[0].apply_sync(px.Reference("is_one"), heavy(1))
+    rc[0].execute("made = Heavy(2)", block=True)
+    made = rc[0]["made"]
+    assert type(made) is heavy
+    assert isinstance(made, particle)
+    assert made.x == 2
+    with pytest.raises(particle.Kind):
+        rc[0].execute("raise Particle.Kind('heavy')", block=True)
+
+
+def test_a_class_that_came_by_value_gives_way_to_its_next_version(rc, particles):
+    rc[1].push({"Particle": particles["Particle"]}, block=True)
+    newer: dict = {"__name__": "__main__"}
+    exec(PARTICLE + "    size = 3\n", newer)
+    rc[1].execute("def size(x): return getattr(x, 'size', None)", block=True)
+    assert rc[1].apply_sync(px.Reference("size"), newer["Heavy"](1)) == 3
+    assert rc[1].apply_sync(px.Reference("size"), particles["Heavy"](1)) is None

@@ -15,7 +15,7 @@ from weakref import WeakValueDictionary
 
 import cloudpickle
 
-from phalanx.values import canning, functions
+from phalanx.values import canning, functions, reference
 
 __all__ = ["Pickler"]
 
@@ -51,6 +51,8 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             make, arguments, state, _, _, fill = reduced
             if id(obj) not in _received:
                 _own[id(obj)] = obj
+            if obj.__module__ == "__main__":
+                make, arguments = make_class, (obj.__qualname__, make, arguments)
             return (make, arguments, (fill, state), None, None, fill_class)
         return reduced
 
@@ -63,6 +65,35 @@ _own: WeakValueDictionary[int, type] = WeakValueDictionary()
 
 _received: WeakValueDictionary[int, type] = WeakValueDictionary()
 """Classes that came by value, by their `id`."""
+
+
+def make_class(qualname: str, make: Callable[..., type], arguments: tuple[Any, ...]) -> type:
+    """A class of `__main__` that comes by value: the one of that name that was defined here, if there is one.
+
+    So what a program defines on both sides, as it would for plain pickle, is one class on each:
+    `isinstance` holds. It is made of the arguments otherwise, still without its methods.
+    """
+    own = defined_here(qualname)
+    if own is None:
+        return make(*arguments)
+    _own[id(own)] = own
+    return own
+
+
+def defined_here(qualname: str) -> type | None:
+    """The class of this name in `__main__`, unless it is one that came by value.
+
+    >>> defined_here("A class of nobody's") is None
+    True
+    """
+    names = reference.namespace()
+    first, *others = qualname.split(".")
+    found = names.get(first)
+    for name in others:
+        found = getattr(found, name, None)
+    if not isinstance(found, type) or id(found) in _received:
+        return None
+    return found if (found.__module__, found.__qualname__) == ("__main__", qualname) else None
 
 
 def fill_class(cls: type, state: tuple[Any, Any]) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 import phalanx as px
@@ -140,7 +143,29 @@ def test_display_outputs(rc, capsys):
     ar.display_outputs()
     assert capsys.readouterr().out.startswith("one\nOut[1:")
     rc[[1]].execute("print('one')", block=True).display_outputs()
-    assert capsys.readouterr().out == "[stdout:1] one\n"
+    assert capsys.readouterr().out == "[stdout:1] \none\n"
+
+
+def test_metadata_tells_the_executed_code_and_its_value(rc):
+    ar = rc[0, 1].execute("6 * 7", silent=False, block=True)
+    assert ar.execute_input == ["6 * 7"] * 2
+    assert [part.execute_input for part in ar.split()] == ["6 * 7"] * 2
+    assert [sorted(each) for each in ar.execute_result] == [
+        ["data", "execution_count", "metadata"]
+    ] * 2
+    assert rc[0].execute("6 * 7", block=True).execute_input is None
+
+
+def test_times_are_those_of_the_local_zone(rc, monkeypatch):
+    monkeypatch.setenv("TZ", "Asia/Kolkata")
+    time.tzset()
+    try:
+        submitted = rc[0].apply_async(abs, -1).submitted
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert submitted.utcoffset() == timedelta(hours=5, minutes=30)
+    assert abs(submitted - datetime.now(UTC)) < timedelta(minutes=1)
 
 
 def test_no_engines_is_an_error_of_its_own(rc):

@@ -164,6 +164,10 @@ def test_an_executor_for_programs_that_take_one(rc):
     with pytest.raises(RuntimeError, match="shut down"):
         executor.submit(abs, 1)
     assert rc.executor().submit(abs, -1).result() == 1
+    mine = rc.load_balanced_view().executor
+    with rc.executor() as executor:
+        executor.submit(abs, -1)
+    assert mine.submit(abs, -2).result() == 2  # that somebody is done with another leaves it open
     assert len(rc) == 4
 
 

@@ -134,11 +134,12 @@ def test_without_streaming_outputs_are_grouped(ipython, capsys):
     run(ipython, cell.format("-e"))
     lines = capsys.readouterr().out.splitlines()
     heads = [line.partition(" ")[0].split(":")[0] for line in lines]
-    assert heads == ["[stdout", "[output", "7", "Out[0", "[stdout", "[output", "7", "Out[1"]
+    each = ["[stdout", "a", "[output", "7"]
+    assert heads == [*each, "Out[0", *each, "Out[1"]
     for flag in ("-r", "--group-outputs=order", "--group-outputs=type", ""):
         run(ipython, cell.format(flag))
         lines = capsys.readouterr().out.splitlines()
-        assert lines[:2] == ["[stdout:0] a", "[stdout:1] a"]
+        assert lines[:4] == ["[stdout:0] ", "a", "[stdout:1] ", "a"]
         assert [line[:5] for line in lines[-2:]] == ["Out[0", "Out[1"]
 
 
@@ -150,8 +151,9 @@ def test_the_last_result_is_shown_again(ipython, capsys):
     for name in ("%pxresult", "%result"):
         run(ipython, name)
         shown = capsys.readouterr().out.splitlines()
-        assert shown[:4] == [f"[stdout:{i}] later" for i in range(4)]
-        assert all(line.endswith(": 7") for line in shown[4:])
+        assert shown[:8:2] == [f"[stdout:{i}] " for i in range(4)]
+        assert shown[1:8:2] == ["later"] * 4
+        assert all(line.endswith(": 7") for line in shown[8:])
     ipython.run_cell("%%px --noblock\n1/0")
     capsys.readouterr()
     assert isinstance(ipython.run_cell("%pxresult").error_in_exec, px.CompositeError)

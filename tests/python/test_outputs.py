@@ -348,7 +348,7 @@ def test_a_bar_ends_with_the_first_failure_if_asked(rc, tmp_path):
 
 @pytest.mark.req(113)
 def test_a_hundred_equal_errors_are_told_once():
-    trace = "-" * 75 + "\nValueError\n----> 1 f()\nFile <execute {}>:2, in f()\nValueError: no"
+    trace = "-" * 75 + "\nValueError\n----> 1 f()\nCell In[{}], line 2, in f()\nValueError: no"
     entries = [
         ("ValueError", "no", trace.format(i), {"engine_id": i, "method": "execute"})
         for i in range(100)
@@ -411,9 +411,9 @@ def test_tracebacks_show_functions_that_have_no_file(rc):
         rc[0].apply_sync(space["outer"], 0)
     shown = failed.value.traceback
     assert f"File {name}:6, in outer(x)" in shown
-    assert "----> 6     return inner()" in shown
-    assert "----> 5         return 1 / x" in shown
-    assert "      3 def outer(x):" in shown
+    assert "      4 def inner():\n      5     return 1 / x\n----> 6 return inner()" in shown
+    assert f"File {name}:5, in outer.<locals>.inner()" in shown
+    assert "      4 def inner():\n----> 5     return 1 / x\n\n" in shown
 
 
 # ------------------------------------------------------------------ progress of maps

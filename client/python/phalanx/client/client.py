@@ -18,6 +18,7 @@ from phalanx.client.jobs import Jobs
 from phalanx.client.lowlevel import LowLevel
 from phalanx.client.withdask import WithDask
 from phalanx.error import ClosedError, NoEnginesRegistered
+from phalanx.executor import ViewExecutor
 from phalanx.hub.queries import HubQueries
 from phalanx.results.msg_ids import msg_id, msg_ids, parse_msg_id
 from phalanx.values import versions
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from typing import Self
 
     from phalanx.cluster import Cluster
-    from phalanx.executor import ViewExecutor
     from phalanx.views.view import View
 
 __all__ = ["Client"]
@@ -181,7 +181,7 @@ class Client(Jobs, HubQueries, LowLevel, Console, WithDask):
         >>> rc.executor([0, 1])
         <ViewExecutor of <LoadBalancedView [0, 1]>>
         """
-        return self.load_balanced_view(targets).executor
+        return ViewExecutor(self.load_balanced_view(targets))
 
     def view(self, targets: Any = None, balanced: bool | None = None) -> View:
         """An older way to say `direct_view` or `load_balanced_view`.

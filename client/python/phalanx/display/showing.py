@@ -37,13 +37,14 @@ def show_lines(stream: str, engine: int | None, lines: Iterable[str]) -> None:
 def show_text(stream: str, engine: int | None, text: str) -> None:
     """Prints all that was written to a stream under one head.
 
-    >>> show_text("stdout", 3, "one\\n")
-    [stdout:3] one
+    >>> print("before"); show_text("stdout", 3, "one\\n")
+    before
+    [stdout:3]...
+    one
     """
     text = text.rstrip("\n")
-    gap = "\n" if "\n" in text else ""
     out = sys.stdout if stream == "stdout" else sys.stderr
-    print(f"[{stream}:{_name(engine)}] {gap}{text}", file=out, flush=True)
+    print(f"[{stream}:{_name(engine)}] \n{text}", file=out, flush=True)
 
 
 def show_plain(stream: str, text: str) -> None:

@@ -234,7 +234,7 @@ class AsyncResult(Watched[T]):
         >>> [part.get() for part in rc[0, 1].apply_async(abs, -1).split()]
         [1, 1]
         """
-        return [
+        parts: list[AsyncResult] = [
             AsyncResult(
                 self._client,
                 Picked([(self._batch, index)], self._client.abort_tasks),
@@ -245,6 +245,9 @@ class AsyncResult(Watched[T]):
             )
             for index in range(len(self._batch))
         ]
+        for part in parts:
+            part._source = self._source
+        return parts
 
     @classmethod
     def join(cls, *results: AsyncResult) -> AsyncResult:
@@ -257,7 +260,7 @@ class AsyncResult(Watched[T]):
             raise ValueError("there is nothing to join")
         first = results[0]
         tasks = [(each._batch, i) for each in results for i in range(len(each._batch))]
-        return AsyncResult(
+        joined: AsyncResult = AsyncResult(
             first._client,
             Picked(tasks, first._client.abort_tasks),
             first._fname,
@@ -265,6 +268,8 @@ class AsyncResult(Watched[T]):
             label=first._label,
             convert=first._convert,
         )
+        joined._source = first._source
+        return joined
 
     # ------------------------------------------------------------------ what is known of it
 

@@ -88,10 +88,12 @@ class Metadata(dict[str, Any]):
 def instant(seconds: float | None) -> datetime | None:
     """A point in time, of seconds since 1970.
 
-    >>> instant(0)
-    datetime.datetime(1970, 1, 1, 0, 0, tzinfo=datetime.timezone.utc)
+    It tells the time of this machine's zone, as clocks on its walls do.
+
+    >>> instant(0) == datetime(1970, 1, 1, tzinfo=UTC)
+    True
     """
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).astimezone()
 
 
 def metadata_of(facts: Mapping[str, Any], label: str | None = None) -> Metadata:

@@ -40,6 +40,7 @@ class Watched(TaskFuture[T]):
     _fname: str
     _single: bool = True
     _label: str | None = None
+    _source: str | None = None
     _convert: Convert | None = None
     _outputs: dict[int, TaskOutput] | None = None
     _told: dict[int, Told] | None = None
@@ -67,6 +68,14 @@ class Watched(TaskFuture[T]):
         (None, True, <AsyncResult(my division): failed>)
         """
         self._fname = name
+
+    def executes(self, code: str) -> None:
+        """Says that its tasks run this code: `execute_input` in their metadata.
+
+        >>> rc[0].execute("6 * 7", silent=False).execute_input
+        '6 * 7'
+        """
+        self._source = code
 
     # ------------------------------------------------------------------ time
 
@@ -199,8 +208,10 @@ class Watched(TaskFuture[T]):
         engine wrote is shown as it is, without a head.
 
         >>> rc[0, 1].execute("print('hello')").display_outputs()
-        [stdout:0] hello
-        [stdout:1] hello
+        [stdout:0]...
+        hello
+        [stdout:1]...
+        hello
         """
         from phalanx.results.streaming import check_group, show_output, show_outputs
 
@@ -236,7 +247,9 @@ class Watched(TaskFuture[T]):
 
     def _facts(self, index: int) -> Metadata:
         """What is known of a task, without what it displayed and published."""
-        return metadata_of(self._batch.metadata(index), self._label)
+        facts = metadata_of(self._batch.metadata(index), self._label)
+        facts["execute_input"] = self._source
+        return facts
 
     def _metadata_of(self, index: int) -> Metadata:
         """All that is known of a task."""
@@ -255,7 +268,8 @@ class Watched(TaskFuture[T]):
             facts["outputs"] = [each for each in displays if each["type"] != "execute_result"]
             facts["data"] = data
             results = [each for each in displays if each["type"] == "execute_result"]
-            facts["execute_result"] = results[-1] if results else None
+            if results:
+                facts["execute_result"] = {k: v for k, v in results[-1].items() if k != "type"}
         if facts["status"] == "error":
             facts["error"] = self._fetch(index)[1]
         return facts

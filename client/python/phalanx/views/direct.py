@@ -139,6 +139,7 @@ class DirectView(View):
             convert=lambda answer, engine, facts: ExecuteReply(answer, engine, code, facts),
         )
         if not silent:
+            result.executes(code)
             result.follow_output()
         self.settle(result, block)
         return result

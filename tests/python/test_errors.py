@@ -59,6 +59,7 @@ def test_the_limit_can_be_set():
     ]
     e = px.CompositeError("many", entries)
     assert px.CompositeError.tb_limit == 4
+    assert str(e).splitlines()[-1] == f".... {len(e.elist) - 4} more exceptions ..."
     assert e.render_traceback()[-1] == "... 96 more exceptions ..."
     assert len(str(e).splitlines()) == 6
     e.tb_limit = 1

@@ -339,3 +339,35 @@ def test_a_class_that_came_by_value_gives_way_to_its_next_version(rc, particles)
     rc[1].execute("def size(x): return getattr(x, 'size', None)", block=True)
     assert rc[1].apply_sync(px.Reference("size"), newer["Heavy"](1)) == 3
     assert rc[1].apply_sync(px.Reference("size"), particles["Heavy"](1)) is None
+
+
+# ------------------------------------------------------------------ functions of the interpreter
+
+
+def test_functions_that_go_by_their_callers_names_see_the_namespace(rc):
+    view = rc[0].set_flags(block=True)
+    view.push({"a": 5})
+    assert view.apply(eval, "a + 1") == 6
+    view.apply(exec, "b = a * 2")
+    assert view["b"] == 10
+    assert view.map(eval, ["a", "b"]) == [5, 10]
+    assert view.apply(eval, "a + c", {"a": 1, "c": 2}) == 3
+    assert {"a", "b"} <= set(view.apply(dir))
+    assert view.apply(dir, px.Reference("a")) == dir(5)
+    with pytest.raises(TypeError):
+        view.apply(eval)
+    view.clear()
+
+
+def test_methods_of_the_interpreter_have_their_object_as_it_is_here_at_each_call(rc):
+    import random
+
+    generator = random.Random(3)
+    expected = random.Random(3).random()
+    assert [rc[0].apply_sync(generator.random) for _ in range(2)] == [expected] * 2
+    assert rc[0].map_sync(generator.randint, [1], [1]) == [1]
+    items = [3, 1]
+    assert rc[0].apply_sync(items.pop) == 1
+    assert rc[0].apply_sync(items.pop) == 1
+    items.append(7)
+    assert rc[0].apply_sync(items.pop) == 7

@@ -92,6 +92,19 @@ def test_parallel_functions(dview, lview):
     assert (double(a) == a * 2).all()
 
 
+def test_parts_of_a_balanced_parallel_function_are_chunks(lview):
+    assert lview.parallel(block=True)(len)(range(5)) == [1] * 5
+    assert lview.parallel(block=True, chunksize=3)(len)(range(7)) == [3, 2, 2]
+    assert lview.parallel(block=True)(len)([]) == []
+    sums = lview.parallel(block=True, chunksize=2)(lambda a, b: [sum(a) * sum(b)])
+    assert sums([1, 2, 3], (1, 1, 1)) == [6, 3]
+    few = lview.parallel(chunksize=4)(len)(range(10))
+    assert (len(few), few.wait(), few.progress, few.get()) == (3, True, 3, [4, 3, 3])
+    many = lview.parallel(block=False)(len)(range(20_000))
+    assert len(many.msg_ids) <= 8_192
+    assert sum(many.get()) == 20_000
+
+
 def test_dealt_parts_come_back_in_order(dview):
     double = dview.parallel(dist="r", block=True)(lambda part: [2 * x for x in part])
     assert double(list(range(10))) == [2 * x for x in range(10)]

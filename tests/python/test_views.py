@@ -20,6 +20,7 @@ def test_an_int_gives_one_engine(rc):
 def test_lists_and_tuples_give_those_engines(rc):
     assert repr(rc[0, 1, 2]) == "<DirectView [0, 1, 2]>"
     assert rc[[0, 2]].targets == [0, 2]
+    assert rc[range(1, 3)].targets == [1, 2]
 
 
 @pytest.mark.req(15)

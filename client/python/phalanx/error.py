@@ -333,7 +333,7 @@ class CompositeError(RemoteError):
         lines = [f"{header(info)}{describe(en, ev)}" for en, ev, _, info in self.elist]
         shown = lines[: self.tb_limit]
         if len(lines) > len(shown):
-            shown.append(f"... {len(lines) - len(shown)} more exceptions ...")
+            shown.append(f".... {len(lines) - len(shown)} more exceptions ...")
         return "\n".join([self.msg, *shown])
 
     def __repr__(self) -> str:

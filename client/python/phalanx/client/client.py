@@ -128,10 +128,12 @@ class Client(Jobs, HubQueries, LowLevel, Console, WithDask):
         return (self.direct_view(engine) for engine in self.ids)
 
     def __getitem__(self, key: Any) -> DirectView:
-        """A direct view: `rc[0]`, `rc[-1]`, `rc[::2]`, `rc[0, 2]`, `rc[[0, 2]]`.
+        """A direct view: `rc[0]`, `rc[-1]`, `rc[::2]`, `rc[0, 2]`, `rc[[0, 2]]`, `rc[range(2)]`.
 
         Negative numbers and slices count in `ids` as they are now.
         """
+        if isinstance(key, range):
+            key = list(key)
         if not isinstance(key, (int, slice, tuple, list)) or isinstance(key, bool):
             raise TypeError(
                 f"a client is indexed by int, slice, tuple or list, not {type(key).__name__}"

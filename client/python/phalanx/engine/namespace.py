@@ -10,6 +10,8 @@ import builtins
 import importlib.util
 import os
 import sys
+from collections.abc import Callable
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -31,6 +33,10 @@ OWN_NAMES = frozenset(
 
 IPYTHON_NAMES = frozenset({"In", "Out", "exit", "quit", "open", "_dh", "_ih", "_oh", "_sh"})
 """Names that IPython's shell keeps there, once there is one."""
+
+
+OF_THE_CALLER = frozenset((eval, exec, dir, vars, globals, locals))
+"""Builtin functions that go by the names of whoever calls them."""
 
 
 class Namespace:
@@ -104,6 +110,23 @@ class Namespace:
             self.names[name] = value
         else:
             exec(f"{name} = __phalanx_value__", self.names, {"__phalanx_value__": value})
+
+    def seen_by(self, f: Callable[..., Any]) -> Callable[..., Any]:
+        """The function as if it were called in the namespace: what `eval`, `exec`, `dir` and such go by.
+
+        >>> names = Namespace(ModuleType("__main__"))
+        >>> names.assign("a", 5)
+        >>> names.seen_by(eval)("a + 1"), "a" in names.seen_by(dir)(), names.seen_by(abs) is abs
+        (6, True, True)
+        """
+        return partial(self._call_here, f) if f in OF_THE_CALLER else f
+
+    def _call_here(self, f: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        if f in (eval, exec) and len(args) == 1 and not kwargs:
+            return f(*args, self.names)
+        if args or kwargs or f in (eval, exec):
+            return f(*args, **kwargs)
+        return sorted(self.names) if f is dir else self.names
 
     def lend(self, borrowed: dict[str, Any]) -> list[str]:
         """Sets names that are not there, for the length of a call; which ones they were."""

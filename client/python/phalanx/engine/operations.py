@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from types import BuiltinFunctionType
 from typing import Any, Protocol
 
 from phalanx.engine.counting import ItemCounter
@@ -133,6 +134,8 @@ class Operations:
         from_arguments = functions.take_fallbacks()
         if from_arguments:
             borrowed = {**from_arguments, **(borrowed or {})}
+        if type(f) is BuiltinFunctionType:
+            f = self._namespace.seen_by(f)
         try:
             if not borrowed:
                 return self._call(f, call)

@@ -25,6 +25,7 @@ __all__ = ["AsyncMapResult"]
 class AsyncMapResult(AsyncResult["list[T]"]):
     """The results of a map in the order of its items, whichever task had which of them.
 
+    `lengths` are those of the parts, if it is known that a part gives an item for each that it has.
     Iterating gives items while others still run: in order, or as they come if the map was not
     `ordered`. `get()` joins the parts: a list, or an array if every part is one.
 

@@ -21,7 +21,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from functools import partial
 from hashlib import blake2b
-from types import BuiltinFunctionType, FunctionType
+from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from phalanx.values import canning, functions, picklers
@@ -317,6 +317,11 @@ def _forget(packed: dict[int, _Packed], key: int, _: object) -> None:
 def _pack_function(f: Any, facts: functions.Facts) -> FunctionRef:
     if type(f) not in (FunctionType, BuiltinFunctionType):
         facts.keep = False
+    if type(f) is BuiltinFunctionType and not isinstance(f.__self__, (ModuleType, type)):
+        # A method, such as `random.random` is: each call has the object as it is here now.
+        facts.keep = False
+        blob = FRESH + pickle.dumps(f, 5)
+        return blake2b(blob, digest_size=16).digest(), blob
     if type(f) is BuiltinFunctionType or (type(f) is FunctionType and functions.is_importable(f)):
         blob = KEEP + pickle.dumps(f, 5)
         return blake2b(blob, digest_size=16).digest(), blob

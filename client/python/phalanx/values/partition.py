@@ -21,6 +21,7 @@ __all__ = [
     "check_dist",
     "chunks",
     "even_chunk",
+    "even_chunks",
     "join",
     "join_dealt",
     "split",
@@ -92,6 +93,16 @@ def chunks(items: Any, size: int) -> list[Any]:
     [[1, 2], [3]]
     """
     return [items[start : start + size] for start in range(0, len(items), size)]
+
+
+def even_chunks(items: Any, size: int) -> list[Any]:
+    """As many parts as `chunks` gives, of nearly the same length.
+
+    >>> even_chunks(range(7), 3)
+    [range(0, 3), range(3, 5), range(5, 7)]
+    """
+    parts = -(-len(items) // size)
+    return split(items, parts) if parts else []
 
 
 def even_chunk(items: int, parts: int) -> int:

@@ -347,7 +347,7 @@ class DirectView(View):
             self.client,
             batch,
             pf.__name__,
-            lengths=[len(row[0]) for row in rows],
+            lengths=[len(row[0]) for row in rows] if each else None,
             ordered=pf.ordered,
             dist=pf.dist,
             targets=ids,

@@ -15,7 +15,7 @@ from phalanx.results.futures import T
 from phalanx.results.mapresult import AsyncMapResult
 from phalanx.values.inputs import pack_call_with_inputs
 from phalanx.values.packing import function_ref, pack_call, pack_chunk, pack_items
-from phalanx.values.partition import chunks, even_chunk
+from phalanx.values.partition import chunks, even_chunk, even_chunks
 from phalanx.views.attempts import AttemptFlags, check_attempts
 from phalanx.views.dependency import DependencyRef, dependency_ref
 from phalanx.views.placing import Placing, placing
@@ -253,16 +253,20 @@ class LoadBalancedView(AttemptFlags, View):
     def submit_parts(
         self, pf: ParallelFunction, columns: list[Any], *, each: bool
     ) -> AsyncMapResult:
-        """Submits a task for each chunk of the columns."""
-        tasks = MAP_TASKS_MAX if each else len(self)
-        size = pf.chunksize or even_chunk(len(columns[0]), tasks)
+        """Submits a task for each chunk of the columns.
+
+        A function that gets whole chunks sees how long they are: then they are as even as can be.
+        """
+        items = len(columns[0])
+        size = pf.chunksize or even_chunk(items, MAP_TASKS_MAX)
         lengths: list[int] | None = None
         if each and size == 1:
             packed = pack_items(zip(*columns, strict=True))
         else:
-            rows = list(zip(*(chunks(column, size) for column in columns), strict=True))
-            lengths = [len(row[0]) for row in rows]
+            cut = chunks if each else even_chunks
+            rows = list(zip(*(cut(column, size) for column in columns), strict=True))
             if each:
+                lengths = [len(row[0]) for row in rows]
                 packed = [pack_chunk(row, pf.return_exceptions) for row in rows]
             else:
                 packed = [pack_call(row, None) for row in rows]

@@ -63,7 +63,7 @@ class ParallelFunction(RemoteFunction):
     | `pf(seq)` | one for each engine | one for each engine | `seq[i:j]` |
     | `pf.map(seq)` | one for each engine | `len(seq)` | `seq[i]` |
 
-    On a load-balanced view there is a task for each `chunksize` items.
+    On a load-balanced view there is a task for each `chunksize` items; 1 by default, but more for very many.
 
     >>> @view.parallel(block=True)
     ... def double(part):

@@ -14,6 +14,7 @@ use serde::Serialize;
 use serde_bytes::ByteBuf;
 use tokio::task::JoinSet;
 
+use super::bare::BareClient;
 use super::method::{ECHO, arguments};
 
 /// How the client keeps tasks in flight.
@@ -27,19 +28,42 @@ pub enum Style {
     Queue,
 }
 
-/// Makes `tasks` calls with `in_flight` at a time. How long it took.
-pub async fn many(
-    view: &LoadBalancedView,
-    style: Style,
-    tasks: u64,
-    in_flight: usize,
-) -> Result<Duration> {
-    let start = Instant::now();
-    match style {
-        Style::Callers => callers(view, tasks, in_flight).await?,
-        Style::Queue => queue(view, tasks, in_flight).await?,
+/// Who makes the calls.
+#[derive(Debug)]
+pub enum Caller {
+    /// A program, on the load-balanced view of its client.
+    View(LoadBalancedView, Style),
+    /// The client of a bare path.
+    Bare(BareClient),
+}
+
+impl Caller {
+    /// Makes `tasks` calls with `in_flight` at a time. How long it took.
+    pub async fn many(&mut self, tasks: u64, in_flight: usize) -> Result<Duration> {
+        let start = Instant::now();
+        match self {
+            Self::View(view, Style::Callers) => callers(view, tasks, in_flight).await?,
+            Self::View(view, Style::Queue) => queue(view, tasks, in_flight).await?,
+            Self::Bare(client) => client.many(tasks, in_flight as u64).await?,
+        }
+        Ok(start.elapsed())
     }
-    Ok(start.elapsed())
+
+    /// Makes `tasks` calls, each when the one before is answered. How long each took, shortest first.
+    pub async fn one_at_a_time(&mut self, tasks: u64) -> Result<Vec<Duration>> {
+        let args = arguments();
+        let mut took = Vec::with_capacity(usize::try_from(tasks)?);
+        for _ in 0..tasks {
+            let start = Instant::now();
+            match self {
+                Self::Bare(client) => client.many(1, 1).await?,
+                Self::View(view, _) => check(&view.call(ECHO, &args)?.await?, &args)?,
+            }
+            took.push(start.elapsed());
+        }
+        took.sort_unstable();
+        Ok(took)
+    }
 }
 
 async fn callers(view: &LoadBalancedView, tasks: u64, in_flight: usize) -> Result<()> {
@@ -78,20 +102,6 @@ async fn queue(view: &LoadBalancedView, tasks: u64, in_flight: usize) -> Result<
             open.pop_front();
         }
     }
-}
-
-/// Makes `tasks` calls, each when the one before is answered. How long each took, shortest first.
-pub async fn one_at_a_time(view: &LoadBalancedView, tasks: u64) -> Result<Vec<Duration>> {
-    let args = arguments();
-    let mut took = Vec::with_capacity(usize::try_from(tasks)?);
-    for _ in 0..tasks {
-        let start = Instant::now();
-        let result = view.call(ECHO, &args)?.await?;
-        took.push(start.elapsed());
-        check(&result, &args)?;
-    }
-    took.sort_unstable();
-    Ok(took)
 }
 
 /// Asks the hub for `count` signs of life, one after the other. How long each took, shortest first.

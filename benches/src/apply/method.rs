@@ -28,6 +28,38 @@ pub enum ExecutorKind {
     Native,
 }
 
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Subject {
+    /// The same frames through a relay that keeps nothing: what the machine is worth.
+    Bare,
+    /// A cluster, with engines that answer at once.
+    Null,
+    /// A cluster, with engines that run a Rust handler.
+    Native,
+}
+
+impl Subject {
+    /// How the engines of its cluster answer; `None`: it has no cluster.
+    pub const fn executor(self) -> Option<ExecutorKind> {
+        match self {
+            Self::Bare => None,
+            Self::Null => Some(ExecutorKind::Null),
+            Self::Native => Some(ExecutorKind::Native),
+        }
+    }
+
+    /// As on the command line.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Bare => "bare",
+            Self::Null => "null",
+            Self::Native => "native",
+        }
+    }
+}
+
 impl ExecutorKind {
     /// As on the command line.
     pub const fn as_str(self) -> &'static str {

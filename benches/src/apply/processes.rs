@@ -13,7 +13,7 @@ use crate::cpu::cpu_time;
 /// The processes that take part; the client is this one.
 #[derive(Debug, Clone)]
 pub struct Processes {
-    host: u32,
+    host: Option<u32>,
     hub: Vec<u32>,
     engines: Vec<u32>,
 }
@@ -43,6 +43,11 @@ pub struct CpuPerTask {
 }
 
 impl Processes {
+    /// These.
+    pub const fn new(host: Option<u32>, hub: Vec<u32>, engines: Vec<u32>) -> Self {
+        Self { host, hub, engines }
+    }
+
     /// Asks the cluster's state file.
     pub fn of(cluster: &LocalCluster) -> Result<Self> {
         let state: Option<ClusterState> = cluster.dir().read_state()?;
@@ -55,7 +60,7 @@ impl Processes {
         let engines = pids(|process| matches!(process, Process::Engine(_)));
         ensure!(!hub.is_empty(), "the state file of the cluster names no hub process");
         ensure!(!engines.is_empty(), "the state file of the cluster names no engine process");
-        Ok(Self { host: state.host_pid, hub, engines })
+        Ok(Self::new(Some(state.host_pid), hub, engines))
     }
 
     /// What they have cost since they started.
@@ -64,7 +69,7 @@ impl Processes {
             pids.iter().map(|pid| Ok(cpu_time(*pid)?)).sum::<Result<Duration>>()
         };
         Ok(CpuTimes {
-            host: cpu_time(self.host)?,
+            host: sum(self.host.as_slice())?,
             hub: sum(&self.hub)?,
             engines: sum(&self.engines)?,
             client: cpu_time(std::process::id())?,

@@ -4,7 +4,7 @@ use comfy_table::{CellAlignment, Table};
 use serde::Serialize;
 
 use super::load::Style;
-use super::method::ExecutorKind;
+use super::method::Subject;
 use super::processes::CpuPerTask;
 
 /// All that was measured, and under which circumstances.
@@ -31,8 +31,8 @@ pub struct Report {
 /// Many tasks at once: the median of some runs.
 #[derive(Debug, Clone, Serialize)]
 pub struct Throughput {
-    /// How the engines answered.
-    pub executor: ExecutorKind,
+    /// What was measured.
+    pub executor: Subject,
     /// How many engines there were.
     pub engines: u32,
     /// How many tasks a run had.
@@ -54,8 +54,8 @@ pub struct Throughput {
 /// One task at a time.
 #[derive(Debug, Clone, Serialize)]
 pub struct Latency {
-    /// How the engines answered.
-    pub executor: ExecutorKind,
+    /// What was measured.
+    pub executor: Subject,
     /// How many engines there were.
     pub engines: u32,
     /// How many tasks were measured.
@@ -65,8 +65,8 @@ pub struct Latency {
     /// One in a hundred took longer.
     pub p99_us: f64,
     /// Half of as many bare round trips between client and hub, in the same run, took less: two of
-    /// the four hops of a task, and what the machine was worth at that time.
-    pub ping_p50_us: f64,
+    /// the four hops of a task, and what the machine was worth at that time. A relay has none.
+    pub ping_p50_us: Option<f64>,
     /// What a task cost.
     pub cpu_per_task: CpuPerTask,
 }
@@ -90,7 +90,36 @@ impl Report {
             text += "\nOne at a time (cpu columns: microseconds per task)\n";
             text += &self.latency_table();
         }
+        let ratios: String = self.ratios().map(|line| format!("{line}\n")).collect();
+        if !ratios.is_empty() {
+            text += "\nOf the bare path, in this run\n";
+            text += &ratios;
+        }
         text
+    }
+
+    /// What clusters reached of the bare path with as many engines.
+    fn ratios(&self) -> impl Iterator<Item = String> {
+        let bare = |engines| {
+            move |row: &&Throughput| row.executor == Subject::Bare && row.engines == engines
+        };
+        let many = self.throughput.iter().filter(|row| row.executor != Subject::Bare);
+        let many = many.filter_map(move |row| {
+            let bare = self.throughput.iter().find(bare(row.engines))?;
+            let share = 100.0 * row.tasks_per_s / bare.tasks_per_s;
+            let (what, engines) = (row.executor.as_str(), row.engines);
+            Some(format!("{what}, {engines} engines: {share:.0} % of its tasks a second"))
+        });
+        let bare =
+            |engines| move |row: &&Latency| row.executor == Subject::Bare && row.engines == engines;
+        let single = self.latency.iter().filter(|row| row.executor != Subject::Bare);
+        let single = single.filter_map(move |row| {
+            let bare = self.latency.iter().find(bare(row.engines))?;
+            let times = row.p50_us / bare.p50_us;
+            let (what, engines) = (row.executor.as_str(), row.engines);
+            Some(format!("{what}, {engines} engines: {times:.2} x its p50"))
+        });
+        many.chain(single)
     }
 
     fn throughput_table(&self) -> String {
@@ -117,9 +146,8 @@ impl Report {
                 row.engines.to_string(),
                 row.tasks.to_string(),
             ];
-            cells.extend(
-                [row.p50_us, row.p99_us, row.ping_p50_us].map(|figure| format!("{figure:.1}")),
-            );
+            cells.extend([row.p50_us, row.p99_us].map(|figure| format!("{figure:.1}")));
+            cells.push(row.ping_p50_us.map_or("-".into(), |figure| format!("{figure:.1}")));
             (cells, row.cpu_per_task)
         });
         columns(&headings, rows)

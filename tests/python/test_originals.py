@@ -72,7 +72,7 @@ def test_a_class_of_the_users_keeps_its_attributes(rc, lview):
         rc[0].apply_sync(raise_local)
 
 
-@pytest.mark.parametrize("kind", [TimeoutError, StopIteration])
+@pytest.mark.parametrize("kind", [TimeoutError, StopIteration, SyntaxError])
 def test_what_the_client_raises_itself_is_only_the_cause(rc, kind):
     with pytest.raises(px.RemoteError) as caught:
         rc[0].apply_sync(fail, kind, "late")

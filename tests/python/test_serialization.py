@@ -99,6 +99,7 @@ def test_objects_as_buffers():
     with pytest.raises(ValueError, match="has 3 buffers, and here are 1"):
         px.deserialize_object(buffers[:1])
     assert px.serialize.serialize_object is px.serialize_object
+    assert px.wrap_exception is px.error.wrap_exception
 
 
 def test_calls_as_buffers():

@@ -254,7 +254,9 @@ ONE = """\
 [{engine}:execute]:
 ---------------------------------------------------------------------------
 ZeroDivisionError                         Traceback (most recent call last)
+Cell In[N], line 1
 ----> 1 1/0
+
 ZeroDivisionError: division by zero
 """
 
@@ -263,7 +265,7 @@ def printed(e, *args):
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
         e.print_traceback(*args)
-    return out.getvalue()
+    return re.sub(r"In\[\d+\]", "In[N]", out.getvalue())
 
 
 @pytest.mark.req(101, 102, 105, 106)
@@ -272,7 +274,7 @@ def test_composite_error(session):
     with pytest.raises(CompositeError) as caught:
         session.execute("1/0")
     e = caught.value
-    assert printed(e) == "\n".join(ONE.format(engine=i) for i in range(4))
+    assert printed(e) == "".join(ONE.format(engine=i) + "\n" for i in range(4))
     assert repr(e) == "CompositeError(4)"
     attributes = {"args", "elist", "ename", "engine_info", "evalue", "message", "msg", "traceback"}
     methods = {"print_traceback", "raise_exception", "render_traceback"}
@@ -303,7 +305,9 @@ def test_the_limit_of_tracebacks(session, ipython, monkeypatch):
         "[0:execute]:\n"
         "---------------------------------------------------------------------------\n"
         "NameError                                 Traceback (most recent call last)\n"
+        "Cell In[N], line 1\n"
         "----> 1 a=b\n"
+        "\n"
         "NameError: name 'b' is not defined\n"
         "\n"
         "... 3 more exceptions ...\n"

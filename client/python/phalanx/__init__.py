@@ -171,6 +171,8 @@ def __getattr__(name: str) -> _Any:
         import importlib
 
         return importlib.import_module(f"phalanx.{name}")
+    if name in ("collect_exceptions", "unwrap_exception", "wrap_exception"):
+        return getattr(error, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

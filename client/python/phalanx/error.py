@@ -192,8 +192,8 @@ class RemoteError(KernelError):
     `ename` is its class, `evalue` what it says, `traceback` the rendered remote traceback and
     `engine_info` a dict with `engine_id` and `method`. If the exception itself could be sent, the error
     is of its class too, with its `args` and attributes, and it is the `__cause__`. Not so for
-    `TimeoutError` and `StopIteration`, which would be taken for those of the client: they are only the
-    cause.
+    `TimeoutError` and `StopIteration`, which would be taken for those of the client, nor for `SyntaxError`,
+    of which Python shows no more than the line: they are only the cause.
 
     >>> e = RemoteError("ValueError", "no", "", {"engine_id": 2, "method": "apply"})
     >>> e.ename, e.evalue, e.engine_info["engine_id"]
@@ -309,7 +309,7 @@ class CompositeError(RemoteError):
         self.evalue = message
         self.engine_info = {}
         self.originals = []
-        self.__notes__ = ["\n".join(self.render_traceback())]
+        self.__notes__ = ["\n".join(self.render_traceback()).rstrip()]
 
     @property
     def message(self) -> str:
@@ -367,7 +367,7 @@ class CompositeError(RemoteError):
         for index in range(min(len(self.elist), self.tb_limit)):
             lines += [*self._render_one(index), ""]
         more = len(self.elist) - self.tb_limit
-        return [*lines, f"... {more} more exceptions ..."] if more > 0 else lines[:-1]
+        return [*lines, f"... {more} more exceptions ..."] if more > 0 else lines
 
     def _render_folded(self) -> list[str]:
         groups = fold(self.elist)[: self.tb_limit]

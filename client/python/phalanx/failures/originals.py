@@ -32,9 +32,10 @@ PACKED_LEN_MAX = 32 * 1024
 COMBINED_MAX = 256
 """Combined classes that are kept for the next error of the same; then all are made anew."""
 
-NEVER_AS = (StopIteration, StopAsyncIteration, TimeoutError)
+NEVER_AS = (StopIteration, StopAsyncIteration, TimeoutError, SyntaxError)
 """Classes as which a remote error is not caught: generators and loops around `get(timeout)` would take it
-for their own. The original is its `__cause__` all the same."""
+for their own, and who shows a `SyntaxError` shows the line that it names instead of what it says. The
+original is its `__cause__` all the same."""
 
 
 def pack(exception: BaseException) -> bytes | None:

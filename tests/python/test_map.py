@@ -146,7 +146,9 @@ def test_exceptions_in_their_places(dview, lview, options):
             continue
         with pytest.raises(px.CompositeError, match="ValueError: five"):
             view.map_sync(f, range(8), **options)
-        results = view.map_sync(f, range(8), return_exceptions=True, **options)
+        ar = view.map_async(f, range(8), return_exceptions=True, **options)
+        results = ar.get()
+        assert ar.successful()
         assert [r for r in results if not isinstance(r, Exception)] == [0, 1, 2, 3, 4, 6, 7]
         assert isinstance(results[5], px.RemoteError)
         assert results[5].ename == "ValueError"

@@ -67,6 +67,12 @@ class AsyncMapResult(AsyncResult["list[T]"]):
             return_exceptions = self._return_exceptions
         return super().get(timeout, return_exceptions, return_when, copy=copy)
 
+    def has_failed(self, index: int) -> bool:
+        """As for every result; with `return_exceptions` what the function raises is no failure."""
+        if self._return_exceptions and self._batch.ready(index):
+            return self._batch.outcome(index)[0] not in ("done", "failed")
+        return super().has_failed(index)
+
     def _shape(self, values: list[Any], failures: Mapping[int, Exception]) -> Any:
         """The items of all parts, joined. A part that failed has its error for each item."""
         parts = list(values)

@@ -22,6 +22,7 @@ use crate::direct::{DirectView, EngineView};
 use crate::driver::Driver;
 use crate::error::{ConnectError, WaitForEnginesError};
 use crate::link::{Network, Source};
+use crate::outlook::Outlook;
 use crate::shared::Shared;
 
 /// What keeps a client alive: when the last one is dropped, the driver says goodbye and ends.
@@ -67,11 +68,16 @@ pub struct Client {
 pub struct ClientBuilder {
     name: String,
     reconnect_for: Duration,
+    outlook: Outlook,
 }
 
 impl Default for ClientBuilder {
     fn default() -> Self {
-        Self { name: format!("rust/{}", std::process::id()), reconnect_for: HUB_LOST_MAX }
+        Self {
+            name: format!("rust/{}", std::process::id()),
+            reconnect_for: HUB_LOST_MAX,
+            outlook: Outlook::default(),
+        }
     }
 }
 
@@ -87,6 +93,13 @@ impl ClientBuilder {
     #[must_use]
     pub fn reconnect_for(self, reconnect_for: Duration) -> Self {
         Self { reconnect_for, ..self }
+    }
+
+    /// Goes on looking for a hub that was lost only as long as `may_come` says that there may be one
+    /// again. It is asked a few times a second then, on the thread that runs the client. Default: always.
+    #[must_use]
+    pub fn as_long_as(self, may_come: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self { outlook: Outlook::new(may_come), ..self }
     }
 
     /// Connects; the client's driver runs on the current runtime.
@@ -122,8 +135,12 @@ impl ClientBuilder {
         source: S,
     ) -> Result<(Client, impl Future<Output = ()> + Send + 'static + use<S>), ConnectError> {
         let shared = Arc::new(Shared::new(role, self.name));
-        let mut driver =
-            Driver { shared: Arc::clone(&shared), source, reconnect_for: self.reconnect_for };
+        let mut driver = Driver {
+            shared: Arc::clone(&shared),
+            source,
+            reconnect_for: self.reconnect_for,
+            outlook: self.outlook,
+        };
         let receiver = driver.open().await?;
         let handle = Arc::new(Handle { shared });
         Ok((Client { handle }, driver.run(receiver)))

@@ -19,10 +19,14 @@ use tokio::time::{Instant, Sleep};
 use crate::core::Event;
 use crate::error::ConnectError;
 use crate::link::{ClientSession, Source};
+use crate::outlook::Outlook;
 use crate::shared::{Shared, Turn};
 
 /// The receiving half that the driver owns; the sending half is with who shares the client.
 type Receiver = SessionReceiver<HubToClient>;
+
+/// Why a client ends whose hub will not come again.
+const HOPELESS: &str = "the cluster has ended";
 
 /// Why a client ends when its user wants it to.
 const CLOSED: &str = "it was closed";
@@ -33,6 +37,8 @@ pub(crate) struct Driver<S> {
     pub(crate) source: S,
     /// How long to go on without a hub.
     pub(crate) reconnect_for: Duration,
+    /// Whether to go on at all.
+    pub(crate) outlook: Outlook,
 }
 
 impl<S> Drop for Driver<S> {
@@ -75,7 +81,16 @@ impl<S: Source> Driver<S> {
                 Ended::Final(cause) => break cause,
             };
             tracing::debug!(%reason, "session with the hub lost");
-            receiver = match self.reconnect(&reason).await {
+            let outlook = self.outlook.clone();
+            let reconnected = tokio::select! {
+                biased;
+                reconnected = self.reconnect(&reason) => reconnected,
+                () = outlook.is_lost() => {
+                    shared.on_session_down();
+                    Err(HOPELESS.into())
+                }
+            };
+            receiver = match reconnected {
                 Ok(receiver) => receiver,
                 Err(cause) => break cause,
             };

@@ -59,6 +59,7 @@ mod graph;
 mod link;
 mod live;
 mod map;
+mod outlook;
 mod queries;
 mod result;
 mod shared;

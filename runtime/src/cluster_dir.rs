@@ -210,6 +210,15 @@ pub struct ClusterDir {
 }
 
 impl ClusterDir {
+    /// The directory that a connection file lies in, if a cluster lives there now; a file may lie
+    /// anywhere.
+    pub fn running_around(file: &Path) -> Option<Self> {
+        let path = std::path::absolute(file).ok()?.parent()?.to_owned();
+        let name = path.file_name()?.to_str()?.parse().ok()?;
+        let dir = Self { path, name };
+        matches!(dir.liveness(), Ok(Liveness::Running { .. })).then_some(dir)
+    }
+
     /// The cluster's name.
     pub fn name(&self) -> &ClusterName {
         &self.name

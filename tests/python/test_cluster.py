@@ -147,6 +147,28 @@ def test_a_killed_engine_fails_direct_tasks_and_not_balanced_ones(home):
         assert rc.load_balanced_view().apply_async(flaky, path).get(30) == "done"
 
 
+def test_a_cluster_whose_host_was_killed_ends_what_waits_for_it(home, until):
+    cluster = px.Cluster(n=1)
+    cluster.start_cluster_sync()
+    with px.Client(cluster.connection_file) as rc:
+        rc.wait_for_engines(1, timeout=30)
+        ar = rc[0].apply_async(time.sleep, 50)
+        until(lambda: rc.queue_status(0)["queue"] == 1)
+        [host] = [
+            row["pid"]
+            for row in _phalanx.list_clusters()
+            if row["cluster_id"] == cluster.cluster_id
+        ]
+        os.kill(host, signal.SIGKILL)
+        # The hub says no farewell: a session counts as lost after 15 s of silence.
+        with pytest.raises(px.Disconnected, match="the cluster has ended"):
+            ar.get(40)
+        with pytest.raises(px.ClosedError, match="the cluster has ended"):
+            rc.queue_status()
+        with pytest.raises(px.ClosedError, match="the cluster has ended"):
+            rc.wait_for_engines(2, timeout=10)
+
+
 def test_restart_of_the_engines(home):
     cluster = px.Cluster(n=2)
     rc = cluster.start_and_connect_sync()

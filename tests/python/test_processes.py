@@ -233,3 +233,6 @@ def test_a_closed_client_says_so(cluster):
     for key in (0, slice(None), [0, 1]):
         with pytest.raises(px.ClosedError, match="the client is closed"):
             rc[key]
+    for ask in (rc.queue_status, rc.hub_history, rc.ping, rc.status, rc.purge_everything):
+        with pytest.raises(px.ClosedError, match="the client is closed"):
+            ask()

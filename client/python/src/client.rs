@@ -94,7 +94,10 @@ impl NativeClient {
         let answer = wait::wait(py, &self.get()?.waiter(), Deadline::after(None)?, question)?;
         // There is no deadline, so there is an answer: the session's end is one too.
         let answer = answer.unwrap_or(Err(phalanx_client::RequestError::Disconnected));
-        answer.map_err(|error| errors::request_error(&error))
+        answer.map_err(|error| match self.get().map(|client| client.closed()) {
+            Ok(Some(cause)) => errors::submit_error(&SubmitError::Closed(cause)),
+            _ => errors::request_error(&error),
+        })
     }
 }
 

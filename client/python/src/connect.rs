@@ -6,7 +6,8 @@ use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use phalanx_client::blocking::Client;
+use phalanx::cluster_dir::{ClusterDir, Liveness};
+use phalanx_client::blocking::{Client, ClientBuilder};
 use phalanx_client::{ConnectError, ConnectionFile};
 use pyo3::prelude::*;
 
@@ -70,7 +71,8 @@ pub(crate) fn connect(
     };
     let is_wanted = Arc::new(AtomicBool::new(true));
     let (sender, mut receiver) = sync_channel(1);
-    let attempts = Attempts { file, name, until, is_wanted: Arc::clone(&is_wanted) };
+    let attempts =
+        Attempts { path: path.clone(), file, name, until, is_wanted: Arc::clone(&is_wanted) };
     // A thread of its own, so that Ctrl-C need not wait for the network.
     spawn_masked("phalanx-connect", move || attempts.run(&sender))?;
     loop {
@@ -104,6 +106,7 @@ pub(crate) fn connect(
 
 /// Attempts to connect, until one works, none can, or nobody wants any more.
 struct Attempts {
+    path: PathBuf,
     file: ConnectionFile,
     name: String,
     until: Instant,
@@ -111,9 +114,17 @@ struct Attempts {
 }
 
 impl Attempts {
+    /// A client of a cluster of this machine need not wait for a hub that nobody will start again.
+    fn builder(&self) -> ClientBuilder {
+        let builder = Client::builder().name(self.name.clone());
+        let Some(dir) = ClusterDir::running_around(&self.path) else { return builder };
+        builder
+            .as_long_as(move || !matches!(dir.liveness(), Ok(Liveness::Absent | Liveness::Stale)))
+    }
+
     fn run(self, result: &SyncSender<Result<Client, ConnectError>>) {
         loop {
-            let builder = Client::builder().name(self.name.clone());
+            let builder = self.builder();
             // The client's own thread inherits the mask of this one.
             let connected = masked(|| builder.connect(&self.file));
             let is_over = match &connected {

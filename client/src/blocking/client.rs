@@ -42,6 +42,13 @@ impl ClientBuilder {
         Self { inner: self.inner.reconnect_for(reconnect_for) }
     }
 
+    /// Goes on looking for a hub that was lost only as long as `may_come` says that there may be one
+    /// again; as [`crate::ClientBuilder::as_long_as`].
+    #[must_use]
+    pub fn as_long_as(self, may_come: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self { inner: self.inner.as_long_as(may_come) }
+    }
+
     /// Connects; starts the client's thread, which ends with the client.
     ///
     /// # Errors

@@ -1,5 +1,7 @@
 //! Cuts, forgetful hubs, hubs that do not come back, and the client's own end.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use phalanx_transport::memory::{self, FaultPlan};
@@ -114,6 +116,34 @@ async fn a_hub_that_does_not_come_back_ends_every_wait() {
     assert!(refused.to_string().starts_with("the client is closed: no session"), "{refused}");
     assert!(matches!(client.wait_for_room().await, Err(SubmitError::Closed(_))));
     client.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hub_of_which_it_is_known_that_it_will_not_come_again_is_not_waited_for() {
+    let hub = TestHub::new(FaultPlan::NONE);
+    let may_come = Arc::new(AtomicBool::new(true));
+    let asked = Arc::clone(&may_come);
+    let builder = Client::builder().as_long_as(move || asked.load(Ordering::Relaxed));
+    let (client, driver) = builder.open(Role::Client, hub.source()).await.unwrap();
+    tokio::spawn(driver);
+    let held: AsyncResult<u8> = client.load_balanced_view().call("hold", &1u8).unwrap();
+    until("recorded", || hub.recorded().len() == 1).await;
+
+    hub.cut();
+    until("back", || hub.connects() == 2).await;
+    assert!(!held.ready(), "as long as there is hope it is looked for, and found");
+
+    hub.refuse_all();
+    hub.cut();
+    let started = tokio::time::Instant::now();
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert!(!held.ready());
+    may_come.store(false, Ordering::Relaxed);
+    let error = held.await.unwrap_err();
+    assert!(error.to_string().contains("the cluster has ended"), "{error}");
+    assert!(started.elapsed() < Duration::from_secs(32), "{:?}", started.elapsed());
+    let refused = client.load_balanced_view().call::<_, _, u8>("echo", &1u8).unwrap_err();
+    assert!(refused.to_string().starts_with("the client is closed: the cluster"), "{refused}");
 }
 
 #[tokio::test]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import threading
+import time
 from itertools import count
 
 import pytest
@@ -45,6 +47,37 @@ def test_calls_are_awaited(run):
         with pytest.raises(AttributeError):
             view.apply_sync
         assert set(rc.history) >= rc.outstanding
+
+    run(main)
+
+
+def test_what_waits_for_the_hub_or_for_tasks_is_awaited_on_views_too(run):
+    async def main(rc):
+        view = rc.load_balanced_view()
+        slow = view.apply(time.sleep, 0.3)
+        assert await view.wait(timeout=0.01) is False
+        assert await rc.wait(slow.msg_id, timeout=0.01) is False
+        assert not slow.ready()
+        outside = concurrent.futures.Future()
+        outside.cancel()
+        assert await rc.wait([slow, outside, rc.history[0]], timeout=30) is True
+        assert slow.ready()
+        assert await view.wait() is await rc.wait() is True
+        counts = await rc[0, 1].queue_status()
+        assert set(counts) == {0, 1, "unassigned"}
+        assert await (await view.get_result(slow.msg_id)) is None
+        await view.purge_results(slow)
+        with pytest.raises(KeyError):
+            await rc.get_result(slow.msg_id)
+
+    run(main)
+
+
+def test_completion_offers_what_is_delegated_and_nothing_that_blocks(run):
+    async def main(rc):
+        assert {"queue_status", "ping", "wait", "ids"} <= set(dir(rc))
+        assert {"execute", "push", "queue_status", "apply"} <= set(dir(rc[:]))
+        assert not [name for name in dir(rc[:]) if name.endswith("_sync")]
 
     run(main)
 

@@ -59,6 +59,15 @@ def test_get_times_out(rc):
     assert ar.get() is ar.get()
 
 
+def test_a_condition_that_is_none_is_refused_at_once(rc):
+    ar = rc[0].apply_async(abs, -1)
+    for wait in (ar.get, ar.wait, ar.wait_interactive):
+        with pytest.raises(ValueError, match="return_when is one of FIRST_COMPLETED"):
+            wait(return_when="FIRST")
+    done, pending = ar.wait(return_when=px.ALL_COMPLETED)
+    assert (len(done), len(pending)) == (1, 0)
+
+
 @pytest.mark.req(77)
 def test_ready_wait_and_successful(rc):
     ar = rc[0].apply_async(sleep, 0.2)

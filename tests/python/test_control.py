@@ -83,6 +83,27 @@ def test_abort_of_everything(rc, lview):
         rc.abort(1.5)
 
 
+def test_only_what_is_at_the_targets_is_aborted(rc, until):
+    view, lview = rc[:], rc.load_balanced_view([0, 1])
+    running = view.apply_async(sleep, 20)
+    queued = view.apply_async(sleep, 0, "ran")
+    anywhere = [lview.apply_async(sleep, 20) for _ in range(2)]
+    rc.abort([running, queued], targets=[0, -1])
+    kept, dropped = running.split()[1:3], running.split()[::3]
+    for each in [*dropped, *queued.split()[::3]]:
+        assert isinstance(each.exception(10), px.TaskAborted)
+    assert not any(each.ready() for each in [*kept, *anywhere])
+    rc.abort(targets=1)
+    assert isinstance(kept[0].exception(10), px.TaskAborted)
+    assert not kept[1].ready()
+    view.abort(targets=slice(2, 3))
+    assert isinstance(kept[1].exception(10), px.TaskAborted)
+    assert queued.split()[2].exception(10) is not None or queued.split()[2].get(10) == "ran"
+    with pytest.raises(IndexError):
+        rc.abort(targets=99)
+    rc.abort()
+
+
 def test_the_task_after_an_aborted_one_is_left_alone(rc):
     view = rc[0]
     for _ in range(10):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+import threading
+
 import pytest
 from jupyter_client.blocking import BlockingKernelClient
 
@@ -97,6 +100,9 @@ def test_signals_go_to_engines_by_name_or_number(rc, tmp_path, until):
     assert rc[:].apply_sync(lambda: 1) == [1] * 4
     with pytest.raises(ValueError, match="SIGNOTHING"):
         rc.send_signal("SIGNOTHING")
+    for wrong in (2.5, None, [2]):
+        with pytest.raises(TypeError, match="a signal is a number or a name"):
+            rc.send_signal(wrong)
     with pytest.raises(IndexError):
         rc.send_signal("SIGINT", targets=99)
 
@@ -107,6 +113,12 @@ def test_waiting_for_jobs_and_engines_shows_bars(rc, capsys):
     assert ar.ready()
     rc.wait_interactive()
     assert "4/4" in capsys.readouterr().err
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        outside = pool.submit(threading.Event().wait, 0.2)
+        cancelled = concurrent.futures.Future()
+        cancelled.cancel()
+        rc.wait_interactive([outside, cancelled], interval=0.05)
+        assert outside.done()
     with pytest.raises(TimeoutError, match="4 of 99"):
         rc.wait_for_engines(99, timeout=0.3, interactive=True)
     assert "4/99" in capsys.readouterr().err

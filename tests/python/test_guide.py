@@ -19,6 +19,8 @@ from typing import NamedTuple
 
 import pytest
 
+import phalanx as px
+
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(r"^ *(```+)([^\n`]*)$")
@@ -142,3 +144,10 @@ def test_a_failing_block_names_the_line_of_its_page(tmp_path):
     with pytest.raises(ZeroDivisionError) as caught:
         run_plain(page, block, {})
     assert caught.traceback[-1].lineno + 1 == 5
+
+
+def test_every_public_name_stands_in_the_reference():
+    text = (ROOT / "docs" / "reference.md").read_text()
+    told = set(re.findall(r"^::: phalanx\.(\w+)$", text, re.M)) | set(re.findall(r"`(\w+)`", text))
+    assert "phalanx.error\n" in text
+    assert sorted({*px.__all__} - told - {*dir(px.error)} - {"error"}) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 import dask
@@ -48,6 +49,13 @@ def backend(rc, cluster, monkeypatch):
 def test_results_in_every_form(backend, return_as):
     results = Parallel(return_as=return_as)(delayed(scaled)(n) for n in range(300))
     assert sorted(results) == [3 * n for n in range(300)]
+
+
+def test_a_view_is_named_where_the_backend_is_chosen(rc):
+    px.register_joblib_backend()
+    with parallel_config(backend="phalanx", view=rc.load_balanced_view([1, 2])):
+        used = set(Parallel()(delayed(os.getpid)() for _ in range(40)))
+    assert used <= set(rc[1, 2].apply_sync(os.getpid))
 
 
 def test_it_runs_on_engines_and_batches_small_calls(rc, backend):

@@ -31,7 +31,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NativeCluster]
     home = tmp_path_factory.mktemp("home")
     home.chmod(0o700)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(HERE))
+        patch.setenv("PYTHONPATH", str(HERE), prepend=os.pathsep)
         cluster = _phalanx.start_cluster(2, home=str(home), engine_module="native_engine")
     yield cluster
     cluster.stop()

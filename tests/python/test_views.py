@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import numpy as np
 import pytest
 
 import phalanx as px
@@ -187,6 +188,16 @@ def test_targets_of_one_call_are_addressed_as_those_of_a_client(dview):
             call("a", targets=77)
     with pytest.raises(TypeError, match="names are str"):
         dview.push({1: 2})
+
+
+def test_numbers_of_numpy_are_ids_too(rc):
+    assert rc[np.int64(1)] is rc[1]
+    assert rc[[np.int64(0), -1]].targets == [0, 3]
+
+
+def test_a_slice_without_engines_says_which_there_are(rc):
+    with pytest.raises(px.NoEnginesRegistered, match=r"there are \[0, 1, 2, 3\]"):
+        rc[9:]
 
 
 def test_without_engines_nothing_hangs(rc):

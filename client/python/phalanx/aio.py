@@ -17,12 +17,13 @@ the ordinary client underneath (`rc.client`), and adds nothing to what that can 
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import AsyncIterator, Callable, Generator, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from phalanx.client import Client as SyncClient
-from phalanx.results.futures import Arrival, T
+from phalanx.results.futures import Arrival, T, TaskFuture, seconds
 from phalanx.results.mapresult import part_items
 from phalanx.views.lazymap import Rows, check_chunksize, outstanding_max, rows_of
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from phalanx.results.asyncresult import AsyncResult
+    from phalanx.results.history import History
     from phalanx.results.mapresult import AsyncMapResult
 
 __all__ = ["Client", "View"]
@@ -40,12 +42,41 @@ ENGINES_POLL_S = 0.02
 HELD_MAX = 64
 """Results of a lazy map that may wait to be taken, beside those under way."""
 
+VIEW_ASKS = frozenset({"get_result", "purge_results", "queue_status", "shutdown"})
+"""Methods of views that wait for the hub's answer."""
+
 _thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="phalanx-aio")
 
 
 async def _aside(f: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Calls what waits for the hub, in the one thread for that."""
     return await asyncio.get_running_loop().run_in_executor(_thread, lambda: f(*args, **kwargs))
+
+
+def _awaited(waits: Callable[..., Any]) -> Callable[..., Any]:
+    """The same as a coroutine function."""
+
+    @functools.wraps(waits)
+    async def method(*args: Any, **kwargs: Any) -> Any:
+        return await _aside(waits, *args, **kwargs)
+
+    return method
+
+
+async def _wait_for(client: SyncClient, jobs: Any, history: History, timeout: float | None) -> bool:
+    """As `wait_for_jobs` of the client; only who a msg_id names is asked of the hub."""
+    wanted = client.outstanding if jobs is None else jobs
+    found = await _aside(lambda: list(client._jobs(wanted, history)))
+    try:
+        async with asyncio.timeout(seconds(timeout)):
+            for job in found:
+                if isinstance(job, Future) and not isinstance(job, TaskFuture):
+                    await asyncio.wait([asyncio.wrap_future(job)])
+                else:
+                    await Arrival(getattr(job, "_batch", job), None)
+    except TimeoutError:
+        return False
+    return True
 
 
 class Client:
@@ -134,15 +165,12 @@ class Client:
             while len(self.client) < n:
                 await asyncio.sleep(ENGINES_POLL_S)
 
-    async def wait(self, jobs: Iterable[AsyncResult], timeout: float | None = None) -> bool:
-        """Waits for results, without raising what went wrong; whether they came in time."""
-        try:
-            async with asyncio.timeout(timeout):
-                for job in jobs:
-                    await Arrival(job._batch, None)
-        except TimeoutError:
-            return False
-        return True
+    async def wait(self, jobs: Any = None, timeout: float | None = None) -> bool:
+        """Waits for jobs, by default for all that are outstanding; whether they ended in time.
+
+        It raises nothing of what went wrong. Jobs are what `phalanx.Client.wait` takes.
+        """
+        return await _wait_for(self.client, jobs, self.client._history, timeout)
 
     async def close(self) -> None:
         """Leaves the cluster once the hub has recorded everything submitted."""
@@ -156,10 +184,10 @@ class Client:
         if not callable(value):
             return value
 
-        async def method(*args: Any, **kwargs: Any) -> Any:
-            return await _aside(value, *args, **kwargs)
+        return _awaited(value)
 
-        return method
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *(n for n in dir(SyncClient) if not n.startswith("_"))})
 
     def __repr__(self) -> str:
         return (
@@ -170,8 +198,9 @@ class Client:
 class View:
     """A view that never waits: each call gives an AsyncResult, to be awaited.
 
-    Every method of the view underneath (`view.view`) is here, with `block` always off. `map` gives results
-    for `async for`, too; `imap` takes endless and asynchronous iterables.
+    Every method of the view underneath (`view.view`) is here, with `block` always off; what asks the hub, as
+    `queue_status`, and `wait` are coroutines. `map` gives results for `async for`, too; `imap` takes endless
+    and asynchronous iterables.
 
     >>> async def main():
     ...     async with Client() as rc:
@@ -239,6 +268,11 @@ class View:
             for item in part_items(value) if chunksize > 1 else (value,):
                 yield item
 
+    async def wait(self, jobs: Any = None, timeout: float | None = None) -> bool:
+        """Waits for jobs of this view, by default for all that are outstanding; as `Client.wait`."""
+        wanted = self.view.outstanding if jobs is None else jobs
+        return await _wait_for(self.view.client, wanted, self.view._history, timeout)
+
     def get(self, key: str) -> AsyncResult:
         """The object of this name, for each engine."""
         result: AsyncResult = self.view.pull(key)
@@ -254,10 +288,15 @@ class View:
         return True
 
     def __getattr__(self, name: str) -> Any:
-        """Anything else of the view; what would block is not there."""
+        """Anything else of the view; what would block is not there, or a coroutine."""
         if name.startswith("_") or name == "view" or name.endswith("_sync"):
             raise AttributeError(f"{name!r} would block the event loop, or is not there")
-        return getattr(self.view, name)
+        value = getattr(self.view, name)
+        return _awaited(value) if name in VIEW_ASKS else value
+
+    def __dir__(self) -> list[str]:
+        names = (n for n in dir(self.view) if not n.startswith("_") and not n.endswith("_sync"))
+        return sorted({*super().__dir__(), *names})
 
     def __repr__(self) -> str:
         return f"<aio {self.view!r}>"

@@ -37,7 +37,8 @@ NAMES = ("phalanx", "ipyparallel")
 class PhalanxBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]
     """Runs joblib's batches as tasks of a load-balanced view, by default over the default cluster.
 
-    `n_jobs` of -1 are all engines; of fewer than there are engines, only so many are used.
+    `parallel_config(backend="phalanx", view=view)` names another view. `n_jobs` of -1 are all engines; of
+    fewer than there are engines, only so many are used.
     """
 
     default_n_jobs = -1
@@ -135,5 +136,5 @@ def register(
     """
     for each in NAMES if name is None else (name,):
         register_parallel_backend(
-            each, partial(PhalanxBackend, view), make_default=make_default and each != NAMES[1]
+            each, partial(PhalanxBackend, view=view), make_default=make_default and each != NAMES[1]
         )

@@ -134,7 +134,8 @@ class Client(Jobs, HubQueries, LowLevel, Console, WithDask):
         """
         if isinstance(key, range):
             key = list(key)
-        if not isinstance(key, (int, slice, tuple, list)) or isinstance(key, bool):
+        is_index = isinstance(key, (slice, tuple, list)) or hasattr(key, "__index__")
+        if not is_index or isinstance(key, bool):
             raise TypeError(
                 f"a client is indexed by int, slice, tuple or list, not {type(key).__name__}"
             )
@@ -219,7 +220,9 @@ class Client(Jobs, HubQueries, LowLevel, Console, WithDask):
         targets = self.resolve(targets)
         if isinstance(targets, list) and not targets:
             raise NoEnginesRegistered(
-                "there are no engines for a view: wait_for_engines waits for some"
+                f"a view of no engines can run nothing: there are {self.ids}"
+                if self.ids
+                else "there are no engines for a view: wait_for_engines waits for some"
             )
         return targets
 

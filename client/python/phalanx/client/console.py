@@ -5,12 +5,14 @@ Who may use it: `Client` is built on it. It submits nothing.
 
 from __future__ import annotations
 
+import operator
 import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from concurrent.futures import wait as wait_for_futures
 from typing import TYPE_CHECKING, Any
 
 from phalanx.client.arrivals import missing
@@ -184,7 +186,10 @@ def signal_number(sig: int | str | signal.Signals) -> int:
             return int(signal.Signals[name])
         except KeyError:
             raise ValueError(f"there is no signal {sig!r}") from None
-    return int(sig)
+    try:
+        return int(sig) if isinstance(sig, str) else operator.index(sig)
+    except TypeError:
+        raise TypeError(f"a signal is a number or a name, not {sig!r}") from None
 
 
 def _count(job: Any) -> int:
@@ -207,7 +212,7 @@ def _wait_for_one(jobs: list[Any], timeout: float) -> None:
             if hasattr(job, "wait"):
                 job.wait(timeout)
             else:
-                job.exception(timeout)
+                wait_for_futures([job], timeout)
             return
 
 

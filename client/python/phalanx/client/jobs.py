@@ -7,12 +7,13 @@ only as long as they have not come.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for_futures
 from typing import TYPE_CHECKING, Any
 
 from phalanx.error import PhalanxError
+from phalanx.hub.asking import known_records
 from phalanx.results.asyncresult import AsyncResult
 from phalanx.results.batches import Batch, Picked
 from phalanx.results.futures import seconds
@@ -36,6 +37,9 @@ class Jobs:
     """
 
     native: NativeClient
+
+    if TYPE_CHECKING:  # what the client has
+        resolve: Callable[[Any], Any]
 
     def _begin_jobs(self) -> None:
         self._history = History()
@@ -103,22 +107,32 @@ class Jobs:
     ) -> None:
         """Aborts jobs, by default all that are outstanding: those that wait never start.
 
-        Running ones are interrupted. Their results raise `TaskAborted`. With `kill_after`, the engine
-        of one that has not ended so many seconds later is killed, as by `AsyncResult.abort`.
+        Running ones are interrupted. Their results raise `TaskAborted`. With `targets`, only what is at
+        these engines is aborted. With `kill_after`, the engine of one that has not ended so many seconds
+        later is killed, as by `AsyncResult.abort`.
 
         >>> ar = rc[0].apply_async(__import__("time").sleep, 60)
         >>> rc.abort(ar)
         >>> ar.wait()
         True
         """
-        self.abort_jobs(jobs, self._history, kill_after)
+        self.abort_jobs(jobs, self._history, kill_after, targets)
 
-    def abort_jobs(self, jobs: Any, history: History, kill_after: float | None = None) -> None:
+    def abort_jobs(
+        self, jobs: Any, history: History, kill_after: float | None = None, targets: Any = None
+    ) -> None:
         """As `abort`; numbers are places in `history`."""
-        if jobs is None:
+        if jobs is None and targets is None:
             # The native module knows them all, also one whose submit Ctrl-C cut off half-way.
             self.native.abort(None, kill_after)
             return
+        tasks = self.native.open_ids() if jobs is None else self._tasks(jobs, history)
+        if targets is not None:
+            tasks = self._at(targets, tasks)
+        self.abort_tasks(tasks, kill_after)
+
+    def _tasks(self, jobs: Any, history: History) -> list[tuple[int, int]]:
+        """The names of the tasks of jobs."""
         tasks: list[tuple[int, int]] = []
         for job in self._jobs(jobs, history):
             if isinstance(job, AsyncResult):
@@ -127,7 +141,16 @@ class Jobs:
                 raise TypeError(f"{job!r} is no job of this client")
             else:
                 tasks += [job.id(i) for i in range(len(job)) if not job.ready(i)]
-        self.abort_tasks(tasks, kill_after)
+        return tasks
+
+    def _at(self, targets: Any, tasks: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Those that are at one of these engines, or wait for it."""
+        resolved = self.resolve(targets)
+        if resolved == "all" or not tasks:
+            return list(tasks)
+        engines = {resolved} if isinstance(resolved, int) else set(resolved)
+        known = known_records(self, tasks)
+        return [task for task, facts in known.items() if facts["engine"] in engines]
 
     def abort_tasks(
         self, tasks: Sequence[tuple[int, int]], kill_after: float | None = None

@@ -17,7 +17,7 @@ from phalanx._phalanx import FORMAT_MESSAGEPACK, FORMAT_RAW
 from phalanx.failures.exceptions import composite_error
 from phalanx.failures.outcomes import from_outcome
 from phalanx.results.batches import Batch, Picked
-from phalanx.results.futures import T, seconds
+from phalanx.results.futures import T, check_return_when, seconds
 from phalanx.results.metadata import KEYS
 from phalanx.results.msg_ids import msg_id
 from phalanx.results.watching import Convert, Watched
@@ -95,6 +95,7 @@ class AsyncResult(Watched[T]):
         >>> rc[0].apply_async(abs, -1).get(timeout=10)
         1
         """
+        check_return_when(return_when)
         if return_when == FIRST_EXCEPTION:
             if not self._wait_for_first(timeout, self.has_failed):
                 raise TimeoutError("Result not ready.")
@@ -117,6 +118,7 @@ class AsyncResult(Watched[T]):
         With `return_when` (as in `concurrent.futures`) it returns two sets of AsyncResults, one for
         each task: those that are done, and those that are not.
         """
+        check_return_when(return_when)
         if return_when is None:
             return self._batch.wait(seconds(timeout))
         if return_when == FIRST_COMPLETED:

@@ -6,7 +6,13 @@ Who may use it: `AsyncResult` is built on it. It knows when tasks have ended, no
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from concurrent.futures import Future, InvalidStateError
+from concurrent.futures import (
+    ALL_COMPLETED,
+    FIRST_COMPLETED,
+    FIRST_EXCEPTION,
+    Future,
+    InvalidStateError,
+)
 from typing import TYPE_CHECKING, Any
 
 from phalanx.results.batches import Batch
@@ -23,7 +29,7 @@ else:
 
     T = TypeVar("T")
 
-__all__ = ["Arrival", "T", "TaskFuture", "seconds", "tell"]
+__all__ = ["Arrival", "T", "TaskFuture", "check_return_when", "seconds", "tell"]
 
 _FUTURE_PARTS = frozenset({"_condition", "_state", "_result", "_waiters", "_done_callbacks"})
 """What `Future.__init__` makes; here only when first asked for."""
@@ -137,6 +143,19 @@ def seconds(timeout: float | None) -> float | None:
     (None, 2)
     """
     return None if timeout is None or timeout < 0 else timeout
+
+
+def check_return_when(return_when: str | None) -> None:
+    """`ValueError` for what is no condition of `concurrent.futures`.
+
+    >>> check_return_when("FIRST_COMPLETED"), check_return_when(None)
+    (None, None)
+    """
+    if return_when not in (None, FIRST_COMPLETED, FIRST_EXCEPTION, ALL_COMPLETED):
+        raise ValueError(
+            f"return_when is one of {FIRST_COMPLETED}, {FIRST_EXCEPTION} and {ALL_COMPLETED}, "
+            f"not {return_when!r}"
+        )
 
 
 class Arrival:

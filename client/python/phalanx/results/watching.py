@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from phalanx.display.progress import Bar
-from phalanx.results.futures import T, TaskFuture, seconds
+from phalanx.results.futures import T, TaskFuture, check_return_when, seconds
 from phalanx.results.live import TaskOutput, kept_displays
 from phalanx.results.metadata import Metadata, metadata_of
 from phalanx.values.frames import Told
@@ -141,6 +141,7 @@ class Watched(TaskFuture[T]):
 
         >>> rc[:].apply_async(abs, -1).wait_interactive()
         """
+        check_return_when(return_when)
         allowed = seconds(timeout)
         end = None if allowed is None else time.monotonic() + allowed
         with Bar(len(self), self._fname, "tasks", widget=widget) as bar:

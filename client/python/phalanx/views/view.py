@@ -304,7 +304,7 @@ class View(HubViewQueries):
     ) -> None:
         """Aborts jobs of this view; by default all that have not ended. As `Client.abort`."""
         jobs = self.outstanding if jobs is None else jobs
-        self.client.abort_jobs(jobs, self._history, kill_after)
+        self.client.abort_jobs(jobs, self._history, kill_after, targets)
 
     def shutdown(
         self,

@@ -292,12 +292,17 @@ def test_a_module_that_engines_lack_is_named_with_what_to_do(rc, own_module):
 
 def test_a_local_module_can_be_sent_by_value(rc, own_module):
     cloudpickle = pytest.importorskip("cloudpickle")
+    # As an error of this asks for: the function was sent by its name before.
+    with pytest.raises(ModuleNotFoundError):
+        rc[0].apply_sync(own_module.f, 3)
     cloudpickle.register_pickle_by_value(own_module)
     try:
         assert rc[0].apply_sync(own_module.f, 3) == 7
         assert rc[:].map_sync(own_module.f, range(4)) == [1, 3, 5, 7]
     finally:
         cloudpickle.unregister_pickle_by_value(own_module)
+    with pytest.raises(ModuleNotFoundError):
+        rc[0].apply_sync(own_module.f, 3)
 
 
 # ------------------------------------------------------------------ versions

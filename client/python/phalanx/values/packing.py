@@ -269,14 +269,27 @@ def pack_chunk(columns: Sequence[Any], return_exceptions: bool) -> Parts:
 class _Packed:
     """A function's bytes, and what must hold for them to be still right."""
 
-    __slots__ = ("facts", "function", "ref")
+    __slots__ = ("by_value", "facts", "function", "ref")
 
     def __init__(
-        self, function: weakref.ref[Any], ref: FunctionRef, facts: functions.Facts
+        self,
+        function: weakref.ref[Any],
+        ref: FunctionRef,
+        facts: functions.Facts,
+        by_value: set[str],
     ) -> None:
         self.function = function
         self.ref = ref
         self.facts = facts
+        self.by_value = by_value
+
+    def holds(self, function: Any, by_value: set[str]) -> bool:
+        """Whether the function would be packed like this again."""
+        return (
+            self.function() is function
+            and self.by_value == by_value
+            and (not self.facts.uses or self.facts.hold())
+        )
 
 
 _packed: dict[int, _Packed] = {}
@@ -296,7 +309,8 @@ def function_ref(f: Any) -> FunctionRef:
         blob = FRESH + other(f, None)
         return blake2b(blob, digest_size=16).digest(), blob
     known = _packed.get(id(f))
-    if known is not None and known.function() is f and (not known.facts.uses or known.facts.hold()):
+    by_value = functions.by_value_modules()
+    if known is not None and known.holds(f, by_value):
         return known.ref
     facts = functions.Facts()
     ref = _pack_function(f, facts)
@@ -306,7 +320,7 @@ def function_ref(f: Any) -> FunctionRef:
             _packed.clear()
         # `_packed` itself may be gone when the last functions go, at the end of the process.
         watch = weakref.ref(f, partial(_forget, _packed, key))
-        _packed[key] = _Packed(watch, ref, facts)
+        _packed[key] = _Packed(watch, ref, facts, by_value)
     return ref
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import inspect
 import pkgutil
 
 import pytest
@@ -56,3 +57,55 @@ def test_every_public_name_has_an_example():
         ):
             lacking.append(name)
     assert [name for name in lacking if not issubclass(getattr(px, name), px.PhalanxError)] == []
+
+
+USED = (
+    px.Client,
+    px.DirectView,
+    px.LoadBalancedView,
+    px.BroadcastView,
+    px.ViewExecutor,
+    px.Cluster,
+)
+HELD = (px.AsyncResult, px.AsyncMapResult, px.AsyncHubResult, px.ExecuteReply, px.ClusterManager)
+BETWEEN_ROOMS = {
+    *("abort_jobs", "abort_tasks", "attempts_ref", "check_flag", "engine_of", "engines_of_call"),
+    *(
+        "flags",
+        "follow_output",
+        "forget_history",
+        "forget_open",
+        "has_failed",
+        "note",
+        "open_place",
+    ),
+    *("options", "settle", "streamer", "submit_parts", "task_ids", "wait_for_jobs", "when_ready"),
+    *("set_exception", "set_result", "set_running_or_notify_cancel"),  # not to be called
+}
+"""Members that other parts of the package use; nobody else need."""
+
+
+def lacks_example(kind, name):
+    member = inspect.getattr_static(kind, name)
+    if isinstance(member, property):
+        member = member.fget
+    function = getattr(member, "__func__", member)
+    if not inspect.isfunction(function) or not function.__module__.startswith("phalanx."):
+        return False  # a value, or the standard library's
+    told = inspect.getdoc(function) or ""
+    return ">>>" not in told and not told.endswith("_sync`, to be awaited.")
+
+
+@pytest.mark.parametrize("kind", [*USED, *HELD], ids=lambda kind: kind.__name__)
+def test_every_method_has_an_example(kind):
+    names = [name for name in dir(kind) if not name.startswith("_") and name not in BETWEEN_ROOMS]
+    assert [name for name in names if lacks_example(kind, name)] == []
+
+
+def test_signatures_say_what_is_taken():
+    assert list(inspect.signature(px.Client).parameters)[:3] == [
+        "connection_info",
+        "url_file",
+        "profile",
+    ]
+    assert "n" in inspect.signature(px.Cluster).parameters

@@ -118,10 +118,34 @@ rc.close()
     assert rest == "42\n"
 
 
-def test_ctrl_c_in_a_blocking_call_gives_the_async_result(cluster):
-    code = """
+BLOCKING = [
+    "view.apply_sync(sleep)",
+    "view.apply(sleep)",
+    "balanced.apply_sync(sleep)",
+    "view.map_sync(sleep, range(6))",
+    "balanced.map(sleep, range(6))",
+    "view.execute('import time; time.sleep(20)')",
+    "view.run(sys.argv[2])",
+    "behind(), view.push({'a': 1})",
+    "behind(), view.pull('a')",
+    "behind(), view['a']",
+    "behind(), view.get('a')",
+    "behind(), view.update({'a': 1})",
+    "behind(), view.scatter('a', range(6))",
+    "behind(), view.gather('a')",
+    "behind(), view.clear()",
+    "behind(), rc.clear(block=True)",
+    "view.remote()(sleep)()",
+    "view.parallel()(sleep)(range(4))",
+    "view.parallel()(sleep).map(range(4))",
+    "balanced.parallel()(sleep)(range(4))",
+]
+
+
+def test_ctrl_c_in_a_blocking_call_gives_the_async_result(cluster, tmp_path):
+    code = f"""
 import sys, threading, time, phalanx as px
-def sleep():
+def sleep(*_):
     import time
     time.sleep(20)
 def tell_when_it_waits(caller=threading.get_ident()):
@@ -129,20 +153,33 @@ def tell_when_it_waits(caller=threading.get_ident()):
         time.sleep(0.01)
     print("waiting", flush=True)
 rc = px.Client(sys.argv[1])
-threading.Thread(target=tell_when_it_waits, daemon=True).start()
-ar = rc[2].apply_sync(sleep)
-print(repr(ar))
-ar.abort()
+view = rc[:].set_flags(block=True)
+balanced = rc.load_balanced_view(block=True)
+behind = lambda: view.apply_async(sleep)
+for call in {BLOCKING}:
+    threading.Thread(target=tell_when_it_waits, daemon=True).start()
+    got = eval(call)
+    got = got[-1] if isinstance(got, tuple) else got
+    print(isinstance(got, px.AsyncResult) and not got.ready(), flush=True)
+    rc.abort()
+    assert rc.wait(timeout=20)
+print(rc[:].apply_sync(abs, -1))
 rc.close()
 """
-    process = start_python(code, cluster.connection_file)
+    script = tmp_path / "script.py"
+    script.write_text("import time; time.sleep(20)")
+    process = start_python(code, cluster.connection_file, str(script))
     try:
-        assert process.stdout.readline() == "waiting\n"
-        process.send_signal(signal.SIGINT)
+        for call in BLOCKING:
+            assert process.stdout.readline() == "waiting\n", call
+            process.send_signal(signal.SIGINT)
+            sent = time.monotonic()
+            assert process.stdout.readline() == "True\n", call
+            assert time.monotonic() - sent < 1.5, f"a second, and some for a busy machine: {call}"
         rest, _ = process.communicate(timeout=40)
     finally:
         process.kill()
-    assert rest == "<AsyncResult(sleep): pending>\n"
+    assert rest == "[1, 1, 1, 1]\n"
 
 
 def test_an_engine_that_holds_the_gil_is_not_lost(rc, until):

@@ -82,7 +82,11 @@ class ViewExecutor(Executor):
 
     @property
     def is_shut_down(self) -> bool:
-        """Whether it takes no more."""
+        """Whether it takes no more.
+
+        >>> view.executor.is_shut_down
+        False
+        """
         return self._is_shut_down
 
     def _must_be_open(self) -> None:

@@ -28,6 +28,7 @@ from phalanx.views.load_balanced import LoadBalancedView
 from phalanx.views.placing import with_amounts
 
 if TYPE_CHECKING:
+    from inspect import Signature
     from typing import Self
 
     from phalanx.cluster import Cluster
@@ -36,6 +37,16 @@ if TYPE_CHECKING:
 __all__ = ["Client"]
 
 V = TypeVar("V", DirectView, LoadBalancedView, BroadcastView)
+
+
+class _Signature:
+    """What `help` tells that a class takes: its `__init__` does, and `__new__` would hide it."""
+
+    def __get__(self, instance: object, owner: type[Client]) -> Signature:
+        import inspect  # only who looks needs it
+
+        whole = inspect.signature(owner.__init__)
+        return whole.replace(parameters=list(whole.parameters.values())[1:])
 
 
 class Client(Jobs, HubQueries, LowLevel, Console, WithDask):
@@ -56,6 +67,8 @@ class Client(Jobs, HubQueries, LowLevel, Console, WithDask):
     >>> rc.ids
     [0, 1, 2, 3]
     """
+
+    __signature__ = _Signature()
 
     def __new__(cls, *args: Any, asynchronous: bool = False, **options: Any) -> Any:
         """A client, or one for an event loop."""
@@ -237,13 +250,22 @@ class Client(Jobs, HubQueries, LowLevel, Console, WithDask):
         return fresh
 
     def spin(self) -> None:
-        """Does nothing: results come in by themselves."""
+        """Does nothing: results come in by themselves.
+
+        >>> rc.spin()
+        """
 
     def spin_thread(self, interval: float = 1) -> None:
-        """Does nothing: results come in by themselves."""
+        """Does nothing: results come in by themselves.
+
+        >>> rc.spin_thread(0.1)
+        """
 
     def stop_spin_thread(self) -> None:
-        """Does nothing: results come in by themselves."""
+        """Does nothing: results come in by themselves.
+
+        >>> rc.stop_spin_thread()
+        """
 
     # ------------------------------------------------------------------ the cluster
 
@@ -266,7 +288,11 @@ class Client(Jobs, HubQueries, LowLevel, Console, WithDask):
         return view.clear(block=self.block if block is None else block)
 
     def status(self) -> dict[str, Any]:
-        """The cluster as the hub sees it."""
+        """The cluster as the hub sees it.
+
+        >>> [engine["info"]["id"] for engine in rc.status()["engines"]]
+        [0, 1, 2, 3]
+        """
         return self.native.status()
 
     def explain(self, job: Any) -> dict[str, Any]:
@@ -294,7 +320,11 @@ class Client(Jobs, HubQueries, LowLevel, Console, WithDask):
         }
 
     def ping(self) -> float:
-        """Seconds until the hub's answer."""
+        """Seconds until the hub's answer.
+
+        >>> rc.ping() < 10
+        True
+        """
         return self.native.ping()
 
     def shutdown(
@@ -333,7 +363,11 @@ class Client(Jobs, HubQueries, LowLevel, Console, WithDask):
 
     @property
     def closed(self) -> bool:
-        """Whether the client was closed, or gave up on its hub."""
+        """Whether the client was closed, or gave up on its hub.
+
+        >>> rc.closed
+        False
+        """
         return self.native.closed
 
     def __enter__(self) -> Self:

@@ -20,6 +20,7 @@ from phalanx import _phalanx
 from phalanx.client import Client
 from phalanx.client.console import signal_number
 from phalanx.cluster.engine_sets import Controller, EngineSet
+from phalanx.cluster.facts import Facts
 from phalanx.cluster.hosting import Host, ProcessState
 from phalanx.cluster.shared import Shared
 from phalanx.cluster.starting import (
@@ -44,7 +45,7 @@ STOP_TIMEOUT_S = 30
 """How long a cluster that another program has started may take to end."""
 
 
-class Cluster(Shared):
+class Cluster(Facts, Shared):
     """Hub and `n` engines on this machine. `n` is the number of processors if not given.
 
     `scheme` says which engine a balanced task goes to while several have room: `leastload` (the one
@@ -266,7 +267,10 @@ class Cluster(Shared):
     stop_cluster = awaited(stop_cluster_sync)
 
     def stop_controller_sync(self) -> None:
-        """Ends the hub, and with it the engines: they do not outlive it. As `stop_cluster_sync`."""
+        """Ends the hub, and with it the engines: they do not outlive it. As `stop_cluster_sync`.
+
+        >>> cluster.stop_controller_sync()                               # doctest: +SKIP
+        """
         self.stop_cluster_sync()
 
     stop_controller = awaited(stop_controller_sync)
@@ -286,7 +290,10 @@ class Cluster(Shared):
     stop_engines = awaited(stop_engines_sync)
 
     def stop_engine_sync(self, engine_id: int) -> None:
-        """Ends one engine, named as `Client.ids` names it. `KeyError` if there is none."""
+        """Ends one engine, named as `Client.ids` names it. `KeyError` if there is none.
+
+        >>> cluster.stop_engine_sync(3)                                  # doctest: +SKIP
+        """
         name = self._engine_name(engine_id)
         self._end([name])
         for engine_set in self._engine_sets.values():
@@ -343,7 +350,10 @@ class Cluster(Shared):
     restart_engines = awaited(restart_engines_sync)
 
     def restart_engine_sync(self, engine_id: int) -> None:
-        """Ends one engine, and starts it again under its id. `KeyError` if there is none."""
+        """Ends one engine, and starts it again under its id. `KeyError` if there is none.
+
+        >>> cluster.restart_engine_sync(3)                               # doctest: +SKIP
+        """
         self._restart([self._engine_name(engine_id)])
 
     restart_engine = awaited(restart_engine_sync)
@@ -380,7 +390,10 @@ class Cluster(Shared):
     signal_engines = awaited(signal_engines_sync)
 
     def signal_engine_sync(self, signum: int | str | signal.Signals, engine_id: int) -> None:
-        """Sends one engine a signal. `KeyError` if there is none."""
+        """Sends one engine a signal. `KeyError` if there is none.
+
+        >>> cluster.signal_engine_sync("SIGINT", 0)
+        """
         self._running_host().signal([self._engine_name(engine_id)], signal_number(signum))
 
     signal_engine = awaited(signal_engine_sync)
@@ -398,69 +411,6 @@ class Cluster(Shared):
         if engine_id not in names:
             raise KeyError(f"there is no engine {engine_id}: there are {sorted(names)}")
         return str(names[engine_id])
-
-    # ------------------------------------------------------------------ what is known of it
-
-    @property
-    def cluster_id(self) -> str | None:
-        """The cluster's name; its own choice, once it runs, if none was given."""
-        return self._cluster_id
-
-    @property
-    def engines(self) -> dict[str, EngineSet]:
-        """The sets of engines, by their ids."""
-        return dict(self._engine_sets)
-
-    @property
-    def engine_set(self) -> EngineSet | None:
-        """The first of them."""
-        return next(iter(self._engine_sets.values()), None)
-
-    @property
-    def controller(self) -> Controller | None:
-        """The hub and its host; None if the cluster was not started."""
-        return None if self._host is None else Controller(self._host)
-
-    @property
-    def connection_file(self) -> str:
-        """The connection file of a client; `ClusterError` if the cluster does not run."""
-        if self._connection_file is None:
-            raise ClusterError(f"{self!r} is not running: start it, or enter it with `with`")
-        return self._connection_file
-
-    @property
-    def is_running(self) -> bool:
-        """Whether the cluster was started, and serves."""
-        if self._native is not None and not self._native.is_running():
-            return False
-        return self._host is not None and Controller(self._host).running
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether it was started, and has ended without being asked to from here."""
-        return self._host is not None and not self.is_running
-
-    def failure(self) -> str | None:
-        """Why engines that are waited for may never come, if that is known.
-
-        >>> cluster.failure() is None
-        True
-        """
-        if self.has_ended:
-            return "the cluster has ended"
-        try:
-            engines = {} if self._host is None else self._host.engines()
-        except ClusterError:
-            return "the cluster has ended"
-        for name, process in engines.items():
-            if process["state"] == "failed":
-                return f"engine {name} was given up: {process['last_exit']}"
-        return None
-
-    def _running_host(self) -> Host:
-        if self._host is None:
-            raise ClusterError(f"{self!r} is not running: start it, or enter it with `with`")
-        return self._host
 
     def __repr__(self) -> str:
         facts = f"cluster_id={self._cluster_id!r}, profile={self.profile!r}"

@@ -79,6 +79,9 @@ class ClusterManager:
         """A cluster that is not started, and its key; takes the options of `Cluster`.
 
         `KeyError` if there is one of this key.
+
+        >>> px.ClusterManager().new_cluster(n=2, cluster_id="another")[0]
+        'default:another'
         """
         cluster = Cluster(**options)
         key = self._key(cluster)
@@ -88,13 +91,26 @@ class ClusterManager:
         return key, cluster
 
     def get_cluster(self, key: str) -> Cluster:
-        """The cluster of this key. `KeyError` if there is none."""
+        """The cluster of this key. `KeyError` if there is none.
+
+        >>> manager = px.ClusterManager()
+        >>> key, mine = manager.new_cluster(n=2)
+        >>> manager.get_cluster(key) is mine
+        True
+        """
         if key not in self.clusters:
             raise KeyError(f"there is no cluster {key!r}: there are {sorted(self.clusters)}")
         return self.clusters[key]
 
     def remove_cluster(self, key: str) -> None:
-        """Forgets a cluster; it goes on if it runs. `KeyError` if there is none."""
+        """Forgets a cluster; it goes on if it runs. `KeyError` if there is none.
+
+        >>> manager = px.ClusterManager()
+        >>> key, _ = manager.new_cluster(n=2)
+        >>> manager.remove_cluster(key)
+        >>> manager.clusters
+        {}
+        """
         self.get_cluster(key)
         del self.clusters[key]
 

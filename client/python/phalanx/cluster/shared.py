@@ -48,7 +48,12 @@ class Shared:
 
     @property
     def cluster_dir(self) -> str | None:
-        """The directory of the cluster, with its logs; None if it does not run."""
+        """The directory of the cluster, with its logs; None if it does not run.
+
+        >>> import os
+        >>> "logs" in os.listdir(cluster.cluster_dir)
+        True
+        """
         return None if self._host is None else self._host.directory
 
     def to_dict(self) -> dict[str, Any]:
@@ -70,7 +75,11 @@ class Shared:
 
     @classmethod
     def from_dict(cls, d: Mapping[str, Any]) -> Self:
-        """A cluster that another process has started. It is stopped only when told to."""
+        """A cluster that another process has started. It is stopped only when told to.
+
+        >>> px.Cluster.from_dict(cluster.to_dict()).is_running
+        True
+        """
         kept = ("n", "cluster_id", "profile", "home", "engine_timeout")
         options: dict[str, Any] = {key: d[key] for key in kept if key in d}
         copy = cls(shutdown_atexit=False, **options)
@@ -125,12 +134,19 @@ class Shared:
 
     @property
     def cluster_file(self) -> str | None:
-        """The file that `from_file` reads: where it was, if the cluster has ended; None before its start."""
+        """The file that `from_file` reads: where it was, if the cluster has ended; None before its start.
+
+        >>> cluster.cluster_file.endswith("cluster.json")
+        True
+        """
         directory = self.cluster_dir
         return self._written if directory is None else os.path.join(directory, CLUSTER_FILE)
 
     def write_cluster_file(self) -> None:
-        """Writes what `from_file` reads, for this user alone. Done by itself at the start."""
+        """Writes what `from_file` reads, for this user alone. Done by itself at the start.
+
+        >>> cluster.write_cluster_file()
+        """
         path = self.cluster_file
         if path is None or self.cluster_dir is None:
             raise ClusterError(f"{self!r} is not running: it has no file")
@@ -140,13 +156,20 @@ class Shared:
             json.dump(self.to_dict(), file, indent=2)
 
     def update_cluster_file(self) -> None:
-        """Writes it again, if it is there. Done by itself when engines come or go."""
+        """Writes it again, if it is there. Done by itself when engines come or go.
+
+        >>> cluster.update_cluster_file()
+        """
         path = self.cluster_file
         if path is not None and os.path.exists(path):
             self.write_cluster_file()
 
     def remove_cluster_file(self) -> None:
-        """Removes it. Done by itself when the cluster ends."""
+        """Removes it. Done by itself when the cluster ends.
+
+        >>> cluster.remove_cluster_file()
+        >>> cluster.write_cluster_file()
+        """
         path = self.cluster_file
         if path is not None:
             with suppress(FileNotFoundError):

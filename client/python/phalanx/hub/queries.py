@@ -314,7 +314,12 @@ class HubViewQueries:
 
     @property
     def results(self: Any) -> TaskMapping:
-        """The results of this view's tasks that have ended, by msg_id, as `Client.results`."""
+        """The results of this view's tasks that have ended, by msg_id, as `Client.results`.
+
+        >>> ar = view.apply_async(abs, -1)
+        >>> ar.wait(), view.results[ar.msg_id]
+        (True, 1)
+        """
         return TaskMapping(self.client, self._history, lambda result: result.get())
 
     def forget_history(self: Any) -> None:

@@ -227,7 +227,11 @@ class AsyncResult(Watched[T]):
 
     @property
     def result_dict(self) -> dict[int, Any]:
-        """The same as `get_dict()`."""
+        """The same as `get_dict()`.
+
+        >>> rc[0, 1].apply_async(abs, -1).result_dict
+        {0: 1, 1: 1}
+        """
         return self.get_dict()
 
     def split(self) -> list[AsyncResult]:
@@ -285,12 +289,21 @@ class AsyncResult(Watched[T]):
 
     @property
     def msg_ids(self) -> list[str]:
-        """The names of its tasks, e.g. `c7/42`."""
+        """The names of its tasks, e.g. `c7/42`.
+
+        >>> len(rc[0, 1].apply_async(abs, -1).msg_ids)
+        2
+        """
         return [msg_id(task) for task in self._batch.ids()]
 
     @property
     def msg_id(self) -> str:
-        """The name of its first task."""
+        """The name of its first task.
+
+        >>> ar = rc[0].apply_async(abs, -1)
+        >>> ar.msg_id == ar.msg_ids[0]
+        True
+        """
         return msg_id(self._batch.id(0))
 
     @property
@@ -307,11 +320,20 @@ class AsyncResult(Watched[T]):
 
     @property
     def sent(self) -> bool:
-        """Whether what was sent may be edited again: always, it is copied when it is submitted."""
+        """Whether what was sent may be edited again: always, it is copied when it is submitted.
+
+        >>> numbers = bytearray(b"x" * 100_000)
+        >>> rc[0].apply_async(len, numbers).sent
+        True
+        """
         return True
 
     def wait_for_send(self, timeout: float | None = -1) -> bool:
-        """Waits until what was sent may be edited again."""
+        """Waits until what was sent may be edited again.
+
+        >>> rc[0].apply_async(abs, -1).wait_for_send()
+        True
+        """
         return True
 
     wait_on_send = wait_for_send

@@ -82,17 +82,30 @@ class ExecuteReply:
 
     @property
     def stdout(self) -> str:
-        """What the code wrote to standard output."""
+        """What the code wrote to standard output.
+
+        >>> rc[0].execute("print(6 * 7)", block=True).get().stdout
+        '42\\n'
+        """
         return str(self.metadata.get("stdout", ""))
 
     @property
     def stderr(self) -> str:
-        """What it wrote to standard error."""
+        """What it wrote to standard error.
+
+        >>> rc[0].execute("1 + 1", block=True).get().stderr
+        ''
+        """
         return str(self.metadata.get("stderr", ""))
 
     @property
     def outputs(self) -> list[Any]:
-        """What it displayed: dicts with `data` by MIME type."""
+        """What it displayed: dicts with `data` by MIME type.
+
+        >>> ar = rc[0].execute("from IPython.display import display; display(5)", block=True)
+        >>> ar.get().outputs[0]["data"]
+        {'text/plain': '5'}
+        """
         return list(self.metadata.get("outputs", []))
 
     @property

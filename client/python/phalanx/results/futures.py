@@ -52,11 +52,21 @@ class TaskFuture(Future[T]):
         raise NotImplementedError
 
     def result(self, timeout: float | None = None) -> T:
-        """The same as `get(timeout)`."""
+        """The same as `get(timeout)`.
+
+        >>> rc[0].apply_async(abs, -1).result(timeout=10)
+        1
+        """
         return self.get(timeout)
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
-        """Waits, and returns what went wrong; `None` if nothing did."""
+        """Waits, and returns what went wrong; `None` if nothing did.
+
+        >>> rc[0].apply_async(abs, -1).exception() is None
+        True
+        >>> rc[0].apply_async(divmod, 1, 0).exception()
+        <RemoteError[0]:ZeroDivisionError(integer division or modulo by zero)>
+        """
         if not self._batch.wait(seconds(timeout)):
             raise TimeoutError("Result not ready.")
         try:
@@ -66,22 +76,43 @@ class TaskFuture(Future[T]):
         return None
 
     def done(self) -> bool:
-        """Whether it has ended; the same as `ready()`."""
+        """Whether it has ended; the same as `ready()`.
+
+        >>> ar = rc[0].apply_async(abs, -1)
+        >>> ar.wait(), ar.done()
+        (True, True)
+        """
         return self._batch.ready()
 
     def running(self) -> bool:
-        """Whether it has not ended yet."""
+        """Whether it has not ended yet.
+
+        >>> ar = rc[0].apply_async(abs, -1)
+        >>> ar.wait(), ar.running()
+        (True, False)
+        """
         return not self._batch.ready()
 
     def cancel(self) -> bool:
-        """Aborts what has not ended; False if all has."""
+        """Aborts what has not ended; False if all has.
+
+        >>> ar = rc[0].apply_async(abs, -1)
+        >>> ar.wait(), ar.cancel()
+        (True, False)
+        """
         if self._batch.ready():
             return False
         self._batch.abort()
         return True
 
     def cancelled(self) -> bool:
-        """Whether every task of it was aborted."""
+        """Whether every task of it was aborted.
+
+        >>> import time
+        >>> ar = rc[0].apply_async(time.sleep, 60)
+        >>> ar.cancel(), ar.wait(), ar.cancelled()
+        (True, True, True)
+        """
         batch = self._batch
         return batch.ready() and all(batch.outcome(i)[0] == "aborted" for i in range(len(batch)))
 

@@ -62,7 +62,11 @@ class AsyncMapResult(AsyncResult["list[T]"]):
         *,
         copy: bool = False,
     ) -> list[T]:
-        """As `AsyncResult.get`; with `return_exceptions` errors stand where their items would."""
+        """As `AsyncResult.get`; with `return_exceptions` errors stand where their items would.
+
+        >>> balanced.map_async(lambda x: 1 // x, [1, 0]).get(return_exceptions=True)
+        [1, <RemoteError[...]:ZeroDivisionError(...)>]
+        """
         if return_exceptions is None:
             return_exceptions = self._return_exceptions
         return super().get(timeout, return_exceptions, return_when, copy=copy)
@@ -88,6 +92,10 @@ class AsyncMapResult(AsyncResult["list[T]"]):
         """How many items are done, of running parts too as far as they have told.
 
         A part tells five times a second at most, from the first time on that somebody looks.
+
+        >>> ar = balanced.map_async(abs, range(5))
+        >>> ar.wait(), ar.progress
+        (True, 5)
         """
         done = self._batch.done_count()
         if self._lengths is None:

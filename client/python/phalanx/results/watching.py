@@ -91,7 +91,12 @@ class Watched(TaskFuture[T]):
 
     @property
     def elapsed(self) -> float:
-        """Seconds since it was submitted; once it has ended, as long as it took."""
+        """Seconds since it was submitted; once it has ended, as long as it took.
+
+        >>> ar = rc[0].apply_async(abs, -1)
+        >>> ar.wait(), ar.elapsed == ar.wall_time
+        (True, True)
+        """
         if self._batch.ready():
             return self.wall_time
         submitted: datetime = self._facts(0)["submitted"]
@@ -99,12 +104,22 @@ class Watched(TaskFuture[T]):
 
     @property
     def wall_time(self) -> float:
-        """Seconds from the first submit to the last result; `TimeoutError` before the end."""
+        """Seconds from the first submit to the last result; `TimeoutError` before the end.
+
+        >>> ar = rc[0].apply_async(abs, -1)
+        >>> ar.wait(), 0 < ar.wall_time < 10
+        (True, True)
+        """
         return self.timedelta(self._times("submitted"), self._times("received"))
 
     @property
     def serial_time(self) -> float:
-        """Seconds that all tasks ran, added up; `TimeoutError` before the end."""
+        """Seconds that all tasks ran, added up; `TimeoutError` before the end.
+
+        >>> ar = rc[0, 1].apply_async(__import__("time").sleep, 0.05)
+        >>> ar.wait(), ar.serial_time >= 0.1
+        (True, True)
+        """
         self._must_be_ready()
         return sum(self._batch.metadata(i).get("ran") or 0.0 for i in range(len(self._batch)))
 

@@ -40,7 +40,11 @@ class AttemptFlags:
     @property
     def retries(self) -> int:
         """How often a task that raised is tried again, at most: on engines where it has not been tried
-        first, then anywhere but where it failed last. 0 by default."""
+        first, then anywhere but where it failed last. 0 by default.
+
+        >>> balanced.retries, balanced.set_flags(retries=2).retries
+        (0, 2)
+        """
         return self._retries
 
     @retries.setter
@@ -50,7 +54,11 @@ class AttemptFlags:
     @property
     def retry_on(self) -> Any:
         """Which exceptions are tried again: a class, a name, or several; those derived from them too.
-        None for all."""
+        None for all.
+
+        >>> balanced.set_flags(retries=2, retry_on=OSError).retry_on
+        <class 'OSError'>
+        """
         return self._retry_on
 
     @retry_on.setter
@@ -60,7 +68,11 @@ class AttemptFlags:
 
     @property
     def retry_backoff(self) -> float:
-        """Seconds before the first retry; doubled for each one after it. 0 by default."""
+        """Seconds before the first retry; doubled for each one after it. 0 by default.
+
+        >>> balanced.set_flags(retries=3, retry_backoff=0.5).retry_backoff
+        0.5
+        """
         return self._retry_backoff
 
     @retry_backoff.setter
@@ -70,7 +82,11 @@ class AttemptFlags:
     @property
     def run_limit(self) -> float | None:
         """Seconds that a task may run; then it is interrupted and fails with `TimeLimitExceeded`.
-        None or 0 for as long as it takes."""
+        None or 0 for as long as it takes.
+
+        >>> balanced.set_flags(run_limit=60).run_limit
+        60.0
+        """
         return self._run_limit
 
     @run_limit.setter

@@ -402,12 +402,20 @@ class DirectView(View):
         return self.apply(picklers.use_dill)
 
     def use_cloudpickle(self) -> Any:
-        """Has cloudpickle pickle all that is sent, here and by this view's engines."""
+        """Has cloudpickle pickle all that is sent, here and by this view's engines.
+
+        >>> view.use_cloudpickle(), view.use_pickle()
+        ([None, None], [None, None])
+        """
         picklers.use_cloudpickle()
         return self.apply(picklers.use_cloudpickle)
 
     def use_pickle(self) -> Any:
-        """Goes back to our own rules, here and on this view's engines."""
+        """Goes back to our own rules, here and on this view's engines.
+
+        >>> view.use_pickle()
+        [None, None]
+        """
         picklers.use_pickle()
         return self.apply(picklers.use_pickle)
 
@@ -421,5 +429,10 @@ class DirectView(View):
 
     @property
     def importer(self) -> SyncImports:
-        """The same as `sync_imports()`."""
+        """The same as `sync_imports()`.
+
+        >>> with view.importer:
+        ...     import json
+        importing json on engine(s)
+        """
         return self.sync_imports()

@@ -105,7 +105,13 @@ class LoadBalancedView(AttemptFlags, View):
 
     @property
     def after(self) -> Any:
-        """The tasks that must have ended before one of this view starts."""
+        """The tasks that must have ended before one of this view starts.
+
+        >>> first = balanced.apply_async(abs, -1)
+        >>> with balanced.temp_flags(after=first):
+        ...     balanced.apply_sync(abs, -2)
+        2
+        """
         return self._after
 
     @after.setter
@@ -115,7 +121,14 @@ class LoadBalancedView(AttemptFlags, View):
 
     @property
     def follow(self) -> Any:
-        """The tasks on whose engine one of this view must run."""
+        """The tasks on whose engine one of this view must run.
+
+        >>> first = balanced.apply_async(abs, -1)
+        >>> with balanced.temp_flags(follow=first):
+        ...     second = balanced.apply_async(abs, -2)
+        >>> second.wait(), second.engine_id == first.engine_id
+        (True, True)
+        """
         return self._follow
 
     @follow.setter
@@ -125,7 +138,11 @@ class LoadBalancedView(AttemptFlags, View):
 
     @property
     def timeout(self) -> float | None:
-        """Seconds to wait for `after` and `follow`; 0 or None for ever."""
+        """Seconds to wait for `after` and `follow`; 0 or None for ever.
+
+        >>> balanced.set_flags(timeout=10).timeout
+        10
+        """
         return self._timeout
 
     @timeout.setter
@@ -134,7 +151,11 @@ class LoadBalancedView(AttemptFlags, View):
 
     @property
     def needs(self) -> Any:
-        """What must be free on the engine of a task of this view, and is its own: `{"gpu": 1}`."""
+        """What must be free on the engine of a task of this view, and is its own: `{"gpu": 1}`.
+
+        >>> balanced.set_flags(needs={"gpu": 1}).needs
+        {'gpu': 1}
+        """
         return self._needs
 
     @needs.setter
@@ -144,7 +165,11 @@ class LoadBalancedView(AttemptFlags, View):
 
     @property
     def labels(self) -> Any:
-        """The words that the engine of a task of this view must carry."""
+        """The words that the engine of a task of this view must carry.
+
+        >>> balanced.set_flags(labels="big").labels
+        'big'
+        """
         return self._labels
 
     @labels.setter
@@ -154,7 +179,11 @@ class LoadBalancedView(AttemptFlags, View):
 
     @property
     def priority(self) -> int:
-        """Of tasks that wait for an engine those with a higher one go first; 0 by default."""
+        """Of tasks that wait for an engine those with a higher one go first; 0 by default.
+
+        >>> balanced.priority, balanced.set_flags(priority=5).priority
+        (0, 5)
+        """
         return self._priority
 
     @priority.setter

@@ -275,25 +275,42 @@ class View(HubViewQueries):
 
     @property
     def history(self) -> list[str]:
-        """The msg_ids of what this view has submitted, in order."""
+        """The msg_ids of what this view has submitted, in order.
+
+        >>> ar = view.apply_async(abs, -1)
+        >>> view.history[-2:] == ar.msg_ids
+        True
+        """
         return list(self._history)
 
     @property
     def outstanding(self) -> set[str]:
-        """The msg_ids of this view's tasks that have not ended."""
+        """The msg_ids of this view's tasks that have not ended.
+
+        >>> ar = view.apply_async(abs, -1)
+        >>> ar.wait(), view.outstanding
+        (True, set())
+        """
         return self.client.outstanding.intersection(self._history)
 
     def wait(self, jobs: Any = None, timeout: float | None = -1) -> bool:
         """Waits for jobs of this view; for all by default. Whether they ended in time.
 
         Numbers are places in the view's history.
+
+        >>> ar = view.apply_async(abs, -1)
+        >>> view.wait(timeout=10), ar.ready()
+        (True, True)
         """
         if jobs is None:
             jobs = self.outstanding
         return self.client.wait_for_jobs(jobs, timeout, self._history)
 
     def spin(self) -> None:
-        """Does nothing: results come in by themselves."""
+        """Does nothing: results come in by themselves.
+
+        >>> view.spin()
+        """
 
     def abort(
         self,
@@ -302,7 +319,14 @@ class View(HubViewQueries):
         block: bool | None = None,
         kill_after: float | None = None,
     ) -> None:
-        """Aborts jobs of this view; by default all that have not ended. As `Client.abort`."""
+        """Aborts jobs of this view; by default all that have not ended. As `Client.abort`.
+
+        >>> import time
+        >>> ar = view.apply_async(time.sleep, 60)
+        >>> view.abort()
+        >>> ar.wait(10)
+        True
+        """
         jobs = self.outstanding if jobs is None else jobs
         self.client.abort_jobs(jobs, self._history, kill_after, targets)
 
@@ -313,7 +337,10 @@ class View(HubViewQueries):
         hub: bool = False,
         block: bool | None = None,
     ) -> None:
-        """Ends this view's engines, and with `hub` the whole cluster."""
+        """Ends this view's engines, and with `hub` the whole cluster.
+
+        >>> rc[1].shutdown()                                             # doctest: +SKIP
+        """
         self.client.shutdown(self.targets if targets is None else targets, restart, hub, block)
 
     def settle(self, result: AsyncResult, block: bool | None) -> Any:

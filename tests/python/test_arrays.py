@@ -66,7 +66,7 @@ def test_writing_to_one_raises_on_the_engine(rc):
     e = caught.value
     assert (e.ename, e.evalue) == ("ValueError", "assignment destination is read-only")
     assert repr(e) == "<RemoteError[0]:ValueError(assignment destination is read-only)>"
-    assert "in setter(a)" in e.traceback
+    assert "<locals>.setter(a)\n" in e.traceback
     assert e.traceback.endswith("ValueError: assignment destination is read-only")
 
 

@@ -73,6 +73,25 @@ def test_what_waits_for_the_hub_or_for_tasks_is_awaited_on_views_too(run):
     run(main)
 
 
+def test_engines_are_waited_for_no_longer_than_they_may_come(run, home):
+    async def main(rc):
+        with pytest.raises(TimeoutError, match="4 of 99 Python engines are there"):
+            await rc.wait_for_engines(99, timeout=0.1)
+
+    async def ended():
+        cluster = px.Cluster(n=1)
+        await cluster.start_cluster()
+        rc = await px.aio.Client(cluster.connection_file)
+        waiting = asyncio.create_task(rc.wait_for_engines(5))
+        await rc.wait_for_engines(1, timeout=30)
+        await cluster.stop_cluster()
+        with pytest.raises(px.ClosedError):
+            await asyncio.wait_for(waiting, 20)
+
+    run(main)
+    asyncio.run(ended())
+
+
 def test_completion_offers_what_is_delegated_and_nothing_that_blocks(run):
     async def main(rc):
         assert {"queue_status", "ping", "wait", "ids"} <= set(dir(rc))

@@ -18,11 +18,13 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import time
 from collections.abc import AsyncIterator, Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from phalanx.client import Client as SyncClient
+from phalanx.client.arrivals import missing
 from phalanx.results.futures import Arrival, T, TaskFuture, seconds
 from phalanx.results.mapresult import part_items
 from phalanx.views.lazymap import Rows, check_chunksize, outstanding_max, rows_of
@@ -159,11 +161,16 @@ class Client:
 
     # ------------------------------------------------------------------ what waits
 
-    async def wait_for_engines(self, n: int = 1, *, timeout: float | None = None) -> None:
-        """Waits until `n` engines are there; `TimeoutError` if they do not come in time."""
-        async with asyncio.timeout(timeout):
-            while len(self.client) < n:
-                await asyncio.sleep(ENGINES_POLL_S)
+    async def wait_for_engines(self, n: int | None = None, *, timeout: float | None = None) -> None:
+        """Waits until `n` engines are there; what it raises and `n` by default are as in `phalanx.Client`."""
+        if n is None:
+            n = self.client.cluster.n if self.client.cluster is not None else 1
+        allowed = seconds(timeout)
+        end = None if allowed is None else time.monotonic() + allowed
+        while not self.client.are_there(n):
+            if end is not None and time.monotonic() >= end:
+                raise TimeoutError(missing(self.client.engines, n, allowed))
+            await asyncio.sleep(ENGINES_POLL_S)
 
     async def wait(self, jobs: Any = None, timeout: float | None = None) -> bool:
         """Waits for jobs, by default for all that are outstanding; whether they ended in time.

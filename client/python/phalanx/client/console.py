@@ -125,6 +125,21 @@ class Console:
             self._watch_engines(n, seconds(timeout), interactive, widget)
         return None
 
+    def are_there(self, n: int, within: float = 0.0) -> bool:
+        """Whether `n` Python engines are there, or come within so many seconds.
+
+        `EngineError` if it is known that they will not, `ClosedError` if the client is closed.
+
+        >>> rc.are_there(4), rc.are_there(5)
+        (True, False)
+        """
+        if self.native.wait_for_engines(n, "python", within):
+            return True
+        why = None if self.cluster is None else self.cluster.failure()
+        if why is not None:
+            raise EngineError(f"{why}; {len(self.ids)} of {n} engines are there")
+        return False
+
     def _watch_engines(
         self, n: int, timeout: float | None, interactive: bool, widget: bool | None
     ) -> None:
@@ -133,14 +148,10 @@ class Console:
         with Bar(n, "engines", "engine", widget=widget, after=after) as bar:
             while True:
                 left = LOOK_S if end is None else min(LOOK_S, end - time.monotonic())
-                if self.native.wait_for_engines(n, "python", max(0.0, left)):
+                if self.are_there(n, max(0.0, left)):
                     bar.show(n)
                     return
-                have = len(self.ids)
-                bar.show(have)
-                why = None if self.cluster is None else self.cluster.failure()
-                if why is not None:
-                    raise EngineError(f"{why}; {have} of {n} engines are there")
+                bar.show(len(self.ids))
                 if left <= 0:
                     raise TimeoutError(missing(self.engines, n, timeout))
 

@@ -7,14 +7,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
-use quinn::{
-    ConnectionId, ConnectionIdGenerator, Endpoint, EndpointConfig, ServerConfig, TokioRuntime,
-};
+use quinn::{ConnectionId, ConnectionIdGenerator, Endpoint, EndpointConfig, ServerConfig};
 use ring::hmac;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::identity::{IdentityError, PrivateKey};
 use crate::settings::{LOOPBACK_DATAGRAM_LEN, SOCKET_BUFFER_LEN, is_loopback};
+use crate::socket::QuinnRuntime;
 
 /// Why an endpoint cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -59,7 +58,7 @@ fn open(
     let _ = config.max_udp_payload_size(LOOPBACK_DATAGRAM_LEN);
     config.cid_generator(|| Box::new(RandomIds));
     socket(address)
-        .and_then(|socket| Endpoint::new(config, server, socket, Arc::new(TokioRuntime)))
+        .and_then(|socket| Endpoint::new(config, server, socket, Arc::new(QuinnRuntime)))
         .map_err(|source| EndpointError::Socket { address, source })
 }
 

@@ -1,5 +1,4 @@
-//! Mapping a segment into this process, to read it or to fill it again: the only unsafe code of this
-//! crate.
+//! Mapping a segment into this process, to read it or to fill it again.
 //!
 //! Used by the files next to it. It decides nothing: whether a file may be mapped is checked by
 //! [`super::file`] before it comes here.

@@ -90,36 +90,22 @@ impl Report {
             text += "\nOne at a time (cpu columns: microseconds per task)\n";
             text += &self.latency_table();
         }
-        let ratios: String = self.ratios().map(|line| format!("{line}\n")).collect();
+        let ratios = self.ratios();
         if !ratios.is_empty() {
-            text += "\nOf the bare path, in this run\n";
-            text += &ratios;
+            text += &format!("\nOf the bare path, in this run\n{}\n", ratios.join("\n"));
         }
         text
     }
 
     /// What clusters reached of the bare path with as many engines.
-    fn ratios(&self) -> impl Iterator<Item = String> {
-        let bare = |engines| {
-            move |row: &&Throughput| row.executor == Subject::Bare && row.engines == engines
-        };
-        let many = self.throughput.iter().filter(|row| row.executor != Subject::Bare);
-        let many = many.filter_map(move |row| {
-            let bare = self.throughput.iter().find(bare(row.engines))?;
-            let share = 100.0 * row.tasks_per_s / bare.tasks_per_s;
-            let (what, engines) = (row.executor.as_str(), row.engines);
-            Some(format!("{what}, {engines} engines: {share:.0} % of its tasks a second"))
-        });
-        let bare =
-            |engines| move |row: &&Latency| row.executor == Subject::Bare && row.engines == engines;
-        let single = self.latency.iter().filter(|row| row.executor != Subject::Bare);
-        let single = single.filter_map(move |row| {
-            let bare = self.latency.iter().find(bare(row.engines))?;
-            let times = row.p50_us / bare.p50_us;
-            let (what, engines) = (row.executor.as_str(), row.engines);
-            Some(format!("{what}, {engines} engines: {times:.2} x its p50"))
-        });
-        many.chain(single)
+    fn ratios(&self) -> Vec<String> {
+        let many = self.throughput.iter().map(|row| (row.executor, row.engines, row.tasks_per_s));
+        let single = self.latency.iter().map(|row| (row.executor, row.engines, row.p50_us));
+        let many = of_bare(many.collect())
+            .map(|(of, ratio)| format!("{of}: {:.0} % of its tasks a second", 100.0 * ratio));
+        let single =
+            of_bare(single.collect()).map(|(of, ratio)| format!("{of}: {ratio:.2} times its P50"));
+        many.chain(single).collect()
     }
 
     fn throughput_table(&self) -> String {
@@ -154,6 +140,16 @@ impl Report {
     }
 }
 
+/// The figures of clusters over those of the bare path with as many engines, and whose they are.
+fn of_bare(rows: Vec<(Subject, u32, f64)>) -> impl Iterator<Item = (String, f64)> {
+    let is_bare = |(subject, ..): &(Subject, u32, f64)| *subject == Subject::Bare;
+    let (bare, clusters): (Vec<_>, Vec<_>) = rows.into_iter().partition(is_bare);
+    clusters.into_iter().filter_map(move |(subject, engines, figure)| {
+        let (.., bare) = bare.iter().find(|(_, of, _)| *of == engines)?;
+        Some((format!("{}, engines: {engines}", subject.as_str()), figure / bare))
+    })
+}
+
 /// Plain columns, figures to the right, those of the processors last.
 fn columns(headings: &[&str], rows: impl Iterator<Item = (Vec<String>, CpuPerTask)>) -> String {
     let mut table = Table::new();
@@ -171,4 +167,21 @@ fn columns(headings: &[&str], rows: impl Iterator<Item = (Vec<String>, CpuPerTas
         }
     }
     table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clusters_are_held_against_the_bare_path_with_as_many_engines() {
+        let rows = vec![
+            (Subject::Bare, 1, 100.0),
+            (Subject::Bare, 2, 200.0),
+            (Subject::Null, 2, 50.0),
+            (Subject::Native, 3, 1.0),
+        ];
+        let ratios: Vec<_> = of_bare(rows).collect();
+        assert_eq!(ratios, [("null, engines: 2".to_owned(), 0.25)]);
+    }
 }

@@ -72,10 +72,12 @@ async def _wait_for(client: SyncClient, jobs: Any, history: History, timeout: fl
     try:
         async with asyncio.timeout(seconds(timeout)):
             for job in found:
-                if isinstance(job, Future) and not isinstance(job, TaskFuture):
+                if isinstance(job, TaskFuture):
+                    await Arrival(job._batch, None)
+                elif isinstance(job, Future):
                     await asyncio.wait([asyncio.wrap_future(job)])
                 else:
-                    await Arrival(getattr(job, "_batch", job), None)
+                    await Arrival(job, None)
     except TimeoutError:
         return False
     return True

@@ -1,8 +1,8 @@
 """Runs a few of the tests under every other Python from 3.11 on that this machine has.
 
 The package is compiled once for all of them (abi3), so what can differ is Python itself: pickles, code
-objects, tracebacks, signals. Each Python gets an environment of its own below `target`. Run by
-`make test-python`; it says what it found, and fails if a test does.
+objects, tracebacks, signals. A client of this Python also meets engines of each. They get environments of
+their own below `target`. Run by `make test-python`; it says what it found, and fails if a test does.
 
     python tests/python/other_pythons.py
 """
@@ -12,11 +12,15 @@ from __future__ import annotations
 import glob
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
 import sysconfig
+import warnings
 from pathlib import Path
+
+import phalanx as px
 
 OLDEST = (3, 11)
 """The oldest Python that the package is for."""
@@ -107,6 +111,21 @@ def smoke(python: Path) -> int:
     ).returncode
 
 
+def tells(python: Path, name: str) -> bool:
+    """Whether a client of this Python works with engines of that one, and says so in one line."""
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        with px.Cluster(n=1, python=str(python)) as rc:
+            rc.wait_for_engines(1, timeout=60)
+            version = rc[0].apply_sync(platform.python_version)
+    lines = [str(each.message) for each in told if each.category is RuntimeWarning]
+    is_right = len(lines) == 1 and f"engine 0 runs Python {name}" in lines[0]
+    if not (is_right and version.startswith(f"{name}.") and "\n" not in lines[0]):
+        print(f"engines of Python {version}: a client was told {lines}", file=sys.stderr)
+        return False
+    return True
+
+
 def main() -> int:
     """Tests under each of them; 0 if all is well."""
     own = f"{sys.version_info[0]}.{sys.version_info[1]}"
@@ -120,7 +139,7 @@ def main() -> int:
             continue
         print(f"== Python {name} ({python})", flush=True)
         tested.append(name)
-        if smoke(prepared) != 0:
+        if smoke(prepared) != 0 or not tells(prepared, name):
             failed.append(name)
     if failed:
         print(f"the tests fail under Python {', '.join(failed)}", file=sys.stderr)

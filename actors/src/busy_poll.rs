@@ -4,11 +4,11 @@
 //! On a virtual machine of two processors a wake-up takes 30 to 150 us, and a call one at a time has
 //! four of them; a hub that polls saves two (p50 of a no-op from Python: 540-800 us without, 410-660
 //! with, in alternation, on a slow day). As the kernel's halt polling does
-//! (`Documentation/virt/kvm/halt-polling.rst`), it learns from the waits before: it polls only while they are short in the mean. What the kernel does
-//! not look at is looked at here: a thread that had to wait for its processor takes it from somebody;
-//! and if what it polls for does not come, whoever is to send it may be waiting for this processor.
-//! Either way it stops polling for a while. So an idle hub sleeps, and so does one beside tasks that
-//! need every processor.
+//! (`Documentation/virt/kvm/halt-polling.rst`), it learns from the waits before: it polls only while
+//! they are short in the mean. What the kernel does not look at is looked at here: a thread that had
+//! to wait for its processor takes it from somebody; and if what it polls for does not come, whoever
+//! is to send it may be waiting for this processor. Either way it stops polling for a while. So an
+//! idle hub sleeps, and so does one beside tasks that need every processor.
 //!
 //! For the hub, which is at the end of each hop. Peers do not poll: there may be as many of them as
 //! processors, and tasks run in them.

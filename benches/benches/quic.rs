@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use phalanx_benches::refusals::Refusals;
 use phalanx_protocol::client::{ClientToHub, HubToClient, Ping};
 use phalanx_protocol::engine::EngineToHub;
 use phalanx_protocol::ids::{AttemptId, RequestId};
@@ -16,8 +17,7 @@ use phalanx_protocol::payload::{Format, Payload};
 use phalanx_protocol::role::Role;
 use phalanx_transport::identity::{ClusterAuthority, ConnectionFile};
 use phalanx_transport::{
-    Arrival, Audit, Connector, HubEndpoint, HubSession, Incoming, PeerInfo, PeerSession,
-    RefusedPeer, Settings,
+    Arrival, Connector, HubEndpoint, HubSession, Incoming, PeerSession, Settings,
 };
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
@@ -27,16 +27,6 @@ const BURST: u64 = 256;
 
 /// Frames that may wait in the send queue: enough to fill every packet.
 const QUEUED_MAX: usize = 4_096;
-
-/// Nobody listens.
-struct NoAudit;
-
-impl Audit for NoAudit {
-    fn admitted(&self, _peer: &PeerInfo) {}
-    fn refused(&self, peer: &RefusedPeer) {
-        eprintln!("refused: {peer:?}");
-    }
-}
 
 fn runtime() -> Runtime {
     let builder = &mut tokio::runtime::Builder::new_current_thread();
@@ -48,7 +38,7 @@ fn listen(role: Role) -> (HubEndpoint, ConnectionFile) {
     let authority = ClusterAuthority::create().expect("an authority");
     let credential = authority.issue(Role::Hub).expect("a credential");
     let address = (Ipv4Addr::LOCALHOST, 0).into();
-    let hub = HubEndpoint::bind(&credential, address, &Settings::default(), Arc::new(NoAudit))
+    let hub = HubEndpoint::bind(&credential, address, &Settings::default(), Arc::new(Refusals))
         .expect("a port on loopback");
     let address = hub.local_address().expect("an address");
     let credential = authority.issue(role).expect("a credential");

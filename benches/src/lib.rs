@@ -7,4 +7,5 @@ pub mod counting;
 pub mod cpu;
 pub mod graphs;
 pub mod half_open;
+pub mod refusals;
 pub mod rooms;

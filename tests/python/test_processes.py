@@ -69,6 +69,23 @@ def test_many_threads_share_a_client(rc, lview):
     assert len(set(rc.history)) == len(rc.history)
 
 
+TELL_WHEN_IT_WAITS = """\
+def tell_when_it_waits(caller=threading.get_ident()):
+    before = None
+    while True:
+        here = sys._current_frames()[caller]
+        now = (here.f_code, here.f_lasti)
+        while here and "importlib" not in here.f_code.co_filename:
+            here = here.f_back
+        if here is None and now == before:
+            return print("waiting", flush=True)
+        before = now
+        time.sleep(0.05)
+"""
+"""Says that the main thread waits: it stands still, and not in the middle of an import, where Python ignores
+what callbacks of weak references raise, an interrupt too."""
+
+
 @pytest.mark.parametrize(
     "wait",
     [
@@ -89,24 +106,12 @@ def test_many_threads_share_a_client(rc, lview):
     ],
 )
 def test_ctrl_c_ends_every_wait_and_the_client_goes_on(cluster, wait):
-    # An interrupt in the middle of an import may go to nobody: Python ignores what callbacks of weak
-    # references raise there.
     code = f"""
 import sys, threading, time, phalanx as px
 def sleep():
     import time
     time.sleep(20)
-def tell_when_it_waits(caller=threading.get_ident()):
-    before = None
-    while True:
-        here = sys._current_frames()[caller]
-        now = (here.f_code, here.f_lasti)
-        while here and "importlib" not in here.f_code.co_filename:
-            here = here.f_back
-        if here is None and now == before:
-            return print("waiting", flush=True)
-        before = now
-        time.sleep(0.05)
+{TELL_WHEN_IT_WAITS}
 rc = px.Client(sys.argv[1])
 ar = rc[0].apply_async(sleep)
 try:
@@ -161,10 +166,7 @@ import sys, threading, time, phalanx as px
 def sleep(*_):
     import time
     time.sleep(20)
-def tell_when_it_waits(caller=threading.get_ident()):
-    while sys._current_frames()[caller].f_code is not px.AsyncResult.get.__code__:
-        time.sleep(0.01)
-    print("waiting", flush=True)
+{TELL_WHEN_IT_WAITS}
 rc = px.Client(sys.argv[1])
 view = rc[:].set_flags(block=True)
 balanced = rc.load_balanced_view(block=True)

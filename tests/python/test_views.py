@@ -245,9 +245,11 @@ def test_coalesced_answers_come_together(rc, tmp_path, until):
     pulled = together.pull("rank", block=False)
     # An engine runs its calls in order: when three have ended this one, they have ended all.
     executed = together.execute("x = rank")
-    until(lambda: executed.progress == 3)
-    assert (one_by_one.progress, at_once.progress, pulled.progress) == (3, 0, 0)
-    go.touch()
+    try:
+        until(lambda: executed.progress == 3)
+        assert (one_by_one.progress, at_once.progress, pulled.progress) == (3, 0, 0)
+    finally:
+        go.touch()
     for ar in (one_by_one, at_once, pulled):
         assert (ar.get(), ar.engine_id) == ([0, 1, 2, 3], rc.ids)
 

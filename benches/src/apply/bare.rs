@@ -21,14 +21,14 @@ use phalanx_protocol::role::Role;
 use phalanx_protocol::task::{Assignment, MethodName, Target, TaskSpec};
 use phalanx_transport::identity::{ClusterAuthority, ConnectionFile};
 use phalanx_transport::{
-    Arrival, Audit, Connector, HubEndpoint, HubSession, Incoming, PeerInfo, PeerSession,
-    RefusedPeer, SessionSender, Settings,
+    Arrival, Connector, HubEndpoint, HubSession, Incoming, PeerSession, SessionSender, Settings,
 };
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 use super::method::{ARGS_LEN, ECHO};
 use super::processes::Processes;
+use crate::refusals::Refusals;
 
 /// The peers of a relay come within this, or it ends.
 const PEERS_WITHIN: Duration = Duration::from_secs(30);
@@ -183,7 +183,7 @@ fn listen(directory: &Path) -> Result<HubEndpoint> {
     let authority = ClusterAuthority::create()?;
     let address = (Ipv4Addr::LOCALHOST, 0).into();
     let credential = authority.issue(Role::Hub)?;
-    let hub = HubEndpoint::bind(&credential, address, &Settings::default(), Arc::new(Errors))?;
+    let hub = HubEndpoint::bind(&credential, address, &Settings::default(), Arc::new(Refusals))?;
     for (role, file) in [(Role::Client, CLIENT_FILE), (Role::Engine, ENGINE_FILE)] {
         let credential = authority.issue(role)?;
         let file_of_role = ConnectionFile::new("bare", vec![hub.local_address()?], credential);
@@ -262,15 +262,4 @@ async fn pass_back(
         }
     }
     Ok(())
-}
-
-/// Says who was refused.
-struct Errors;
-
-impl Audit for Errors {
-    fn admitted(&self, _peer: &PeerInfo) {}
-
-    fn refused(&self, peer: &RefusedPeer) {
-        eprintln!("refused: {peer:?}");
-    }
 }

@@ -17,7 +17,7 @@ use super::methods::{KindId, MethodId, Methods};
 use super::needs::{Needs, Offer, in_order};
 use super::pace::Backlog;
 use super::settings::{AHEAD_NANOS, Hwm, Settings};
-use super::take_back::{Ahead, Numbers};
+use super::take_back::{Ahead, AskedFor, Numbers};
 use crate::Time;
 use crate::slab::Slab;
 
@@ -143,8 +143,9 @@ pub(super) struct Fleet {
     /// Who is looked at first when tasks are taken back.
     pub(super) hungry_from: EngineId,
     pub(super) laden_from: EngineId,
-    /// Tasks that were asked back and not answered for, each with the engine that is to have it.
-    pub(super) asked: FxHashMap<TaskId, EngineId>,
+    pub(super) overdue_from: EngineId,
+    /// Tasks that were asked back and not answered for.
+    pub(super) asked: FxHashMap<TaskId, AskedFor>,
     /// When what happens now happens.
     pub(super) now: Time,
 }

@@ -67,6 +67,16 @@ impl Methods {
         }
     }
 
+    /// Somebody names these from now on, whether they were in use or not.
+    pub(super) fn hold_all(&mut self, names: &[MethodName]) -> Vec<MethodId> {
+        let hold = |name| {
+            let method = self.intern(Some(name));
+            self.hold(method);
+            method
+        };
+        names.iter().map(hold).collect()
+    }
+
     /// Somebody names it no longer.
     pub(super) fn release(&mut self, method: MethodId) {
         if method == MethodId::NONE {

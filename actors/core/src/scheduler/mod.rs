@@ -11,7 +11,8 @@
 //! must run alone an engine that comes to it is given nothing until it has nothing; and amounts
 //! that the task whose turn is first waits for are given to no other.
 //!
-//! Whose turn it is: higher priority first, then clients in rounds (`rounds`), then as they came.
+//! Whose turn it is: higher priority first, then what was taken back, then clients in rounds
+//! (`rounds`), then as they came.
 //!
 //! An event about a task costs O(log) of the engines and classes concerned, plus the length of the
 //! engine list that comes with it, however many classes and engines there are; if it needs amounts,
@@ -25,7 +26,7 @@
 //! | `shapes` | which amounts they need |
 //! | `board` | which class is next for an engine |
 //! | `fleet` | the engines: load and room |
-//! | `take_back` | what engines were given, and what of it was too much |
+//! | `take_back`, `overdue` | what engines were given, and what of it was too much |
 //! | `pace` | how long the tasks of an engine are expected to take |
 //! | `methods` | which methods there are, and who offers them |
 //!
@@ -38,6 +39,7 @@ mod class;
 mod fleet;
 mod methods;
 mod needs;
+mod overdue;
 mod pace;
 mod queue;
 mod rounds;
@@ -56,7 +58,7 @@ use phalanx_protocol::ids::{EngineId, TaskId};
 use phalanx_protocol::room::{EngineCapacity, ReadyTask, SchedulerVerdict};
 
 pub use self::scheme::{Scheme, SchemeError};
-pub use self::settings::{Hwm, PREFETCH_AHEAD, Settings};
+pub use self::settings::{FOLLOWED_MAX, Hwm, OVERDUE_AFTER, PREFETCH_AHEAD, Settings};
 
 use self::board::ClassId;
 use self::fleet::{Fleet, Kept};
@@ -64,6 +66,7 @@ use self::methods::MethodId;
 use self::needs::Needs;
 use self::queue::{Queue, Tasks};
 use self::scheme::Lots;
+use self::take_back::AskedFor;
 use crate::supervise::Recreate;
 use crate::{Room, Time};
 
@@ -148,8 +151,10 @@ pub struct Scheduler {
     /// When to look for what can be taken back, and when that was done last.
     look_at: Option<Time>,
     looked_at: Option<Time>,
-    /// The engine that the task which is being placed was asked back for.
-    preferred: Option<EngineId>,
+    /// When to look where tasks wait for too long.
+    overdue_at: Option<Time>,
+    /// For whom the task that is being placed was asked back, if it was.
+    back_for: Option<AskedFor>,
 }
 
 impl Recreate for Scheduler {
@@ -245,7 +250,7 @@ impl Scheduler {
 
     /// The engine that a task is to be given at once, if one has room for it.
     fn choose(&mut self, needs: &Needs) -> Option<EngineId> {
-        if let Some(engine) = self.preferred
+        if let Some(AskedFor::Engine(engine)) = self.back_for
             && !needs.alone
             && self.fleet.has_room_for(engine, needs)
         {
@@ -284,6 +289,7 @@ impl Scheduler {
 
     /// Queues a task; says whether it is the only one of its needs.
     fn enqueue(&mut self, task: TaskId, needs: Needs) -> bool {
+        let needs = Needs { is_back: self.back_for.is_some(), ..needs };
         let (place, is_first) = self.queue.push(task, needs, &mut self.fleet);
         self.tasks.insert(task, place);
         is_first
@@ -325,8 +331,11 @@ impl Scheduler {
             .into_iter()
             .filter_map(|kept| Some((self.tasks.get(&kept.task)?.method()?, kept)))
             .collect();
+        // A method that it goes on offering keeps its number, and no other gets it.
+        let offered = self.fleet.methods.hold_all(&capacity.methods);
         self.remove_engine(engine);
         let kind = self.fleet.add(&capacity);
+        offered.into_iter().for_each(|method| self.fleet.methods.release(method));
         let EngineCapacity { assigned, alone, mut held, .. } = capacity;
         self.queue.engine_up(engine, kind, &self.fleet);
         let mut relieved = Vec::new();
@@ -457,20 +466,22 @@ impl Room for Scheduler {
         }
         self.go_on(effects);
         self.plan_look(now);
+        self.plan_overdue(now);
     }
 
     fn next_deadline(&self) -> Option<Time> {
-        self.look_at
+        self.look_at.into_iter().chain(self.overdue_at).min()
     }
 
     fn on_deadline(&mut self, now: Time, effects: &mut Vec<SchedulerEffect>) {
-        self.look(now, effects);
+        self.settle(now, effects);
     }
 
     /// At the end of a burst: an engine that has nothing to do in the middle of one may be given
     /// more by what follows.
     fn settle(&mut self, now: Time, effects: &mut Vec<SchedulerEffect>) {
         self.look(now, effects);
+        self.look_overdue(now, effects);
     }
 
     fn check_invariants(&self) {

@@ -23,6 +23,8 @@ pub(super) struct Needs {
     pub(super) asks: Option<Arc<Asks>>,
     pub(super) priority: i32,
     pub(super) client: ClientId,
+    /// Whether it had its turn and was taken back: it goes before others of its priority.
+    pub(super) is_back: bool,
 }
 
 /// The hub sends them so; what comes from another process is not relied upon.
@@ -41,7 +43,8 @@ impl Needs {
         let engines = engines.map(ascending);
         let follows = follows && engines.is_some();
         let asks = Asks::of(needs);
-        Self { method, engines, follows, alone, asks, priority, client: task.client }
+        let client = task.client;
+        Self { method, engines, follows, alone, asks, priority, client, is_back: false }
     }
 
     /// Whether any engine that offers the method may have it, beside others.

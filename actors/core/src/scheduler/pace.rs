@@ -6,14 +6,15 @@ use std::time::Duration;
 use rustc_hash::FxHashMap;
 
 use super::methods::MethodId;
-use super::settings::{AHEAD_NANOS, AVERAGE_SHIFT, COST_NANOS_MIN};
+use super::settings::{AHEAD_NANOS, AVERAGE_SHIFT, COST_NANOS_MIN, FOLLOWED_NANOS_MAX};
 
 /// What the tasks of one engine cost it.
 ///
-/// A task costs the time it is expected to take, at most [`AHEAD_NANOS`]: such a one, and one that
-/// nothing is known about, fills its slot alone. An engine is full when its tasks cost
-/// [`AHEAD_NANOS`] per slot. Costs are learned per method, so that short tasks that ran before do
-/// not let long ones of another method be sent ahead.
+/// An engine is full when its tasks cost [`AHEAD_NANOS`] per slot. A task costs that much if nothing
+/// is known about it, or if it is too long for another to wait behind it: it fills its slot alone.
+/// Otherwise it costs the time it is expected to take, and at the most one nanosecond less than
+/// fills a slot, so that when all slots are taken there is room for one more. Costs are learned per
+/// method, so that short tasks that ran before do not let long ones of another method be sent ahead.
 #[derive(Debug, Default)]
 pub(super) struct Backlog {
     paces: FxHashMap<MethodId, Pace>,
@@ -55,7 +56,7 @@ impl Pace {
             average - (average >> AVERAGE_SHIFT) + (ran_nanos >> AVERAGE_SHIFT)
         });
         self.average_nanos = Some(average);
-        let goal = average.clamp(COST_NANOS_MIN, AHEAD_NANOS);
+        let goal = cost_of(average);
         self.ends_to_halving -= 1;
         if goal < self.cost_nanos {
             if self.ends_to_halving > 0 {
@@ -66,6 +67,16 @@ impl Pace {
             self.cost_nanos = goal;
         }
         self.ends_to_halving = tasks_per_window(slots, self.cost_nanos);
+    }
+}
+
+/// What tasks that are expected to take so long cost.
+const fn cost_of(average_nanos: u64) -> u64 {
+    match average_nanos {
+        0..COST_NANOS_MIN => COST_NANOS_MIN,
+        COST_NANOS_MIN..AHEAD_NANOS => average_nanos,
+        AHEAD_NANOS..=FOLLOWED_NANOS_MAX => AHEAD_NANOS - 1,
+        _ => AHEAD_NANOS,
     }
 }
 

@@ -77,7 +77,10 @@ impl Queue {
 
     /// Appends a task; says what to note about it, and whether it is the only one of its class.
     pub(super) fn push(&mut self, task: TaskId, needs: Needs, fleet: &mut Fleet) -> (Place, bool) {
-        let round = self.rounds.enter(needs.priority, needs.client);
+        let round = match needs.is_back {
+            true => self.rounds.enter_again(needs.priority, needs.client),
+            false => self.rounds.enter(needs.priority, needs.client),
+        };
         let entry = Entry { round, arrival: self.arrivals, task };
         self.arrivals += 1;
         self.len += 1;

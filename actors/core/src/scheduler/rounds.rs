@@ -39,6 +39,13 @@ impl Rounds {
         line.last
     }
 
+    /// A task is queued that had its turn before; says its round, which is before all others.
+    pub(super) fn enter_again(&mut self, priority: i32, client: ClientId) -> u64 {
+        let level = self.levels.entry(priority).or_default();
+        level.lines.entry(client).or_default().tasks += 1;
+        0
+    }
+
     /// A queued task of this round was given to an engine.
     pub(super) fn serve(&mut self, priority: i32, client: ClientId, round: u64) {
         if let Some(level) = self.levels.get_mut(&priority) {

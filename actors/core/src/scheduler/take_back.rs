@@ -1,5 +1,5 @@
 //! Taking back: tasks that were sent ahead to an engine that takes longer than was expected, for one
-//! that has nothing to do.
+//! that has nothing to do. For whichever has room first: see `overdue`.
 //!
 //! What an engine is sent ahead is expected to be over within [`PREFETCH_AHEAD`]. It was too much if
 //! no task has ended there for that long, or if what ended since says that it will take longer. Then
@@ -31,7 +31,7 @@ use crate::Time;
 
 /// A task that an engine was given.
 #[derive(Debug)]
-struct Given {
+pub(super) struct Given {
     task: TaskId,
     /// The number of its assignment.
     number: u64,
@@ -52,6 +52,15 @@ pub(super) struct Ahead {
     moved_at: Time,
     /// Tasks that were asked back for it and are not here yet.
     coming: usize,
+}
+
+/// For whom a task was asked back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AskedFor {
+    /// An engine with a free slot.
+    Engine(EngineId),
+    /// Whichever has room first.
+    Anyone,
 }
 
 /// The tasks of an engine, each with the number of its assignment; 0 if it may not be taken back.
@@ -97,6 +106,11 @@ impl Ahead {
         }
     }
 
+    /// When a task ended on it last, or it was last given one when it had none.
+    pub(super) const fn moved_at(&self) -> Time {
+        self.moved_at
+    }
+
     /// It is at work: it ended a task, or was given its first.
     pub(super) const fn note_move(&mut self, now: Time) {
         self.moved_at = now;
@@ -107,7 +121,7 @@ impl Ahead {
         &self,
         id: EngineId,
         numbers: &Numbers,
-        asked: &FxHashMap<TaskId, EngineId>,
+        asked: &FxHashMap<TaskId, AskedFor>,
     ) {
         assert!(self.given.iter().is_sorted_by_key(|given| given.number), "{id}");
         let alive: Vec<_> = self.given.iter().filter(|given| given.is_alive(numbers)).collect();
@@ -116,7 +130,7 @@ impl Ahead {
         assert!(self.given.front().is_none_or(|first| first.is_alive(numbers)), "first of {id}");
         let unasked = |given: &&&Given| asked.contains_key(&given.task) && !given.asked;
         assert!(alive.iter().find(unasked).is_none(), "asked back from {id}");
-        assert_eq!(asked.values().filter(|engine| **engine == id).count(), self.coming, "to {id}");
+        assert_eq!(coming_len(id, asked), self.coming, "to {id}");
     }
 }
 
@@ -188,9 +202,9 @@ impl Scheduler {
         self.tasks.remove(&task);
         self.fleet.free(engine, task, method, None);
         self.fill(engine, effects);
-        self.preferred = asked_for;
+        self.back_for = asked_for;
         self.place(ready, effects);
-        self.preferred = None;
+        self.back_for = None;
     }
 }
 
@@ -230,10 +244,12 @@ impl Fleet {
             looks -= 1;
             laden.sort_unstable_by_key(|(waiting, id)| (std::cmp::Reverse(*waiting), *id));
             for (waiting, id) in &mut laden {
-                let tasks = self.spare(*id, hungry, *waiting, &mut looks);
+                let most = waiting.div_ceil(2).min(TAKE_BACK_TASKS_MAX);
+                let may = |given: &Given| self.could_have(hungry, given);
+                let tasks = self.waiting_on(*id, most, &mut looks, may);
                 if !tasks.is_empty() {
                     *waiting = waiting.saturating_sub(tasks.len());
-                    self.note_asked(now, *id, hungry, &tasks);
+                    self.note_asked(now, *id, AskedFor::Engine(hungry), &tasks);
                     all.extend(tasks.into_iter().map(|(_, task)| (*id, task)));
                     break;
                 }
@@ -261,35 +277,40 @@ impl Fleet {
         found
     }
 
-    /// The newest tasks of an engine that another may have: at most half of those that wait, and
-    /// none of the oldest, which run. Each with its place among those given.
-    fn spare(
+    /// The newest tasks of an engine that were not asked back and are such as these: none of the
+    /// oldest, which run. Each with its place among those given.
+    pub(super) fn waiting_on(
         &self,
         id: EngineId,
-        hungry: EngineId,
-        waiting: usize,
+        most: usize,
         looks: &mut usize,
+        is_such: impl Fn(&Given) -> bool,
     ) -> Vec<(usize, TaskId)> {
         let engine = &self.engines[&id];
-        let most = waiting.div_ceil(2).min(TAKE_BACK_TASKS_MAX);
         let mut left = engine.waiting_len();
-        let mut spare = Vec::new();
+        let mut waiting = Vec::new();
         for (at, given) in engine.ahead.given.iter().enumerate().rev() {
-            if left == 0 || spare.len() == most || *looks == 0 {
+            if left == 0 || waiting.len() == most || *looks == 0 {
                 break;
             }
             *looks -= 1;
             if given.is_alive(&engine.tasks) {
                 left -= 1;
-                if !given.asked && self.could_have(hungry, given) {
-                    spare.push((at, given.task));
+                if !given.asked && is_such(given) {
+                    waiting.push((at, given.task));
                 }
             }
         }
-        spare
+        waiting
     }
 
-    fn note_asked(&mut self, now: Time, id: EngineId, hungry: EngineId, tasks: &[(usize, TaskId)]) {
+    pub(super) fn note_asked(
+        &mut self,
+        now: Time,
+        id: EngineId,
+        asked_for: AskedFor,
+        tasks: &[(usize, TaskId)],
+    ) {
         let engine = self.engine_mut(id);
         if engine.is_stuck(now) {
             // What runs there is not as short as was thought.
@@ -300,10 +321,12 @@ impl Fleet {
         for (at, _) in tasks {
             engine.ahead.given[*at].asked = true;
         }
-        self.asked.extend(tasks.iter().map(|(_, task)| (*task, hungry)));
-        self.engine_mut(hungry).ahead.coming += tasks.len();
+        self.asked.extend(tasks.iter().map(|(_, task)| (*task, asked_for)));
         self.rank(id);
-        self.rank(hungry);
+        if let AskedFor::Engine(hungry) = asked_for {
+            self.engine_mut(hungry).ahead.coming += tasks.len();
+            self.rank(hungry);
+        }
     }
 
     /// Whether an engine with a free slot may have a task of another.
@@ -341,23 +364,29 @@ impl Fleet {
     }
 
     /// A task that was asked back will not come that way, or is here. Says for whom it was.
-    pub(super) fn answered(&mut self, task: TaskId) -> Option<EngineId> {
+    pub(super) fn answered(&mut self, task: TaskId) -> Option<AskedFor> {
         if self.asked.is_empty() {
             return None;
         }
-        let hungry = self.asked.remove(&task)?;
-        if let Some(engine) = self.engines.get_mut(&hungry) {
+        let asked_for = self.asked.remove(&task)?;
+        if let AskedFor::Engine(hungry) = asked_for
+            && let Some(engine) = self.engines.get_mut(&hungry)
+        {
             engine.ahead.coming -= 1;
             self.rank(hungry);
         }
-        Some(hungry)
+        Some(asked_for)
     }
 
     /// What is coming to an engine that is new here: asked back for an earlier life of it.
     pub(super) fn ahead_of(&self, id: EngineId, now: Time) -> Ahead {
-        let coming = self.asked.values().filter(|engine| **engine == id).count();
-        Ahead { moved_at: now, coming, ..Ahead::default() }
+        Ahead { moved_at: now, coming: coming_len(id, &self.asked), ..Ahead::default() }
     }
+}
+
+/// How many tasks were asked back for this engine and are not here yet.
+fn coming_len(id: EngineId, asked: &FxHashMap<TaskId, AskedFor>) -> usize {
+    asked.values().filter(|asked_for| **asked_for == AskedFor::Engine(id)).count()
 }
 
 fn enter(set: &mut BTreeSet<EngineId>, id: EngineId, is_in: bool) {
@@ -369,6 +398,6 @@ fn enter(set: &mut BTreeSet<EngineId>, id: EngineId, is_in: bool) {
 }
 
 /// All of a set, from this one on and then the others: whoever had no turn is the next to have one.
-fn around(set: &BTreeSet<EngineId>, from: EngineId) -> impl Iterator<Item = EngineId> {
+pub(super) fn around(set: &BTreeSet<EngineId>, from: EngineId) -> impl Iterator<Item = EngineId> {
     set.range(from..).chain(set.range(..from)).copied()
 }

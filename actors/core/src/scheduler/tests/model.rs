@@ -27,13 +27,15 @@ pub(super) struct Model {
     alone_left: bool,
     assignments: u64,
     pub(super) now: Time,
-    /// What was asked back and not answered, for whom.
-    pub(super) asked: Vec<(TaskId, EngineId)>,
+    /// What was asked back and not answered, for whom; `None` = whoever has room first.
+    pub(super) asked: Vec<(TaskId, Option<EngineId>)>,
     /// When it is looked what to take back, and when that was done last.
     pub(super) look_at: Option<Time>,
     pub(super) looked_at: Option<Time>,
-    /// For whom the task that is being placed was asked back.
-    preferred: Option<EngineId>,
+    /// When it is looked what waits for too long.
+    pub(super) overdue_at: Option<Time>,
+    /// For whom the task that is being placed was asked back, if it was.
+    pub(super) back_for: Option<Option<EngineId>>,
 }
 
 impl Model {
@@ -51,7 +53,8 @@ impl Model {
             asked: Vec::new(),
             look_at: None,
             looked_at: None,
-            preferred: None,
+            overdue_at: None,
+            back_for: None,
         }
     }
 
@@ -73,6 +76,7 @@ impl Model {
         self.hear(event, did, &mut effects);
         self.check();
         self.look(&mut effects);
+        self.look_overdue(&mut effects);
         effects
     }
 
@@ -169,9 +173,12 @@ impl Model {
         queue.find(|task| !task.alone && could_start(task)).map(|task| task.task)
     }
 
-    /// Appends a task to its client's line.
+    /// Appends a task to its client's line; one that was asked back goes before all lines.
     fn enqueue(&mut self, task: ReadyTask) {
         self.forget_old_rounds();
+        if self.back_for.is_some() {
+            return self.queue.push((0, task));
+        }
         let line = (task.priority, task.task.client);
         let served = self.served.iter().find(|(priority, _)| *priority == line.0);
         let last = self.last.iter().position(|(other, _)| *other == line);
@@ -284,7 +291,7 @@ impl Model {
         }
     }
 
-    fn place(
+    pub(super) fn place(
         &mut self,
         task: ReadyTask,
         did: &[SchedulerEffect],
@@ -306,7 +313,7 @@ impl Model {
         by_rank.sort_by(|a, b| self.by_rank(a, b));
         let fits = |engine: &&ModelEngine| !task.alone || engine.tasks.is_empty();
         let mut ids: Vec<_> = by_rank.into_iter().filter(fits).map(|engine| engine.id).collect();
-        let preferred = self.preferred.filter(|id| ids.contains(id) && !task.alone);
+        let preferred = self.back_for.flatten().filter(|id| ids.contains(id) && !task.alone);
         if let Some(preferred) = preferred.filter(|_| !stands_in_line) {
             return self.hand(task, preferred, effects);
         }
@@ -379,41 +386,11 @@ impl Model {
         }
     }
 
-    /// Its engine gave a task back, or keeps it.
-    fn taken_back(
-        &mut self,
-        id: TaskId,
-        ready: Option<ReadyTask>,
-        did: &[SchedulerEffect],
-        effects: &mut Vec<SchedulerEffect>,
-    ) {
-        let asked = self.asked.iter().position(|(task, _)| *task == id);
-        let preferred = asked.map(|at| self.asked.remove(at).1);
-        let Some(ready) = ready else { return };
-        let has = |engine: &&mut ModelEngine| engine.tasks.iter().any(|(task, _)| *task == id);
-        let Some(engine) = self.engines.iter_mut().find(has) else {
-            return self.place(ready, did, effects);
-        };
-        if preferred.is_none() && engine.given.iter().any(|(given, _)| given.task == id) {
-            let verdict = SchedulerVerdict::Assign(engine.id);
-            return effects.push(SchedulerEffect { task: id, verdict });
-        }
-        engine.tasks.retain(|(task, _)| *task != id);
-        engine.given.retain(|(given, _)| given.task != id);
-        engine.alone.retain(|alone| *alone != id);
-        engine.held.retain(|(task, _)| *task != id);
-        let from = engine.id;
-        self.fill(from, effects);
-        self.preferred = preferred;
-        self.place(ready, did, effects);
-        self.preferred = None;
-    }
-
     fn engine(&mut self, id: EngineId) -> &mut ModelEngine {
         self.engines.iter_mut().find(|engine| engine.id == id).expect("it is up")
     }
 
-    fn fill(&mut self, id: EngineId, effects: &mut Vec<SchedulerEffect>) {
+    pub(super) fn fill(&mut self, id: EngineId, effects: &mut Vec<SchedulerEffect>) {
         self.engine(id).draining = false;
         loop {
             let engine = self.engine(id).clone();

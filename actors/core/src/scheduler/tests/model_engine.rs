@@ -7,7 +7,7 @@ use phalanx_protocol::room::ReadyTask;
 use phalanx_protocol::task::MethodName;
 
 use crate::Time;
-use crate::scheduler::{Hwm, PREFETCH_AHEAD};
+use crate::scheduler::{FOLLOWED_MAX, Hwm, PREFETCH_AHEAD};
 
 /// A method, or that a task names none.
 pub(super) type Need = Option<MethodName>;
@@ -90,7 +90,10 @@ impl ModelEngine {
             let now = average.map_or(*ran, |average: u64| average - average / 8 + ran / 8);
             average = Some(now);
             let least = ahead_nanos().div_ceil(1 + u64::from(PREFETCH_PER_SLOT_MAX));
-            let goal = now.clamp(least, ahead_nanos());
+            let goal = match u128::from(now) > FOLLOWED_MAX.as_nanos() {
+                true => ahead_nanos(),
+                false => now.clamp(least, ahead_nanos() - 1),
+            };
             short_ends += 1;
             if goal >= cost {
                 (cost, short_ends) = (goal, 0);

@@ -4,12 +4,12 @@
 use std::cmp::Reverse;
 
 use phalanx_protocol::ids::{EngineId, TaskId};
-use phalanx_protocol::room::SchedulerVerdict;
+use phalanx_protocol::room::{ReadyTask, SchedulerVerdict};
 
 use super::model::Model;
 use super::model_engine::{ModelEngine, ahead_nanos, amounts, may_have};
 use crate::Time;
-use crate::scheduler::{PREFETCH_AHEAD, SchedulerEffect};
+use crate::scheduler::{Hwm, OVERDUE_AFTER, PREFETCH_AHEAD, SchedulerEffect};
 
 impl ModelEngine {
     fn waiting(&self) -> usize {
@@ -24,7 +24,7 @@ impl ModelEngine {
 impl Model {
     /// Engines with a free slot, for which not enough is coming, by id.
     fn hungry(&self) -> Vec<EngineId> {
-        let coming = |id| self.asked.iter().filter(|(_, for_id)| *for_id == id).count();
+        let coming = |id| self.asked.iter().filter(|(_, for_id)| *for_id == Some(id)).count();
         let is_hungry = |engine: &&ModelEngine| {
             let has = engine.tasks.len() + coming(engine.id);
             engine.has_room(self.settings.hwm) && has < engine.slots as usize
@@ -41,6 +41,36 @@ impl Model {
             let mut given = engines.iter().flat_map(|engine| &engine.given);
             given.any(|(given, asked)| given.task == *task && *asked)
         });
+    }
+
+    /// Its engine gave a task back, or keeps it.
+    pub(super) fn taken_back(
+        &mut self,
+        id: TaskId,
+        ready: Option<ReadyTask>,
+        did: &[SchedulerEffect],
+        effects: &mut Vec<SchedulerEffect>,
+    ) {
+        let asked = self.asked.iter().position(|(task, _)| *task == id);
+        let back_for = asked.map(|at| self.asked.remove(at).1);
+        let Some(ready) = ready else { return };
+        let has = |engine: &&mut ModelEngine| engine.tasks.iter().any(|(task, _)| *task == id);
+        let Some(engine) = self.engines.iter_mut().find(has) else {
+            return self.place(ready, did, effects);
+        };
+        if back_for.is_none() && engine.given.iter().any(|(given, _)| given.task == id) {
+            let verdict = SchedulerVerdict::Assign(engine.id);
+            return effects.push(SchedulerEffect { task: id, verdict });
+        }
+        engine.tasks.retain(|(task, _)| *task != id);
+        engine.given.retain(|(given, _)| given.task != id);
+        engine.alone.retain(|alone| *alone != id);
+        engine.held.retain(|(task, _)| *task != id);
+        let from = engine.id;
+        self.fill(from, effects);
+        self.back_for = back_for;
+        self.place(ready, did, effects);
+        self.back_for = None;
     }
 
     /// The end of a burst: at most once in a while it is looked what was too much.
@@ -72,7 +102,7 @@ impl Model {
                 let tasks = self.spare(*id, hungry, *waiting);
                 if !tasks.is_empty() {
                     *waiting -= tasks.len();
-                    self.ask(*id, hungry, tasks, effects);
+                    self.ask(*id, Some(hungry), tasks, effects);
                     break;
                 }
             }
@@ -80,6 +110,34 @@ impl Model {
         let moving = self.engines.iter().filter(|e| e.waiting() > 0 && !e.is_stuck(now));
         let next = moving.map(|engine| engine.moved_at + PREFETCH_AHEAD).min();
         self.look_at = next.filter(|_| may(self)).map(|next| next.max(now + PREFETCH_AHEAD));
+    }
+
+    /// Once in a while: where no task ended for so long, all that waits is asked back for anyone.
+    pub(super) fn look_overdue(&mut self, effects: &mut Vec<SchedulerEffect>) {
+        let may = self.settings.hwm == Hwm::Adaptive;
+        let waits = |model: &Self| may && model.engines.iter().any(|e| e.waiting() > 0);
+        if !waits(self) {
+            self.overdue_at = None;
+            return;
+        }
+        let at = *self.overdue_at.get_or_insert(self.now + OVERDUE_AFTER);
+        if at > self.now {
+            return;
+        }
+        let overdue = |e: &&ModelEngine| e.waiting() > 0 && e.moved_at + OVERDUE_AFTER <= self.now;
+        let mut overdue: Vec<_> = self.engines.iter().filter(overdue).map(|e| e.id).collect();
+        overdue.sort_unstable();
+        for id in overdue {
+            let engine = self.engines.iter().find(|engine| engine.id == id).expect("it is up");
+            let newest = engine.given.iter().rev().take(engine.waiting());
+            let mut tasks: Vec<_> =
+                newest.filter(|(_, asked)| !asked).map(|(task, _)| task.task).collect();
+            tasks.reverse();
+            if !tasks.is_empty() {
+                self.ask(id, None, tasks, effects);
+            }
+        }
+        self.overdue_at = waits(self).then_some(self.now + OVERDUE_AFTER);
     }
 
     /// The newest that wait, at most half of so many, that the other may have.
@@ -97,7 +155,7 @@ impl Model {
     fn ask(
         &mut self,
         id: EngineId,
-        hungry: EngineId,
+        for_id: Option<EngineId>,
         tasks: Vec<TaskId>,
         effects: &mut Vec<SchedulerEffect>,
     ) {
@@ -111,7 +169,7 @@ impl Model {
         for task in tasks {
             let given = engine.given.iter_mut().find(|(given, _)| given.task == task);
             given.expect("it was given it").1 = true;
-            self.asked.push((task, hungry));
+            self.asked.push((task, for_id));
             let verdict = SchedulerVerdict::TakeBack(id);
             effects.push(SchedulerEffect { task, verdict });
         }

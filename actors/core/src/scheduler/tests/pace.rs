@@ -43,10 +43,15 @@ fn tasks_of_which_nothing_is_known_are_not_sent_ahead() {
 }
 
 #[test]
-fn tasks_longer_than_the_look_ahead_are_not_sent_ahead() {
-    let mut room = room(2);
-    let mut running = queue(&mut room, "long", 0..50);
-    assert_eq!(run(&mut room, &mut running, 1_000, 40), 2);
+fn behind_tasks_longer_than_the_look_ahead_one_waits_and_behind_very_long_ones_none() {
+    for slots in [1, 2, 5] {
+        for (ran_us, more) in [(1_000, 1), (20_000, 1), (100_000, 1), (100_001, 0)] {
+            let mut room = room(slots);
+            let mut running = queue(&mut room, "long", 0..50);
+            let has = run(&mut room, &mut running, ran_us, 40);
+            assert_eq!(has, slots as usize + more, "{slots} slots, {ran_us} us");
+        }
+    }
 }
 
 #[test]
@@ -70,7 +75,7 @@ fn the_window_opens_only_after_short_tasks_in_a_row() {
     }
     let mut room = self::room(3);
     let mut running = queue(&mut room, "mixed", 0..100);
-    for (ran_us, window) in [(1_000, 3), (1, 3), (1, 3), (1, 5)] {
+    for (ran_us, window) in [(1_000, 3), (1, 3), (1, 4), (1, 4)] {
         assert_eq!(run(&mut room, &mut running, ran_us, 1), window, "{ran_us} us");
     }
 }
@@ -108,9 +113,9 @@ fn a_long_task_among_short_ones_shuts_the_window_at_once() {
     let mut room = room(1);
     let mut running = queue(&mut room, "mixed", 0..2_000);
     assert_eq!(run(&mut room, &mut running, 10, 500), 100);
-    assert_eq!(run(&mut room, &mut running, 100_000, 1), 99);
-    assert_eq!(run(&mut room, &mut running, 100_000, 98), 1);
-    assert_eq!(run(&mut room, &mut running, 100_000, 10), 1);
+    assert_eq!(run(&mut room, &mut running, 200_000, 1), 99);
+    assert_eq!(run(&mut room, &mut running, 200_000, 98), 1);
+    assert_eq!(run(&mut room, &mut running, 200_000, 10), 1);
 }
 
 #[test]
@@ -123,6 +128,19 @@ fn what_an_engine_had_before_fills_its_slots() {
          place 4 a
          free 1 1us   => 3:e1
          free 3 1us   => 4:e1",
+    );
+}
+
+#[test]
+fn what_an_engine_keeps_when_it_comes_again_with_other_methods_is_learned_from() {
+    check(
+        &mut Scheduler::default(),
+        "up e1 1 b a
+         place 1 b     => 1:e1
+         up e1 1 b
+         free 1 10us
+         place 2 b     => 2:e1
+         place 3 b     => 3:e1",
     );
 }
 

@@ -82,7 +82,7 @@ fn place() -> impl Strategy<Value = SchedulerEvent> {
 
 fn free() -> impl Strategy<Value = SchedulerEvent> {
     // Mostly short, so that windows open.
-    let micros = select(vec![0_u64, 1, 1, 10, 10, 100, 900, 5_000]);
+    let micros = select(vec![0_u64, 1, 1, 10, 10, 100, 900, 5_000, 900_000]);
     (0..TASKS, option::weighted(0.9, micros)).prop_map(|(seq, micros)| {
         SchedulerEvent::Free(any_task(seq), micros.map(Duration::from_micros))
     })
@@ -104,7 +104,8 @@ fn place_ahead() -> impl Strategy<Value = SchedulerEvent> {
 
 /// Each with how long after the one before it comes.
 fn timed_events() -> impl Strategy<Value = Vec<(Duration, SchedulerEvent)>> {
-    let pause = prop_oneof![6 => Just(0_u64), 2 => 0..400_u64, 1 => 900..3_000_u64];
+    let pause = prop_oneof![6 => Just(0_u64), 2 => 0..400_u64, 1 => 900..3_000_u64,
+        1 => 900_000..2_000_000_u64];
     (events(), vec(pause, 200)).prop_map(|(events, pauses)| {
         pauses.into_iter().map(Duration::from_micros).zip(events).collect()
     })

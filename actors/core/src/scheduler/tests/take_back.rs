@@ -5,7 +5,7 @@ use std::time::Duration;
 use phalanx_protocol::limits::TAKE_BACK_LOOKS_MAX;
 
 use super::text::{check, say};
-use crate::scheduler::{Hwm, PREFETCH_AHEAD, Scheduler, Settings};
+use crate::scheduler::{Hwm, OVERDUE_AFTER, PREFETCH_AHEAD, Scheduler, Settings};
 use crate::{Room, Time};
 
 /// A room that sends so many ahead per slot.
@@ -317,6 +317,54 @@ fn idle_engines_beyond_those_looked_at_have_their_turn_the_next_time() {
     assert_eq!(say(&mut room, "at 0us"), "");
     assert_eq!(say(&mut room, "at 1000us"), "2<e0");
     room.check_invariants();
+}
+
+/// An engine that ended a task of 10 ms, and so has one that runs and one that waits; others queue.
+const ONE_WAITS: &str = "up e1 1 a
+    place 1 a      => 1:e1
+    place 2 a
+    place 3 a
+    place 4 a
+    place 5 a
+    free 1 10000us => 2:e1 3:e1";
+
+#[test]
+fn what_waits_for_very_long_is_taken_back_though_nobody_idles_and_has_its_turn_first() {
+    let mut room = Scheduler::default();
+    check(&mut room, ONE_WAITS);
+    assert_eq!(room.next_deadline(), Some(Time::ZERO + OVERDUE_AFTER));
+    check(&mut room, "up e2 1 a => 4:e2\nat 999999us\nat 1000000us => 3<e1\nback 3 a");
+    // Not even the task that its client has had in the queue for longer goes before it.
+    check(&mut room, "free 4 1000000us => 3:e2\nfree 2 1000000us => 5:e1");
+    assert_eq!(room.next_deadline(), None, "nothing waits behind another");
+}
+
+#[test]
+fn what_waits_where_tasks_end_stays_and_so_does_what_its_engine_has_begun() {
+    let mut room = Scheduler::default();
+    check(&mut room, ONE_WAITS);
+    check(&mut room, "at 600000us\nfree 2 1000us => 4:e1\nat 1599999us");
+    check(&mut room, "at 2599998us\nat 2599999us => 4<e1\nkept 4\nat 9000000us");
+}
+
+#[test]
+fn what_was_taken_back_goes_before_its_like_and_after_what_is_more_urgent() {
+    let mut room = Scheduler::default();
+    check(&mut room, ONE_WAITS);
+    check(&mut room, "place c2.1 a\nplace 6 a p1\nat 1000000us => 3<e1\nback 3 a");
+    check(&mut room, "free 2 1000000us => 6:e1\nfree 6 1000000us => 3:e1");
+}
+
+#[test]
+fn a_high_water_mark_that_was_set_keeps_what_it_sent_ahead() {
+    check(
+        &mut ahead(2),
+        "up e1 1 a
+         place 1 a   => 1:e1
+         place 2 a   => 2:e1
+         place 3 a
+         at 9000000us",
+    );
 }
 
 #[test]

@@ -309,22 +309,15 @@ async fn serve(
     post: HubPost,
     mut ended: mpsc::Receiver<Ended>,
     directory: Directory,
-    mut arrivals: mpsc::Receiver<Arrival>,
+    arrivals: mpsc::Receiver<Arrival>,
     commands: mpsc::Receiver<HubCommand>,
 ) -> Result<HubEnd, HubError> {
     let mut owner = Owner::new(post.clone());
-    owner.serve(pass_commands(post.clone(), commands));
-    let mut next = 0;
-    let end = loop {
-        tokio::select! {
-            end = ended.recv() => break end,
-            Some(arrival) = arrivals.recv() => {
-                let session = SessionId(next);
-                next += 1;
-                drop(rt::spawn(session_task(post.clone(), session, arrival, directory.clone())));
-            }
-        }
-    };
+    owner.serve(open_sessions(post.clone(), directory, arrivals));
+    owner.serve(pass_commands(post, commands));
+    // Nothing else is waited for here: what an arbiter is run with is polled whenever any of its
+    // tasks is woken.
+    let end = ended.recv().await;
     drop(owner);
     let Some(Ended { why, closing }) = end else {
         return Err(HubError::Panicked { message: "it ended without a word".to_owned() });
@@ -337,6 +330,16 @@ async fn serve(
     // Each has its own deadline; this one is for those that miss it.
     let _ = tokio::time::timeout(2 * CLOSE_DEADLINE, flushed).await;
     why.map(|reason| HubEnd { reason })
+}
+
+/// Runs a session with each peer that arrives.
+async fn open_sessions(post: HubPost, directory: Directory, mut arrivals: mpsc::Receiver<Arrival>) {
+    let mut next = 0;
+    while let Some(arrival) = arrivals.recv().await {
+        let session = SessionId(next);
+        next += 1;
+        drop(rt::spawn(session_task(post.clone(), session, arrival, directory.clone())));
+    }
 }
 
 async fn pass_commands(post: HubPost, mut commands: mpsc::Receiver<HubCommand>) {

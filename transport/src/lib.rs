@@ -20,7 +20,8 @@
 //! | [`conversation`] | which messages each role exchanges with the hub |
 //!
 //! Inside: `handshake` (greeting), `build` (who understands whom), `admission` (who gets one), `wire` (what a session needs from
-//! its carrier), `quic` (that over quinn), `endpoint` and `socket` (UDP).
+//! its carrier), `quic` (that over quinn), `sources` (which of its streams has something), `endpoint` and `socket`
+//! (UDP).
 //!
 //! This crate moves messages and knows who sent them. It does not know what they mean, it does
 //! not resend, and it does not reconnect by itself. quinn and rustls are named nowhere else.
@@ -42,6 +43,7 @@ pub mod segments;
 pub mod session;
 pub mod settings;
 mod socket;
+mod sources;
 mod tls_failure;
 mod wire;
 

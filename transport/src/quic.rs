@@ -4,7 +4,7 @@
 //! The handshake makes it. It knows nothing of frames.
 
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use phalanx_protocol::codec::Lane;
@@ -17,10 +17,13 @@ use tokio::io::AsyncReadExt as _;
 use crate::segments::PeerMemory;
 use crate::session::{CloseReason, Wire};
 use crate::settings::{CONTROL_HEADROOM, Settings};
+use crate::sources::Sources;
 use crate::wire::{BoxFuture, PayloadReader, WireCloser, WireReader, WireWriter, payload_prefix};
 
+const LANES: usize = Lane::ALL.len();
+
 /// Stream priorities: higher ones are sent first. Events and payloads share what tasks leave.
-const LANE_PRIORITIES: [i32; 3] = [2, 1, 0];
+const LANE_PRIORITIES: [i32; LANES] = [2, 1, 0];
 const PAYLOAD_PRIORITY: i32 = 0;
 
 /// The close code of a session on the wire.
@@ -49,8 +52,8 @@ pub(crate) fn close_reason(error: ConnectionError) -> CloseReason {
 /// The streams of the three lanes, most urgent first.
 #[derive(Debug)]
 pub(crate) struct Lanes {
-    pub(crate) send: [SendStream; 3],
-    pub(crate) recv: [RecvStream; 3],
+    pub(crate) send: [SendStream; LANES],
+    pub(crate) recv: [RecvStream; LANES],
     /// The other end's memory, if both ends can map each other's.
     pub(crate) memory: Option<PeerMemory>,
 }
@@ -73,6 +76,7 @@ pub(crate) fn wire(connection: &Connection, lanes: Lanes) -> Wire<QuicWriter> {
             closed: closed(connection),
             streams: lanes.recv,
             payload: accept_payload(connection),
+            sources: Sources::new(),
         }),
         closer: Box::new(connection.clone()),
         memory: lanes.memory,
@@ -93,7 +97,7 @@ fn closed(connection: &Connection) -> BoxFuture<CloseReason> {
 pub(crate) struct QuicWriter {
     connection: Connection,
     closed: BoxFuture<CloseReason>,
-    streams: [SendStream; 3],
+    streams: [SendStream; LANES],
     /// Lanes that are finished but not acknowledged whole.
     unacknowledged: Option<Vec<BoxFuture<()>>>,
 }
@@ -195,8 +199,10 @@ fn accept_payload(connection: &Connection) -> BoxFuture<AcceptedPayload> {
 struct QuicReader {
     connection: Connection,
     closed: BoxFuture<CloseReason>,
-    streams: [RecvStream; 3],
+    streams: [RecvStream; LANES],
     payload: BoxFuture<AcceptedPayload>,
+    /// The lanes by number, then `payload`.
+    sources: Sources<{ LANES + 1 }>,
 }
 
 impl WireReader for QuicReader {
@@ -208,15 +214,19 @@ impl WireReader for QuicReader {
     ) -> Poll<Result<usize, CloseReason>> {
         // The read is cancel-safe: dropping it while it waits loses nothing, and the stream
         // keeps the waker.
-        let read = self.streams[lane as usize].read_buf(buffer);
-        pin!(read).poll(cx).map_err(|error| read_failed(&error))
+        let stream = &mut self.streams[lane as usize];
+        self.sources.poll(cx, lane as usize, |cx| {
+            let read = stream.read_buf(buffer);
+            pin!(read).poll(cx).map_err(|error| read_failed(&error))
+        })
     }
 
     fn poll_payload(
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Box<dyn PayloadReader>, CloseReason>> {
-        let accepted = std::task::ready!(self.payload.as_mut().poll(cx));
+        let payload = &mut self.payload;
+        let accepted = ready!(self.sources.poll(cx, LANES, |cx| payload.as_mut().poll(cx)));
         self.payload = accept_payload(&self.connection);
         Poll::Ready(match accepted {
             Ok(stream) => Ok(Box::new(QuicPayload(stream))),

@@ -5,10 +5,10 @@ Who may use it: whatever shows tasks to users or takes their names. It asks nobo
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeAlias
 
-__all__ = ["TaskId", "msg_id", "msg_ids", "parse_msg_id"]
+__all__ = ["TaskId", "msg_id", "msg_ids", "parse_msg_id", "task_ids"]
 
 TaskId: TypeAlias = "tuple[int, int]"
 """The client part, and the number among that client's tasks."""
@@ -20,14 +20,25 @@ def msg_ids(jobs: Any) -> list[str]:
     >>> msg_ids(["c1/0", {"c1/1"}])
     ['c1/0', 'c1/1']
     """
+    return [msg_id(task) for task in task_ids(jobs)]
+
+
+def task_ids(jobs: Any) -> list[TaskId]:
+    """The tasks of an AsyncResult, a msg_id, a Dependency, or a collection of these.
+
+    >>> task_ids(["c1/0", {"c1/1"}])
+    [(1, 0), (1, 1)]
+    """
     if isinstance(jobs, str):
-        parse_msg_id(jobs)
-        return [jobs]
-    ids = getattr(jobs, "msg_ids", None)
-    if ids is not None:
-        return list(ids)
+        return [parse_msg_id(jobs)]
+    own: Callable[[], list[TaskId]] | None = getattr(jobs, "task_ids", None)
+    if own is not None:
+        return own()
+    names = getattr(jobs, "msg_ids", None)
+    if names is not None:
+        return [parse_msg_id(name) for name in names]
     if isinstance(jobs, Collection) and not isinstance(jobs, (bytes, Mapping)):
-        return [msg_id for job in jobs for msg_id in msg_ids(job)]
+        return [task for job in jobs for task in task_ids(job)]
     raise ValueError(
         f"a dependency is an AsyncResult, a msg_id, a Dependency or a collection of them, not {jobs!r}"
     )

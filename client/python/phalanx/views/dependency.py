@@ -14,7 +14,7 @@ from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from phalanx.error import UnmetDependency
-from phalanx.results.msg_ids import TaskId, msg_ids, parse_msg_id
+from phalanx.results.msg_ids import TaskId, msg_ids, task_ids
 
 if TYPE_CHECKING:
     from phalanx.results.asyncresult import AsyncResult
@@ -103,12 +103,8 @@ def dependency_ref(jobs: Dependency | AsyncResult | Any) -> DependencyRef | None
     if jobs is None:
         return None
     if isinstance(jobs, Dependency):
-        if not jobs:
-            return None
-        ids = [parse_msg_id(each) for each in sorted(jobs)]
-        return ids, jobs.all, jobs.success, jobs.failure
-    batch = getattr(jobs, "task_ids", None)
-    ids = batch() if batch is not None else [parse_msg_id(each) for each in msg_ids(jobs)]
+        return (task_ids(sorted(jobs)), jobs.all, jobs.success, jobs.failure) if jobs else None
+    ids = task_ids(jobs)
     return (ids, True, True, False) if ids else None
 
 

@@ -97,8 +97,6 @@ class LoadBalancedView(AttemptFlags, View):
             return None if targets == "all" else targets
         if name == "timeout":
             return check_timeout(value)
-        if name in ("after", "follow"):
-            dependency_ref(value)
         if name in self.attempt_flag_names:
             return check_attempts(name, value)
         return super().check_flag(name, value)

@@ -61,7 +61,7 @@ class View(HubViewQueries):
     # ------------------------------------------------------------------ flags
 
     def set_flags(self, **flags: Any) -> Self:
-        """Sets flags, and returns the view. `KeyError` for a name that is no flag.
+        """Sets flags, and returns the view. `KeyError` for a name that is no flag. If one is wrong none is set.
 
         >>> view.set_flags(block=True, label="first")
         <DirectView [0, 1]>
@@ -71,10 +71,18 @@ class View(HubViewQueries):
                 raise KeyError(
                     f"{name!r} is no flag of a {type(self).__name__}: it has {self.flag_names}"
                 )
-        checked = {name: self.check_flag(name, value) for name, value in flags.items()}
-        for name, value in checked.items():
-            setattr(self, name, value)
+        before = {name: getattr(self, name) for name in flags}
+        try:
+            for name, value in flags.items():
+                setattr(self, name, value)
+        except BaseException:
+            self._restore(before)
+            raise
         return self
+
+    def _restore(self, before: dict[str, Any]) -> None:
+        for name, value in before.items():
+            setattr(self, name, value)
 
     def check_flag(self, name: str, value: Any) -> Any:
         """The value to keep for a flag; raises `TypeError`, `ValueError` or `IndexError` for a wrong one.
@@ -105,12 +113,12 @@ class View(HubViewQueries):
         >>> second.get()
         2
         """
-        before = {name: getattr(self, name, None) for name in flags}
+        before = {name: getattr(self, name) for name in self.flag_names if name in flags}
+        self.set_flags(**flags)
         try:
-            yield self.set_flags(**flags)
+            yield self
         finally:
-            for name in before.keys() & set(self.flag_names):
-                setattr(self, name, before[name])
+            self._restore(before)
 
     def flags(self) -> tuple[Any, ...]:
         """The values of all flags, to be compared."""

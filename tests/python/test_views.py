@@ -163,6 +163,17 @@ def test_wrong_flags_are_refused_and_change_nothing(rc, dview, lview, flags, err
         assert view.flags() == before
 
 
+def test_flags_that_were_are_not_checked_again(rc):
+    view = rc.direct_view([0, 1])
+    object.__setattr__(view, "targets", [0, 99])  # as if engine 99 had been there, and left
+    with pytest.raises(TypeError):
+        view.set_flags(targets=0, label=3)
+    assert view.targets == [0, 99]
+    with view.temp_flags(targets=0, label="x"):
+        assert view.targets == 0
+    assert (view.targets, view.label) == ([0, 99], None)
+
+
 def test_flags_chain_and_end_with_their_block(dview):
     assert dview.set_flags(block=True) is dview
     assert dview.set_flags(label="x").apply(abs, -1) == [1] * 4

@@ -271,11 +271,12 @@ pub const SEGMENT_POOL_AGE_MAX: Duration = Duration::from_secs(10);
 /// receives are copied.
 pub const SEGMENTS_HELD_MAX: usize = 4_096;
 
-/// Tasks that are asked back for one idle engine at once. More are asked for when these have come.
+/// Tasks that are asked back at once for one idle engine, or from one where no task has ended for a
+/// second. More are asked for when these have come, or a second later.
 pub const TAKE_BACK_TASKS_MAX: usize = 256;
 
-/// Engines and tasks that the scheduler looks at each time it takes tasks back, at most once per
-/// millisecond: some 20 us. What it did not come to has its turn the next time.
+/// Engines and tasks that the scheduler looks at each time it takes tasks back, for idle engines at
+/// most once per millisecond: some 20 us. What it did not come to has its turn the next time.
 pub const TAKE_BACK_LOOKS_MAX: usize = 1_024;
 
 /// Attempts given back in a session that an engine remembers, so that a repeated assignment does not

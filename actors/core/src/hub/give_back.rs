@@ -1,4 +1,5 @@
-//! Attempts that were sent ahead and are taken back for an engine that could start them now.
+//! Attempts that were sent ahead and are taken back for an engine that could start them now, or
+//! because what runs before them takes long.
 //!
 //! Which ones, and for whom, the scheduler decides; whether one has started, its engine knows. The
 //! hub passes on question and answer. It keeps no note of a question: one that is lost with its
@@ -14,7 +15,7 @@ use crate::Time;
 use crate::scheduler::SchedulerEvent;
 
 impl Hub {
-    /// The scheduler wants a task of this engine's for another.
+    /// The scheduler wants a task of this engine's back.
     pub(super) fn on_take_back(
         &mut self,
         id: TaskId,

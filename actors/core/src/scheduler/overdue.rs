@@ -3,9 +3,13 @@
 //!
 //! Where no task has ended for [`OVERDUE_AFTER`], what waits is asked back and queued before all
 //! others of its priority, as it had its turn. Nothing more is sent there until a task has ended.
-//! Looking is done as seldom while tasks wait anywhere, so a task waits there for at most twice
-//! that and a round trip. An operator who fixed the high water mark chose what waits where; so this is part of
-//! the adaptive one alone.
+//! Looking is done as seldom while tasks wait anywhere, and takes back so many tasks of an engine
+//! at most ([`TAKE_BACK_TASKS_MAX`]): up to that many wait for at most twice that time and a round
+//! trip. What the engine keeps, because it has begun it or another waits there for it, is asked
+//! for again the next time.
+//!
+//! An operator who fixed the high water mark chose what waits where; so this is part of the adaptive
+//! one alone.
 
 use phalanx_protocol::ids::{EngineId, TaskId};
 use phalanx_protocol::limits::{TAKE_BACK_LOOKS_MAX, TAKE_BACK_TASKS_MAX};
@@ -56,7 +60,7 @@ impl Fleet {
     fn ask_back_overdue(&mut self, now: Time) -> Vec<(EngineId, TaskId)> {
         let mut looks = TAKE_BACK_LOOKS_MAX;
         let mut all = Vec::new();
-        let laden: Vec<_> = around(&self.laden, self.overdue_from).take(looks).collect();
+        let laden: Vec<_> = around(&self.laden, self.overdue_from).take(looks + 1).collect();
         self.overdue_from = EngineId::default();
         for id in laden {
             if looks == 0 {
@@ -67,9 +71,9 @@ impl Fleet {
             if !self.engines[&id].is_overdue(now) {
                 continue;
             }
-            let mut tasks = self.waiting_on(id, TAKE_BACK_TASKS_MAX, &mut looks, |_| true);
+            // The newest first: an engine keeps what others wait for there.
+            let tasks = self.waiting_on(id, TAKE_BACK_TASKS_MAX, &mut looks, |_| true);
             if !tasks.is_empty() {
-                tasks.reverse();
                 self.note_asked(now, id, AskedFor::Anyone, &tasks);
                 all.extend(tasks.into_iter().map(|(_, task)| (id, task)));
             }

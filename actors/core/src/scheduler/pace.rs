@@ -129,6 +129,12 @@ impl Backlog {
         pace.ends_to_halving = tasks_per_window(slots, AHEAD_NANOS);
     }
 
+    /// The same, of all methods of which it has tasks.
+    pub(super) fn shut_all(&mut self, slots: u32) {
+        let busy = self.paces.iter().filter(|(_, pace)| pace.tasks > 0).map(|(method, _)| *method);
+        busy.collect::<Vec<_>>().into_iter().for_each(|method| self.shut(method, slots));
+    }
+
     /// Panics unless these are the tasks that were added and not removed.
     pub(super) fn check(&self, tasks: impl Iterator<Item = Option<MethodId>>) {
         let mut strangers = 0;

@@ -1,12 +1,13 @@
 //! Taking back: tasks that were sent ahead to an engine that takes longer than was expected, for one
 //! that has nothing to do. For whichever has room first: see `overdue`.
 //!
-//! What an engine is sent ahead is expected to be over within [`PREFETCH_AHEAD`]. It was too much if
-//! no task has ended there for that long, or if what ended since says that it will take longer. Then
-//! an engine with a free slot, for which nothing is queued, gets half of what waits there and that
-//! it may have, the newest first: asked back from the engine, which says whether it has started a
-//! task. One that has started stays, so nothing runs twice. While engines end their tasks as
-//! expected nothing is taken back, however much they have.
+//! What an engine is sent ahead is too much if no task has ended there for [`PREFETCH_AHEAD`], or if
+//! what ended since says that all of it takes longer. Then an engine with a free slot, for which
+//! nothing is queued, gets half of what waits there and that it may have, the newest first: asked
+//! back from the engine, which says whether it has started a task. One that has started stays, so
+//! nothing runs twice. While engines end short tasks as expected nothing is taken back, however much
+//! they have; behind one that takes longer than [`PREFETCH_AHEAD`], whatever waits is for whoever
+//! idles.
 //!
 //! So sending ahead costs at most about [`PREFETCH_AHEAD`] and a round trip when it was wrong. What
 //! the scheduler found an engine with when it met it is not taken back: it does not know what that
@@ -145,8 +146,8 @@ impl Engine {
         self.tasks.len().saturating_sub(self.slots as usize)
     }
 
-    /// Whether no task has ended on it for so long that what it has must take longer than was
-    /// expected.
+    /// Whether no task has ended on it for so long that what waits there would start sooner
+    /// elsewhere.
     fn is_stuck(&self, now: Time) -> bool {
         self.ahead.moved_at + PREFETCH_AHEAD <= now
     }
@@ -189,7 +190,14 @@ impl Scheduler {
         effects: &mut Vec<SchedulerEffect>,
     ) {
         let asked_for = self.fleet.answered(task);
-        let Some(ready) = ready else { return };
+        let Some(ready) = ready else {
+            if asked_for == Some(AskedFor::Anyone)
+                && let Some(Place::Assigned { engine, .. }) = self.tasks.get(&task)
+            {
+                self.fleet.may_ask_again(*engine, task);
+            }
+            return;
+        };
         let Some(Place::Assigned { engine, method }) = self.tasks.get(&task).copied() else {
             return self.place(ready, effects);
         };
@@ -313,10 +321,16 @@ impl Fleet {
     ) {
         let engine = self.engine_mut(id);
         if engine.is_stuck(now) {
-            // What runs there is not as short as was thought.
+            // Nothing more is to be sent there until tasks end again.
             let running = engine.ahead.given.iter().filter(|given| given.is_alive(&engine.tasks));
             let running = running.take(engine.slots as usize).map(|given| given.method);
-            running.for_each(|method| engine.backlog.shut(method, engine.slots));
+            match asked_for {
+                AskedFor::Engine(_) => {
+                    running.for_each(|method| engine.backlog.shut(method, engine.slots));
+                }
+                // By now it may well be one that it came with.
+                AskedFor::Anyone => engine.backlog.shut_all(engine.slots),
+            }
         }
         for (at, _) in tasks {
             engine.ahead.given[*at].asked = true;
@@ -327,6 +341,12 @@ impl Fleet {
             self.engine_mut(hungry).ahead.coming += tasks.len();
             self.rank(hungry);
         }
+    }
+
+    /// A task that was asked back stays for now.
+    fn may_ask_again(&mut self, id: EngineId, task: TaskId) {
+        let given = self.engine_mut(id).ahead.given.iter_mut().rev();
+        given.filter(|given| given.task == task).for_each(|given| given.asked = false);
     }
 
     /// Whether an engine with a free slot may have a task of another.

@@ -91,7 +91,7 @@ class LoadBalancedView(AttemptFlags, View):
         self._placing: Placing | None = None
 
     def check_flag(self, name: str, value: Any) -> Any:
-        """The value to keep for a flag."""
+        """The value to keep for a flag; `after` and `follow` are checked when they are set."""
         if name == "targets":
             targets = self.client.resolve(value)
             return None if targets == "all" else targets

@@ -82,7 +82,8 @@ class View(HubViewQueries):
 
     def _restore(self, before: dict[str, Any]) -> None:
         for name, value in before.items():
-            setattr(self, name, value)
+            # Not checked again: engines that were targets may have left meanwhile.
+            super().__setattr__(name, value)
 
     def check_flag(self, name: str, value: Any) -> Any:
         """The value to keep for a flag; raises `TypeError`, `ValueError` or `IndexError` for a wrong one.
@@ -114,9 +115,8 @@ class View(HubViewQueries):
         2
         """
         before = {name: getattr(self, name) for name in self.flag_names if name in flags}
-        self.set_flags(**flags)
         try:
-            yield self
+            yield self.set_flags(**flags)
         finally:
             self._restore(before)
 

@@ -53,7 +53,13 @@ impl Model {
     ) {
         let asked = self.asked.iter().position(|(task, _)| *task == id);
         let back_for = asked.map(|at| self.asked.remove(at).1);
-        let Some(ready) = ready else { return };
+        let Some(ready) = ready else {
+            if back_for == Some(None) {
+                let given = self.engines.iter_mut().flat_map(|engine| &mut engine.given);
+                given.filter(|(given, _)| given.task == id).for_each(|(_, asked)| *asked = false);
+            }
+            return;
+        };
         let has = |engine: &&mut ModelEngine| engine.tasks.iter().any(|(task, _)| *task == id);
         let Some(engine) = self.engines.iter_mut().find(has) else {
             return self.place(ready, did, effects);
@@ -130,9 +136,8 @@ impl Model {
         for id in overdue {
             let engine = self.engines.iter().find(|engine| engine.id == id).expect("it is up");
             let newest = engine.given.iter().rev().take(engine.waiting());
-            let mut tasks: Vec<_> =
+            let tasks: Vec<_> =
                 newest.filter(|(_, asked)| !asked).map(|(task, _)| task.task).collect();
-            tasks.reverse();
             if !tasks.is_empty() {
                 self.ask(id, None, tasks, effects);
             }
@@ -163,8 +168,14 @@ impl Model {
         let engine = self.engines.iter_mut().find(|engine| engine.id == id).expect("it is up");
         if engine.is_stuck(now) {
             let running = engine.given.iter().take(engine.slots as usize);
-            let running: Vec<_> = running.map(|(task, _)| (task.method.clone(), None)).collect();
-            engine.runs.extend(running);
+            let long: Vec<_> = match for_id {
+                Some(_) => running.map(|(task, _)| (task.method.clone(), None)).collect(),
+                None => {
+                    let known = engine.tasks.iter().filter_map(|(_, need)| need.clone());
+                    known.map(|need| (need, None)).collect()
+                }
+            };
+            engine.runs.extend(long);
         }
         for task in tasks {
             let given = engine.given.iter_mut().find(|(given, _)| given.task == task);

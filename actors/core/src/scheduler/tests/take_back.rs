@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use phalanx_protocol::limits::TAKE_BACK_LOOKS_MAX;
 
-use super::text::{check, say};
+use super::text::{check, say, say_at};
 use crate::scheduler::{Hwm, OVERDUE_AFTER, PREFETCH_AHEAD, Scheduler, Settings};
 use crate::{Room, Time};
 
@@ -340,11 +340,13 @@ fn what_waits_for_very_long_is_taken_back_though_nobody_idles_and_has_its_turn_f
 }
 
 #[test]
-fn what_waits_where_tasks_end_stays_and_so_does_what_its_engine_has_begun() {
+fn what_waits_where_tasks_end_stays_and_what_its_engine_keeps_is_asked_for_again() {
     let mut room = Scheduler::default();
     check(&mut room, ONE_WAITS);
     check(&mut room, "at 600000us\nfree 2 1000us => 4:e1\nat 1599999us");
-    check(&mut room, "at 2599998us\nat 2599999us => 4<e1\nkept 4\nat 9000000us");
+    check(&mut room, "at 2599998us\nat 2599999us => 4<e1\nkept 4");
+    check(&mut room, "at 3599998us\nat 3599999us => 4<e1\nat 9000000us");
+    assert!(say(&mut room, "free 2 100us").is_empty(), "it is still waited for");
 }
 
 #[test]
@@ -353,6 +355,33 @@ fn what_was_taken_back_goes_before_its_like_and_after_what_is_more_urgent() {
     check(&mut room, ONE_WAITS);
     check(&mut room, "place c2.1 a\nplace 6 a p1\nat 1000000us => 3<e1\nback 3 a");
     check(&mut room, "free 2 1000000us => 6:e1\nfree 6 1000000us => 3:e1");
+}
+
+#[test]
+fn engines_beyond_those_looked_at_for_long_waits_have_their_turn_the_next_time() {
+    let mut room = Scheduler::default();
+    let last = TAKE_BACK_LOOKS_MAX as u64;
+    for engine in 0..=last {
+        let (a, b, c) = (3 * engine, 3 * engine + 1, 3 * engine + 2);
+        say(&mut room, &format!("up e{engine} 1 a"));
+        for task in [a, b, c] {
+            say(&mut room, &format!("place {task} a on e{engine} e9999"));
+        }
+        assert_eq!(
+            say(&mut room, &format!("free {a} 10000us")),
+            format!("{b}:e{engine} {c}:e{engine}")
+        );
+    }
+    let mut now = Time::ZERO + Duration::from_millis(900);
+    for engine in 0..last {
+        say_at(&mut room, &mut now, &format!("place {} a on e{engine} e9999", 10_000 + engine));
+        say_at(&mut room, &mut now, &format!("free {} 10000us", 3 * engine + 1));
+    }
+    assert_eq!(say_at(&mut room, &mut now, "at 1000000us"), "");
+    let asked = say_at(&mut room, &mut now, "at 2000000us");
+    let first = format!("{}<e{last} ", 3 * last + 2);
+    assert!(asked.starts_with(&first), "{first}comes first of: {}", &asked[..40]);
+    room.check_invariants();
 }
 
 #[test]

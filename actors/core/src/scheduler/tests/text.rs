@@ -168,7 +168,7 @@ pub(super) fn say(room: &mut Scheduler, line: &str) -> String {
 }
 
 /// The same at this time, which some lines move.
-fn say_at(room: &mut Scheduler, now: &mut Time, line: &str) -> String {
+pub(super) fn say_at(room: &mut Scheduler, now: &mut Time, line: &str) -> String {
     let mut effects = Vec::new();
     match line.trim().strip_prefix("at ") {
         Some(past) => {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,33 @@ def test_all_that_is_written_is_output_of_the_task_in_its_order(rc):
     assert ar.stderr == "wrong\npython\n"
     reply = rc[0].execute("import os; os.system('echo shell')\n!echo bang", block=True)
     assert reply.stdout == "shell\nbang\n"
+
+
+@px.interactive
+def fork_and_terminate():
+    """How a forked child ended that was told to by SIGTERM; None if it did not."""
+    import os
+    import signal
+    import time
+
+    pid = os.fork()
+    if pid == 0:
+        time.sleep(60)
+        os._exit(0)
+    os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            return os.WTERMSIG(status)
+        time.sleep(0.001)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    return None
+
+
+def test_a_forked_child_of_a_task_ends_when_it_is_terminated(rc):
+    assert rc[0].apply_sync(fork_and_terminate) == signal.SIGTERM
 
 
 def test_what_a_child_writes_is_seen_while_the_task_runs(rc, tmp_path, until):

@@ -7,11 +7,34 @@ may arrive when the next task runs already. Who may use it: `operations`.
 
 from __future__ import annotations
 
+import os
 import signal
+import threading
 from collections.abc import Callable
 from types import FrameType
 
 __all__ = ["AbortRequested", "Interrupts"]
+
+
+# The native module catches SIGTERM, to end the engine in order. A child that a task forks must not
+# inherit that: a pool of `multiprocessing` ends its workers by SIGTERM. From before the fork until
+# the child has its own way the signal waits.
+_before_fork = threading.local()
+
+
+def _hold() -> None:
+    _before_fork.mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+
+def _release() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, _before_fork.mask)
+
+
+def _end_again() -> None:
+    # Whoever set a handler in Python has it in the child too.
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _release()
 
 
 class AbortRequested(KeyboardInterrupt):
@@ -41,6 +64,7 @@ class Interrupts:
         """Takes over both signals; from the main thread."""
         signal.signal(signal.SIGINT, self.on_interrupt)
         signal.signal(abort_signal, self.on_abort)
+        os.register_at_fork(before=_hold, after_in_parent=_release, after_in_child=_end_again)
 
     def arm(self) -> None:
         """User code runs from here on; not at all if the task is unwanted already."""

@@ -222,7 +222,7 @@ pub struct Delivery {
     pub outcome: Outcome,
     /// The engine that had it last.
     pub engine: Option<EngineId>,
-    /// How many attempts there were.
+    /// How many attempts there were; one that was taken back before it began is one too.
     pub attempts: u32,
     /// When the last one ran.
     pub times: RunTimes,

@@ -2,7 +2,8 @@
 
 SIGINT, from whoever, raises `KeyboardInterrupt` in it. `ABORT_SIGNAL` comes from the native module when
 the running task is not wanted any more; the handler asks whether that is still so, because the signal
-may arrive when the next task runs already. Who may use it: `operations`.
+may arrive when the next task runs already. SIGTERM ends what a task forks, as it ends any process. Who may
+use it: `operations`.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ import pytest
 
 import phalanx as px
 from phalanx.views import lazymap, load_balanced
-from support import children, start_python
+from support import children, command_line, start_python
 
 
 @pytest.fixture(params=["direct", "balanced"])
@@ -241,8 +241,7 @@ def _rss_kb(pid):
 def _hub_pid():
     """The hub of this run's cluster."""
     for pid in children(os.getpid()):
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        if len(words) > 1 and words[1] == b"hub":
+        if command_line(pid)[1:2] == [b"hub"]:
             return pid
     raise AssertionError("there is no hub")
 

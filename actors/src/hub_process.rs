@@ -315,8 +315,6 @@ async fn serve(
     let mut owner = Owner::new(post.clone());
     owner.serve(open_sessions(post.clone(), directory, arrivals));
     owner.serve(pass_commands(post, commands));
-    // Nothing else is waited for here: what an arbiter is run with is polled whenever any of its
-    // tasks is woken.
     let end = ended.recv().await;
     drop(owner);
     let Some(Ended { why, closing }) = end else {

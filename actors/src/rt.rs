@@ -13,6 +13,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use actix::prelude::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, SpawnHandle};
 use phalanx_core::Time;
+use tokio::runtime::{Builder, LocalOptions};
 use tokio::time::Instant;
 
 /// The monotonic clock of one process: [`Time::ZERO`] is when it was started. Under tokio's paused
@@ -47,10 +48,16 @@ impl Clock {
 /// Runs `future` to its end on this thread, with an arbiter round it: actors can be opened and
 /// local tasks spawned inside.
 ///
+/// The arbiter is a runtime of this thread alone, not actix's `System`. That keeps actors in a set of
+/// their own beside the runtime's tasks, and whenever a message goes from the one to the other the
+/// system is asked for news in between: two of three times for nothing.
+///
 /// # Panics
-/// If the thread already is inside an arbiter or another asynchronous runtime.
+/// If the thread already is inside an arbiter or another asynchronous runtime, or the system gives
+/// no descriptors for one.
 pub fn block_on<F: Future>(future: F) -> F::Output {
-    actix_rt::System::new().block_on(future)
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+    runtime.expect("an arbiter needs three descriptors").block_on(future)
 }
 
 /// Runs `future` on this arbiter beside everything else; it need not be `Send`.

@@ -77,23 +77,30 @@ impl Wheel {
         }
     }
 
-    /// Returns when no caller has waited for [`LINGER`].
+    /// Returns when no caller has waited for [`LINGER`]. Callers that wait again and again in that time
+    /// never wake it; it looks by itself.
     fn leave_to_callers(&self) {
         loop {
             let waits = self.waits.load(Ordering::SeqCst);
             std::thread::park_timeout(LINGER);
-            self.is_keeper_asleep.store(true, Ordering::SeqCst);
-            while self.is_keeper_asleep.load(Ordering::SeqCst) {
-                if self.callers.load(Ordering::SeqCst) == 0 {
-                    self.is_keeper_asleep.store(false, Ordering::SeqCst);
-                    break;
-                }
-                std::thread::park();
+            if self.waits.load(Ordering::SeqCst) != waits {
+                continue;
             }
-            if self.waits.load(Ordering::SeqCst) == waits {
+            if self.callers.load(Ordering::SeqCst) == 0 {
                 return;
             }
+            self.sleep_while_callers_drive();
         }
+    }
+
+    fn sleep_while_callers_drive(&self) {
+        self.is_keeper_asleep.store(true, Ordering::SeqCst);
+        while self.callers.load(Ordering::SeqCst) > 0
+            && self.is_keeper_asleep.load(Ordering::SeqCst)
+        {
+            std::thread::park();
+        }
+        self.is_keeper_asleep.store(false, Ordering::SeqCst);
     }
 
     /// Drives until the future is done, but not longer than `limit`; `None` then.

@@ -20,7 +20,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use crate::admission::{Admission, Attempt, Gate};
 use crate::audit::{Audit, RefusalKind, RefusedPeer};
 use crate::conversation::Arrival;
-use crate::endpoint::{self, EndpointError};
+use crate::endpoint::{self, EndpointError, outside_spans};
 use crate::handshake::{self, HandshakeError};
 use crate::identity::{ClusterId, Credential, server_config};
 use crate::quic::{Lanes, code_number, wire};
@@ -184,7 +184,7 @@ impl Acceptor {
         }
         let mut server = self.server.clone();
         server.transport_config(self.settings.transport(End::Hub, address.ip()));
-        match incoming.accept_with(Arc::new(server)) {
+        match outside_spans(|| incoming.accept_with(Arc::new(server))) {
             Ok(connecting) => {
                 handshakes.spawn(self.handshaker.clone().run(connecting, address));
             }

@@ -15,7 +15,7 @@ use quinn::{ClientConfig, Connection, ConnectionError, Endpoint, TransportErrorC
 
 use crate::build::Mismatch;
 use crate::conversation::{Conversation, PeerSession};
-use crate::endpoint::{self, EndpointError, local_address};
+use crate::endpoint::{self, EndpointError, local_address, outside_spans};
 use crate::handshake::{self, HandshakeError};
 use crate::identity::{ClusterId, ConnectionFile, IdentityError, client_config};
 use crate::quic::wire;
@@ -280,8 +280,8 @@ impl Connector {
         let deadline = tokio::time::Instant::now() + share;
         let mut config = ClientConfig::new(Arc::clone(&self.crypto) as _);
         config.transport_config(self.settings.transport(End::Peer, address.ip()));
-        let connecting = endpoint
-            .connect_with(config, address, &self.server_name)
+        let connect = || endpoint.connect_with(config, address, &self.server_name);
+        let connecting = outside_spans(connect)
             .map_err(|error| ConnectError::Network { address, detail: error.to_string() })?;
         let connection = match tokio::time::timeout_at(deadline, connecting).await {
             Ok(Ok(connection)) => connection,

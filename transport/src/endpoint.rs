@@ -10,6 +10,7 @@ use std::time::Duration;
 use quinn::{ConnectionId, ConnectionIdGenerator, Endpoint, EndpointConfig, ServerConfig};
 use ring::hmac;
 use socket2::{Domain, Protocol, Socket, Type};
+use tracing::subscriber::NoSubscriber;
 
 use crate::identity::{IdentityError, PrivateKey};
 use crate::settings::{LOOPBACK_DATAGRAM_LEN, SOCKET_BUFFER_LEN, is_loopback};
@@ -57,9 +58,16 @@ fn open(
     // stands, which is smaller and works too.
     let _ = config.max_udp_payload_size(LOOPBACK_DATAGRAM_LEN);
     config.cid_generator(|| Box::new(RandomIds));
+    let open = |socket| Endpoint::new(config, server, socket, Arc::new(QuinnRuntime));
     socket(address)
-        .and_then(|socket| Endpoint::new(config, server, socket, Arc::new(QuinnRuntime)))
+        .and_then(|socket| outside_spans(|| open(socket)))
         .map_err(|source| EndpointError::Socket { address, source })
+}
+
+/// Has quinn start a task as if no span were open. It has each task enter, at every poll, the span
+/// that is open where it is started; a process's own span is open on its thread anyway.
+pub(crate) fn outside_spans<T>(start: impl FnOnce() -> T) -> T {
+    tracing::subscriber::with_default(NoSubscriber::new(), start)
 }
 
 /// Derives the key of stateless resets, so that it is the same in the hub's next life. Its

@@ -49,6 +49,7 @@ fn end(py: Python<'_>) {
 /// For `os.register_at_fork(after_in_child=...)`. What came by fork refuses use by itself.
 #[pyfunction]
 fn forked() {
+    fork::note_process();
     completion::forget();
 }
 

@@ -96,10 +96,11 @@ impl Shared {
         self.wheel.get()?.upgrade()
     }
 
-    /// Sends what was just queued, if nobody else will.
-    fn pass(&self) {
-        if let Some(wheel) = self.wheel() {
-            wheel.pass();
+    /// Does what queues something to be sent, and sends it, if nobody else will.
+    fn pass<T>(&self, queue: impl FnOnce() -> T) -> T {
+        match self.wheel() {
+            Some(wheel) => wheel.pass(queue),
+            None => queue(),
         }
     }
 
@@ -121,14 +122,14 @@ impl Shared {
         let ids = tasks.as_ref().iter().map(|task| task.target.ids_len());
         let batch = Arc::new(Batch::new(ids.sum::<u64>() as usize));
         let mut first = None;
-        self.with(|inner| {
+        let submit = |inner: &mut Inner| {
             let key = |id: TaskId| {
                 let first = *first.get_or_insert(id);
                 Place { batch: Arc::clone(&batch), index: (id.seq - first.seq) as u32 }
             };
             inner.room.submit(tasks, key, &mut inner.effects)
-        })?;
-        self.pass();
+        };
+        self.pass(|| self.with(submit))?;
         // Every spec has at least one id, but there may be no spec: then nobody asks for the id.
         Ok((first.unwrap_or_default(), batch))
     }
@@ -150,21 +151,28 @@ impl Shared {
     ) -> Result<(TaskId, Arc<Batch>), SubmitError> {
         let batch = Arc::new(Batch::new(tasks.len()));
         let mut first = None;
-        self.with(|inner| {
+        let submit = |inner: &mut Inner| {
             let key = |id: TaskId| {
                 let first = *first.get_or_insert(id);
                 Place { batch: Arc::clone(&batch), index: (id.seq - first.seq) as u32 }
             };
             inner.room.submit_graph(tasks, key, &mut inner.effects)
-        })?;
+        };
+        self.pass(|| self.with(submit))?;
         Ok((first.unwrap_or_default(), batch))
+    }
+
+    /// Tells the room something that the driver is to act on.
+    fn tell(&self, tell: impl FnOnce(&mut ClientRoom<Place>)) {
+        self.pass(|| {
+            self.with(|inner| tell(&mut inner.room));
+            self.driver.notify_one();
+        });
     }
 
     /// Wants tasks to end.
     pub(crate) fn abort(&self, tasks: impl IntoIterator<Item = TaskId>) {
-        self.with(|inner| inner.room.abort(tasks));
-        self.driver.notify_one();
-        self.pass();
+        self.tell(|room| room.abort(tasks));
     }
 
     /// The same, and the engine of one that has not ended so much later is killed.
@@ -173,23 +181,17 @@ impl Shared {
         tasks: impl IntoIterator<Item = TaskId>,
         kill_after: Duration,
     ) {
-        self.with(|inner| inner.room.abort_or_kill(tasks, kill_after));
-        self.driver.notify_one();
-        self.pass();
+        self.tell(|room| room.abort_or_kill(tasks, kill_after));
     }
 
     /// Wants all own tasks to end that have not.
     pub(crate) fn abort_all(&self) {
-        self.with(|inner| inner.room.abort_all());
-        self.driver.notify_one();
-        self.pass();
+        self.tell(|room| room.abort_all());
     }
 
     /// The same, and the engine of one that has not ended so much later is killed.
     pub(crate) fn abort_all_or_kill(&self, kill_after: Duration) {
-        self.with(|inner| inner.room.abort_all_or_kill(kill_after));
-        self.driver.notify_one();
-        self.pass();
+        self.tell(|room| room.abort_all_or_kill(kill_after));
     }
 
     /// Asks the hub something; the answer, or why there is none, comes by the receiver.

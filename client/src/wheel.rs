@@ -114,14 +114,20 @@ impl Wheel {
         self.runtime.block_on(async { tokio::time::timeout(limit, future).await.ok() })
     }
 
-    /// Sends what a caller has just queued, unless somebody drives and will.
-    pub(crate) fn pass(&self) {
+    /// Does what queues something, and sends it, unless somebody drives and will. It is queued inside the
+    /// runtime, so that nobody need be woken for it.
+    pub(crate) fn pass<T>(&self, queue: impl FnOnce() -> T) -> T {
         let is_driven =
             self.is_kept.load(Ordering::SeqCst) || self.callers.load(Ordering::SeqCst) > 0;
-        if !is_driven && !is_inside_runtime() {
-            let _caller = Caller::of(self);
-            self.runtime.block_on(tokio::task::yield_now());
+        if is_driven || is_inside_runtime() {
+            return queue();
         }
+        let _caller = Caller::of(self);
+        self.runtime.block_on(async {
+            let queued = queue();
+            tokio::task::yield_now().await;
+            queued
+        })
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use quinn::{ConnectionId, ConnectionIdGenerator, Endpoint, EndpointConfig, ServerConfig};
 use ring::hmac;
 use socket2::{Domain, Protocol, Socket, Type};
-use tracing::subscriber::NoSubscriber;
+use tracing::{Dispatch, dispatcher};
 
 use crate::identity::{IdentityError, PrivateKey};
 use crate::settings::{LOOPBACK_DATAGRAM_LEN, SOCKET_BUFFER_LEN, is_loopback};
@@ -67,7 +67,7 @@ fn open(
 /// Has quinn start a task as if no span were open. It has each task enter, at every poll, the span
 /// that is open where it is started; a process's own span is open on its thread anyway.
 pub(crate) fn outside_spans<T>(start: impl FnOnce() -> T) -> T {
-    tracing::subscriber::with_default(NoSubscriber::new(), start)
+    dispatcher::with_default(&Dispatch::none(), start)
 }
 
 /// Derives the key of stateless resets, so that it is the same in the hub's next life. Its

@@ -49,7 +49,6 @@ fn end(py: Python<'_>) {
 /// For `os.register_at_fork(after_in_child=...)`. What came by fork refuses use by itself.
 #[pyfunction]
 fn forked() {
-    fork::note_process();
     completion::forget();
 }
 

@@ -49,8 +49,8 @@ impl Clock {
 /// local tasks spawned inside.
 ///
 /// The arbiter is a runtime of this thread alone, not actix's `System`. That keeps actors in a set of
-/// their own beside the runtime's tasks, and whenever a message goes from the one to the other the
-/// system is asked for news in between: two of three times for nothing.
+/// their own beside the runtime's tasks, and where a message goes from the one to the other the system
+/// is asked for news in between, for nothing: twice for each message, not once.
 ///
 /// # Panics
 /// If the thread already is inside an arbiter or another asynchronous runtime, or the system gives

@@ -48,16 +48,16 @@ impl Clock {
 /// Runs `future` to its end on this thread, with an arbiter round it: actors can be opened and
 /// local tasks spawned inside.
 ///
-/// The arbiter is a runtime of this thread alone, not actix's `System`. That keeps actors in a set of
-/// their own beside the runtime's tasks, and where a message goes from the one to the other the system
-/// is asked for news in between, for nothing: twice for each message, not once.
+/// The arbiter is a runtime of this thread alone, not actix's `System`. That keeps actors in a set
+/// of their own beside the runtime's tasks, and where a message goes from the one to the other the
+/// system is asked for news in between, for nothing: twice for each message, not once.
 ///
 /// # Panics
 /// If the thread already is inside an arbiter or another asynchronous runtime, or the system gives
 /// no descriptors for one.
 pub fn block_on<F: Future>(future: F) -> F::Output {
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
-    runtime.expect("an arbiter needs three descriptors").block_on(future)
+    runtime.expect("the system gives descriptors for an arbiter").block_on(future)
 }
 
 /// Runs `future` on this arbiter beside everything else; it need not be `Send`.

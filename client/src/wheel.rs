@@ -77,8 +77,8 @@ impl Wheel {
         }
     }
 
-    /// Returns when no caller has waited for [`LINGER`]. Callers that wait again and again in that time
-    /// never wake it; it looks by itself.
+    /// Returns when no caller has waited for [`LINGER`]. Callers that wait again and again in that
+    /// time never wake it; it looks by itself.
     fn leave_to_callers(&self) {
         loop {
             let waits = self.waits.load(Ordering::SeqCst);
@@ -93,6 +93,7 @@ impl Wheel {
         }
     }
 
+    /// Returns when the last caller that drives has woken it.
     fn sleep_while_callers_drive(&self) {
         self.is_keeper_asleep.store(true, Ordering::SeqCst);
         while self.callers.load(Ordering::SeqCst) > 0
@@ -114,8 +115,8 @@ impl Wheel {
         self.runtime.block_on(async { tokio::time::timeout(limit, future).await.ok() })
     }
 
-    /// Does what queues something, and sends it, unless somebody drives and will. It is queued inside the
-    /// runtime, so that nobody need be woken for it.
+    /// Does what queues something, and sends it, unless somebody drives and will. It is queued inside
+    /// the runtime, so that nobody need be woken for it.
     pub(crate) fn pass<T>(&self, queue: impl FnOnce() -> T) -> T {
         let is_driven =
             self.is_kept.load(Ordering::SeqCst) || self.callers.load(Ordering::SeqCst) > 0;

@@ -1,6 +1,7 @@
-//! Attempts that the hub asks for because another engine could start them now, or because what runs
-//! before them takes long. What has started stays; what has not is the hub's again, and never starts here. Of those that the executor keeps
-//! until a slot is free only the executor knows whether it has begun them, so it is asked.
+//! Attempts that the hub asks for because another engine could start them now, or because what
+//! runs before them takes long. What has started stays; what has not is the hub's again, and never
+//! starts here. Of those that the executor keeps until a slot is free only the executor knows
+//! whether it has begun them, so it is asked.
 
 use phalanx_protocol::ids::AttemptId;
 use rustc_hash::FxHashSet;

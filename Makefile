@@ -9,8 +9,8 @@ PORTED := as_completed debug_composite execute_and_pull hub_records joblib_grid 
 	word_count
 PYTHON_EXAMPLES := hello_apply map dag_diamond dag_dependencies pi errors elsewhere $(PORTED:%=ported/%)
 
-.PHONY: python wheel demo test test-rust test-python check format lint lint-python pyright arrows skips docs guide deny \
-	examples examples-rust examples-python simulate bench clean
+.PHONY: python wheel release demo test test-rust test-python check format lint lint-python pyright arrows skips docs guide deny \
+	examples examples-rust examples-python simulate bench pgo clean
 
 # The Python package, built and installed in an environment of its own (`target/venv`), as the
 # sources stand: a change of a .py file needs no further make. `make python RELEASE=1` optimizes.
@@ -19,6 +19,16 @@ VENV := target/venv
 EXTRAS := test,demo
 BUILT = $(or $(CARGO_TARGET_DIR),target)/$(if $(RELEASE),release,debug)
 PROFILE_FLAG = $(if $(RELEASE),--release)
+
+# Optimized builds are guided by a profile of what running clusters do (benches/README.md); of functions
+# that are newer than it nobody is warned. Flags of one's own, in RUSTFLAGS, replace it.
+PGO_PROFILE := $(CURDIR)/benches/pgo.profdata
+PGO_FLAGS := -Cprofile-use=$(PGO_PROFILE) -Cllvm-args=-no-pgo-warn-mismatch
+PGO = $(if $(RELEASE),CARGO_BUILD_RUSTFLAGS="$(PGO_FLAGS)")
+# What the profile was made with: functions are found in it by names that depend on both.
+PGO_MADE_WITH = { rustc --version; cksum < Cargo.lock; }
+pgo_notice = $(if $(RELEASE),$(PGO_MADE_WITH) | cmp -s - benches/pgo.made_with || echo "note: benches/pgo.profdata was \
+	made with another compiler or other libraries: this build will be slower than it could be (make pgo)")
 
 $(VENV)/bin/maturin:
 	$(PYTHON) -m venv $(VENV)
@@ -31,25 +41,34 @@ requirements = $(VENV)/bin/python -c 'import sys, tomllib; \
 
 # The command that the package ships is the compiled one. Built with the module's features, so that the
 # module need not build anew what both depend on.
-command = $(CARGO) build --locked $(PROFILE_FLAG) -p phalanx -p phalanx-python --bin phalanx \
+command = $(PGO) $(CARGO) build --locked $(PROFILE_FLAG) -p phalanx -p phalanx-python --bin phalanx \
 	&& install -D $(BUILT)/phalanx client/python/phalanx.data/scripts/phalanx
 
 python: $(VENV)/bin/maturin
+	@$(pgo_notice)
 	$(command)
-	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(VENV)/bin/maturin develop --quiet --locked $(PROFILE_FLAG) \
+	$(PGO) VIRTUAL_ENV=$(CURDIR)/$(VENV) $(VENV)/bin/maturin develop --quiet --locked $(PROFILE_FLAG) \
 		--extras $(EXTRAS) --manifest-path client/python/Cargo.toml
 
 # One file for every Python from 3.11 on: target/wheels.
 wheel: RELEASE := 1
 wheel: $(VENV)/bin/maturin
+	@$(pgo_notice)
 	$(command)
-	$(VENV)/bin/maturin build --locked --release --strip --manifest-path client/python/Cargo.toml
+	$(PGO) $(VENV)/bin/maturin build --locked --release --strip --manifest-path client/python/Cargo.toml
+
+# The command, and the programs that measure it: target/release.
+release: RELEASE := 1
+release:
+	@$(pgo_notice)
+	$(PGO) $(CARGO) build --locked --release -p phalanx -p phalanx-python -p phalanx-benches --bins
 
 # The census of Python's standard library on four Python engines and a Rust one. The same of Rust
 # sources, all in Rust: target/release/examples/source_census.
+demo: RELEASE := 1
 demo:
 	$(MAKE) python RELEASE=1 EXTRAS=demo
-	$(CARGO) build --release --locked -p phalanx-python -p phalanx-examples --example import_graph
+	$(PGO) $(CARGO) build --release --locked -p phalanx-python -p phalanx-examples --example import_graph
 	PYTHONPATH=examples/python $(VENV)/bin/python -m stdlib_census \
 		--rust-engine target/release/examples/import_graph --picture target/stdlib_census.svg
 
@@ -76,6 +95,7 @@ examples-python: python
 	$(CARGO) build --locked -p phalanx-python -p phalanx-examples --example import_graph
 	@set -e; for example in $(PYTHON_EXAMPLES); do echo "== $$example.py"; \
 		$(VENV)/bin/python examples/python/$$example.py; done
+	@echo "== pgo_training --scale 0.02"; $(VENV)/bin/python benches/python/pgo_training.py --scale 0.02
 	@echo "== stdlib_census --limit 200"; PYTHONPATH=examples/python $(VENV)/bin/python -m stdlib_census \
 		--limit 200 --rust-engine target/debug/examples/import_graph --picture target/stdlib_census.svg
 
@@ -126,6 +146,21 @@ simulate:
 
 bench:
 	$(CARGO) bench --locked -p phalanx-benches
+
+# The profile anew: a build that counts what it runs does a little of everything. It wants llvm-profdata of
+# the compiler's LLVM or of a later one: `rustup component add llvm-tools`, or Debian's llvm-22.
+LLVM_PROFDATA ?= llvm-profdata
+COUNTING := $(CURDIR)/target/pgo
+
+pgo:
+	$(MAKE) wheel CARGO_TARGET_DIR=$(COUNTING) PGO_FLAGS=-Cprofile-generate=$(COUNTING)/counts
+	$(PYTHON) -m venv --clear $(COUNTING)/venv
+	$(COUNTING)/venv/bin/pip install --quiet $(COUNTING)/wheels/*.whl
+	rm -rf $(COUNTING)/counts
+	$(COUNTING)/venv/bin/python benches/python/pgo_training.py
+	$(COUNTING)/venv/bin/python benches/python/pgo_training.py --engines 1 --pin
+	$(LLVM_PROFDATA) merge --sparse -o $(PGO_PROFILE) $(COUNTING)/counts/*.profraw
+	$(PGO_MADE_WITH) > benches/pgo.made_with
 
 clean:
 	$(CARGO) clean

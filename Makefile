@@ -26,9 +26,9 @@ PGO_PROFILE := $(CURDIR)/benches/pgo.profdata
 PGO_FLAGS := -Cprofile-use=$(PGO_PROFILE) -Cllvm-args=-no-pgo-warn-mismatch
 PGO = $(if $(RELEASE),CARGO_BUILD_RUSTFLAGS="$(PGO_FLAGS)")
 # What the profile was made with: functions are found in it by names that depend on both.
-PGO_MADE_WITH = { rustc --version; cksum < Cargo.lock; }
-pgo_notice = $(if $(RELEASE),$(PGO_MADE_WITH) | cmp -s - benches/pgo.made_with || echo "note: benches/pgo.profdata was \
-	made with another compiler or other libraries: this build will be slower than it could be (make pgo)")
+PGO_MADE_WITH = { $(CARGO) --version && cksum < Cargo.lock; }
+pgo_notice = $(if $(RELEASE),$(PGO_MADE_WITH) | cmp -s - benches/pgo.made_with || echo >&2 "note: benches/pgo.profdata \
+	was made with another compiler or other libraries: this build will be slower than it could be (make pgo)")
 
 $(VENV)/bin/maturin:
 	$(PYTHON) -m venv $(VENV)
@@ -147,13 +147,19 @@ simulate:
 bench:
 	$(CARGO) bench --locked -p phalanx-benches
 
-# The profile anew: a build that counts what it runs does a little of everything. It wants llvm-profdata of
-# the compiler's LLVM or of a later one: `rustup component add llvm-tools`, or Debian's llvm-22.
-LLVM_PROFDATA ?= llvm-profdata
+# The profile anew: a build that counts what it runs does a little of everything. It wants the llvm-profdata
+# of the compiler's LLVM: `rustup component add llvm-tools`, or LLVM_PROFDATA=llvm-profdata-22 from Debian.
+LLVM_PROFDATA ?= $(or $(wildcard $(shell rustc --print sysroot)/lib/rustlib/*/bin/llvm-profdata),llvm-profdata)
+LLVM_VERSION = $(shell rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
 COUNTING := $(CURDIR)/target/pgo
 
 pgo:
-	$(MAKE) wheel CARGO_TARGET_DIR=$(COUNTING) PGO_FLAGS=-Cprofile-generate=$(COUNTING)/counts
+	@$(LLVM_PROFDATA) merge --version | grep -q 'LLVM version $(LLVM_VERSION)[.]' \
+		|| { echo >&2 "$(LLVM_PROFDATA) is not of LLVM $(LLVM_VERSION), as the compiler is: set LLVM_PROFDATA"; exit 1; }
+	rm -rf $(COUNTING)/wheels
+	env -u RUSTFLAGS $(MAKE) wheel CARGO_TARGET_DIR=$(COUNTING) \
+		PGO_FLAGS=-Cprofile-generate=$(COUNTING)/counts pgo_notice=true
+	rm client/python/phalanx.data/scripts/phalanx
 	$(PYTHON) -m venv --clear $(COUNTING)/venv
 	$(COUNTING)/venv/bin/pip install --quiet $(COUNTING)/wheels/*.whl
 	rm -rf $(COUNTING)/counts

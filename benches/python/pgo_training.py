@@ -20,6 +20,11 @@ TASKS = 4000
 LARGE_LEN = 8_000_000
 
 
+def times(count: int, scale: float) -> range:
+    """So many times as much of something, but some of it."""
+    return range(max(4, int(count * scale)))
+
+
 def square(number: int) -> int:
     """A task that costs nothing."""
     return number * number
@@ -43,9 +48,9 @@ def nap(seconds: float) -> None:
 def call(rc: px.Client, scale: float) -> None:
     """Calls one at a time, as at a prompt."""
     balanced, everywhere, one = rc.load_balanced_view(), rc[:], rc[0]
-    for number in range(int(CALLS * scale)):
+    for number in times(CALLS, scale):
         assert balanced.apply_sync(square, number) == number * number
-    for number in range(int(CALLS * scale / 5)):
+    for number in times(CALLS // 5, scale):
         everywhere.apply_sync(square, number)
         one.apply_sync(square, number)
         everywhere["number"] = number
@@ -56,7 +61,7 @@ def call(rc: px.Client, scale: float) -> None:
 def submit(rc: px.Client, scale: float) -> None:
     """Many at once: one by one, mapped, in chunks, on chosen engines."""
     balanced, everywhere = rc.load_balanced_view(), rc[:]
-    numbers = range(int(TASKS * scale))
+    numbers = times(TASKS, scale)
     squares = [square(number) for number in numbers]
     results = [balanced.apply_async(square, number) for number in numbers]
     assert [result.get() for result in results] == squares
@@ -71,11 +76,11 @@ def depend(rc: px.Client, scale: float) -> None:
     """Chains and fans of tasks that wait for others."""
     balanced = rc.load_balanced_view()
     last = balanced.apply_async(square, 1)
-    for _ in range(int(TASKS * scale / 4)):
+    for _ in times(TASKS // 4, scale):
         with balanced.temp_flags(after=[last]):
             last = balanced.apply_async(square, 2)
     last.get()
-    for _ in range(int(TASKS * scale / 200)):
+    for _ in times(TASKS // 200, scale):
         fan = [balanced.apply_async(square, number) for number in range(20)]
         with balanced.temp_flags(after=fan, follow=fan[:1]):
             balanced.apply_async(square, 3).get()
@@ -84,11 +89,11 @@ def depend(rc: px.Client, scale: float) -> None:
 def tell(rc: px.Client, scale: float) -> None:
     """What tasks write and raise, and tasks that nobody wants any more."""
     balanced = rc.load_balanced_view()
-    for number in range(int(CALLS * scale / 10)):
+    for number in times(CALLS // 10, scale):
         balanced.apply_sync(say, f"line {number}")
         with suppress(px.RemoteError):
             balanced.apply_sync(fail)
-    naps = [balanced.apply_async(nap, 0.05) for _ in range(int(40 * scale))]
+    naps = [balanced.apply_async(nap, 0.05) for _ in times(40, scale)]
     rc.abort(naps[len(naps) // 2 :])
     for result in naps:
         with suppress(px.TaskAborted):
@@ -98,7 +103,7 @@ def tell(rc: px.Client, scale: float) -> None:
 def carry(rc: px.Client, scale: float) -> None:
     """Large values, both ways."""
     large = os.urandom(LARGE_LEN)
-    for _ in range(max(1, int(10 * scale))):
+    for _ in times(10, scale):
         rc[:].push({"large": large}).get()
         assert rc.load_balanced_view().apply_sync(bytes, large) == large
 

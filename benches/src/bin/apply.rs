@@ -2,7 +2,7 @@
 //! cluster of processes with mutual TLS, ledger, dependencies and limits.
 //!
 //! ```text
-//! cargo build --release -p phalanx -p phalanx-benches && target/release/apply
+//! make release && target/release/apply
 //! ```
 //!
 //! The client is in this process; the engines are this program too. See `benches/README.md`.

@@ -1,7 +1,7 @@
 //! What peers that begin a handshake and fall silent make of a hub's memory.
 //!
 //! ```text
-//! cargo build --release -p phalanx -p phalanx-benches && target/release/half_open
+//! make release && target/release/half_open
 //! ```
 //!
 //! Fails if the hub grows by more than `SECURITY.md` says. See `benches/README.md`.
